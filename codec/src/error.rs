@@ -22,6 +22,9 @@ pub enum NameError {
     /// A command's id is `sender.receiver.epoch.seq`.
     #[error("a command's id looks like controller.worker.5f3a9c0e12345678.42")]
     NotACommandId,
+    /// A command type is a name and a version.
+    #[error("a command type looks like exec/1: a-z, 0-9, '.', '_', '-', then '/' and a version")]
+    NotACommandName,
     /// A class is one of five words.
     #[error("a class is one of urgent, high, normal, low, bulk")]
     NotAClass,

@@ -1,0 +1,126 @@
+//! The head: what a command's stream says first.
+//!
+//! The bytes are laid out by hand (see `WIRE.md`); no serializer sees them. Arguments ride in the head up to
+//! [`Limits::args_bytes_max`](crate::Limits::args_bytes_max); a larger inline payload follows as a frame.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::class::Class;
+use crate::error::NameError;
+use crate::id::CommandKey;
+
+/// Longest name of a command type, in bytes.
+pub const COMMAND_NAME_BYTES_MAX: usize = 64;
+
+/// Name of a command type with its version: `exec/1`. Lower-case letters, digits, `.`, `_`, `-`, then `/` and a number.
+///
+/// A type on the wire never changes: a new shape is a new name. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandName(Arc<str>);
+
+/// What becomes of updates that the caller does not take at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpdatePolicy {
+    /// The caller takes them as they come; those not taken press back on the handler.
+    #[default]
+    Follow,
+    /// They are kept with the command, up to the receiver's limit.
+    Store,
+    /// They are not sent at all.
+    Discard,
+}
+
+/// Head of a command's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Which command this is.
+    pub key: CommandKey,
+    /// Its priority.
+    pub class: Class,
+    /// Its type.
+    pub name: CommandName,
+    /// The type declares that running it again does no harm.
+    pub idempotent: bool,
+    /// The caller has asked for it to be cancelled.
+    pub cancelled: bool,
+    /// The receiver may run it only if its own journal goes on under this sender's expectation: the command was
+    /// sent before, on an earlier link.
+    pub resent: bool,
+    /// What becomes of updates.
+    pub updates: UpdatePolicy,
+    /// Time until the deadline when this head was written, in whole milliseconds on the wire; `None`: no deadline.
+    pub deadline_remaining: Option<Duration>,
+    /// Updates that the sender has already: the receiver continues with the next one.
+    pub updates_received: u64,
+    /// Bytes of the result body that the sender has already.
+    pub result_body_received: u64,
+    /// How far the receiver may write the update stream, in bytes of update content since its beginning.
+    pub updates_credit: u64,
+    /// How far the receiver may write the result body, in bytes since its beginning.
+    pub result_body_credit: u64,
+    /// Bytes of the inline payload, which follows as one frame if it is not empty.
+    pub payload_bytes: u32,
+    /// A body follows once the command is accepted.
+    pub has_body: bool,
+    /// Encoded arguments.
+    pub args: Bytes,
+}
+
+impl CommandName {
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CommandName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let Some((stem, version)) = name.split_once('/') else {
+            return Err(NameError::NotACommandName);
+        };
+        let stem_is_valid = !stem.is_empty() && stem.bytes().all(allowed);
+        let version_is_valid = !version.is_empty()
+            && version.len() <= 5
+            && !version.starts_with('0')
+            && version.bytes().all(|byte| byte.is_ascii_digit());
+        if name.len() > COMMAND_NAME_BYTES_MAX || !stem_is_valid || !version_is_valid {
+            return Err(NameError::NotACommandName);
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl fmt::Display for CommandName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for CommandName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_names_end_in_a_version() {
+        for name in ["exec/1", "fs.put/12", "a_b-c.d/99999"] {
+            assert_eq!(name.parse::<CommandName>().map(|name| name.to_string()), Ok(name.to_owned()));
+        }
+        for name in ["exec", "exec/", "/1", "exec/0", "exec/01", "Exec/1", "exec/1/2", "exec/123456"] {
+            assert_eq!(name.parse::<CommandName>(), Err(NameError::NotACommandName), "{name}");
+        }
+    }
+}
