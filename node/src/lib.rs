@@ -1,1 +1,4 @@
-//! placeholder
+//! A Runnel node: what people embed.
+
+pub mod process;
+pub mod relay;

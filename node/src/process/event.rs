@@ -1,0 +1,62 @@
+//! What a process tells: its output, and how it ended.
+
+use bytes::Bytes;
+
+/// One thing that happened to a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    /// The process, or one that it started, wrote something.
+    Output {
+        /// Where it was written. The order between the two streams is not known.
+        stream: OutputStream,
+        /// What was written: 1 to 32768 bytes, cut anywhere.
+        bytes: Bytes,
+    },
+    /// The process has ended, its output is complete and its group is gone. Always the last event.
+    Exited(ExitReason),
+}
+
+/// One of the two outputs of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputStream {
+    /// File descriptor 1.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+}
+
+/// How a process ended, and on whose account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitReason {
+    /// What the system says about the end.
+    pub status: ExitStatus,
+    /// Who brought it about.
+    pub cause: ExitCause,
+}
+
+/// What the system says about the end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It returned this code, 0 to 255.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It has ended, but something else in this program waits for all child processes and took the status
+    /// away.
+    Lost,
+}
+
+/// Who brought about the end of a process.
+///
+/// Says what was asked first, not what had the effect: a process that is told to stop may still return 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCause {
+    /// The process itself, or somebody outside this node.
+    Natural,
+    /// `timeout` passed.
+    TimedOut,
+    /// `no_output_timeout` passed.
+    NoOutput,
+    /// [`Process::stop`](super::Process::stop) was called.
+    Stopped,
+}

@@ -1,0 +1,119 @@
+//! The two output pipes of a process, read in turn and never ahead of the caller.
+
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use rustix::io::ioctl_fionread;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::process::{Child, ChildStderr, ChildStdout};
+
+use super::event::OutputStream;
+
+/// Both outputs of one process. Holds one piece at most; the rest stays in the pipes and presses back on the
+/// process.
+#[derive(Debug)]
+pub(super) struct Output {
+    stdout: Pipe<ChildStdout>,
+    stderr: Pipe<ChildStderr>,
+    /// The stream that is asked first, so that neither can keep the other waiting.
+    turn: OutputStream,
+    buffer: Box<[u8]>,
+}
+
+impl Output {
+    /// Takes the pipes from `child`.
+    pub(super) fn of(child: &mut Child) -> Self {
+        Self {
+            stdout: Pipe { reader: child.stdout.take(), limit: u64::MAX },
+            stderr: Pipe { reader: child.stderr.take(), limit: u64::MAX },
+            turn: OutputStream::Stdout,
+            buffer: vec![0; PIECE_BYTES_MAX].into_boxed_slice(),
+        }
+    }
+
+    /// Reads the next piece, or `None` once both streams have ended. Nothing is lost between two calls.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<(OutputStream, Bytes)>> {
+        for stream in [self.turn, other(self.turn)] {
+            let piece = match stream {
+                OutputStream::Stdout => self.stdout.poll_read(cx, &mut self.buffer),
+                OutputStream::Stderr => self.stderr.poll_read(cx, &mut self.buffer),
+            };
+            if let Poll::Ready(Some(bytes)) = piece {
+                self.turn = other(stream);
+                return Poll::Ready(Some((stream, bytes)));
+            }
+        }
+        if self.is_closed() { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Ends both streams behind what has been written until now.
+    pub(super) fn cut(&mut self) {
+        self.stdout.cut();
+        self.stderr.cut();
+    }
+
+    /// Whether both streams have ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.stdout.reader.is_none() && self.stderr.reader.is_none()
+    }
+
+    /// Whether something has been written and not been read.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.stdout.waiting_bytes() + self.stderr.waiting_bytes() > 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_waiting_on_both(&self) -> bool {
+        self.stdout.waiting_bytes() > 0 && self.stderr.waiting_bytes() > 0
+    }
+}
+
+/// One pipe, closed as soon as it has ended.
+#[derive(Debug)]
+struct Pipe<R> {
+    reader: Option<R>,
+    /// How many bytes are still wanted.
+    limit: u64,
+}
+
+impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Bytes>> {
+        let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
+        let wanted = usize::try_from(self.limit).unwrap_or(usize::MAX).min(buffer.len());
+        let mut piece = ReadBuf::new(&mut buffer[..wanted]);
+        if wanted > 0
+            && let Err(error) = ready!(Pin::new(reader).poll_read(cx, &mut piece))
+        {
+            tracing::debug!(%error, "output pipe failed, taken for its end");
+        }
+        // The copy is exact: a queue of small pieces must not keep a whole buffer alive for each of them.
+        let bytes = Bytes::copy_from_slice(piece.filled());
+        if bytes.is_empty() {
+            self.reader = None;
+            return Poll::Ready(None);
+        }
+        self.limit = self.limit.saturating_sub(bytes.len() as u64);
+        Poll::Ready(Some(bytes))
+    }
+
+    fn cut(&mut self) {
+        self.limit = self.waiting_bytes();
+    }
+
+    fn waiting_bytes(&self) -> u64 {
+        self.reader.as_ref().map_or(0, |reader| ioctl_fionread(reader).unwrap_or(0))
+    }
+}
+
+fn other(stream: OutputStream) -> OutputStream {
+    match stream {
+        OutputStream::Stdout => OutputStream::Stderr,
+        OutputStream::Stderr => OutputStream::Stdout,
+    }
+}
+
+/// Largest piece of output. Half of what a Linux pipe holds: large enough that the cost of a piece does not
+/// matter.
+const PIECE_BYTES_MAX: usize = 32 * 1024;
