@@ -157,3 +157,31 @@ impl StreamFrame {
         )
     }
 }
+
+impl BusyScope {
+    const ALL: [Self; 2] = [Self::Peer, Self::Class];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Body, Self::Updates, Self::ResultBody];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
+}

@@ -71,6 +71,20 @@ pub struct Head {
     pub args: Bytes,
 }
 
+impl UpdatePolicy {
+    const ALL: [Self; 3] = [Self::Follow, Self::Store, Self::Discard];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
+}
+
 impl CommandName {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {

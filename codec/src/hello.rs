@@ -5,6 +5,12 @@ use std::time::Duration;
 use crate::head::CommandName;
 use crate::id::{Epoch, FleetId, LinkNumber, Seq};
 
+/// Most command types in a hello.
+pub const HELLO_COMMANDS_MAX: usize = 1024;
+
+/// Most epochs with settled marks in a hello.
+pub const HELLO_SETTLED_MAX: usize = 256;
+
 /// What a node says first on a link: the dialler in a hello, the acceptor in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -22,9 +28,10 @@ pub struct Hello {
     pub expected_boot: Option<Epoch>,
     /// The peer's receiver epoch that its durable commands are bound to; `None` if never met.
     pub expected_receiver: Option<Epoch>,
-    /// What it has settled as a sender towards this peer, one entry for each of its epochs.
+    /// What it has settled as a sender towards this peer, one entry for each of its epochs, at most
+    /// [`HELLO_SETTLED_MAX`].
     pub settled: Vec<Settled>,
-    /// Command types that it understands.
+    /// Command types that it understands, at most [`HELLO_COMMANDS_MAX`].
     pub commands: Vec<CommandName>,
     /// Bits of optional features that it understands; unknown bits are ignored.
     pub features: u64,
@@ -77,4 +84,18 @@ pub struct GoAway {
     pub reason: GoAwayReason,
     /// When to come again, in whole milliseconds on the wire.
     pub retry_after: Duration,
+}
+
+impl GoAwayReason {
+    const ALL: [Self; 3] = [Self::Shutdown, Self::Upgrade, Self::Pause];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
 }

@@ -107,14 +107,80 @@ impl Outcome {
         }
     }
 
+    /// Returns the byte that goes on the wire before what the word carries.
+    pub(crate) fn to_wire(&self) -> u8 {
+        match self {
+            Self::Done { .. } => 0,
+            Self::Failed(_) => 1,
+            Self::Rejected(_) => 2,
+            Self::Expired => 3,
+            Self::Cancelled => 4,
+            Self::Unknown(_) => 5,
+        }
+    }
+
     /// Returns whether this word says that the command has not started and never will.
     pub fn is_never(&self) -> bool {
         matches!(self, Self::Rejected(_) | Self::Expired | Self::Cancelled)
     }
 }
 
+impl FailureKind {
+    const ALL: [Self; 6] = [
+        Self::Handler,
+        Self::Cancelled,
+        Self::DeadlineExceeded,
+        Self::Panicked,
+        Self::BodyBroken,
+        Self::BodyChanged,
+    ];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
+}
+
+impl RejectionKind {
+    const ALL: [Self; 3] = [Self::UnknownCommand, Self::Denied, Self::BadArguments];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
+}
+
+impl UnknownReason {
+    const ALL: [Self; 4] = [Self::ReceiverStateLost, Self::HandlerLost, Self::Abandoned, Self::Poisoned];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Cuts a message to what goes on the wire.
+pub(crate) fn cut_message(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)]
+}
+
 fn cut(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+    message.truncate(cut_message(&message).len());
     message
 }
 

@@ -1,4 +1,31 @@
 //! A Runnel node: what people embed.
+//!
+//! A node carries **commands** from controllers to workers over QUIC links that may lose packets, change addresses and go
+//! dark. A [`NodeBuilder`] makes a node of an identity, handlers and peers; a [`NodeHandle`] submits commands, follows
+//! their updates and waits for their outcomes.
+//!
+//! Start with [`NodeBuilder`]. The life of a command goes through `node` (the caller's door), `engine` (the one task that
+//! moves everything), `handler` (the receiver's door) and back through `submission`.
 
+pub mod commands;
+mod config;
+mod engine;
+mod env;
+mod handler;
+mod node;
 pub mod process;
 pub mod relay;
+mod status;
+mod submission;
+mod updates;
+
+pub use config::{Config, NodeConfig};
+pub use env::{Env, SystemEnv, Task};
+pub use handler::{Context, HandlerError, Handlers, StopSignal};
+pub use node::{Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
+pub use runnel_certs as certs;
+pub use runnel_codec as codec;
+pub use runnel_queue::StopReason;
+pub use status::{LinkStatus, Status};
+pub use submission::{NotDone, Progress, Submission};
+pub use updates::UpdateError;

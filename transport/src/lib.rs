@@ -1,1 +1,33 @@
-//! placeholder
+//! Authenticated QUIC links between nodes. This is the only crate that names quinn.
+//!
+//! An [`Endpoint`] owns a node's sockets; a [`Link`] is one connection to one peer, identified by its certificate.
+//! A link moves frames and knows nothing of what they promise: it says what came ([`LinkEvent`]) and writes what it is
+//! given. [`Liveness`] and [`Reconnect`] decide, without I/O, when a link is dead and when to dial again.
+//!
+//! Nothing here starts a thread or a task: whoever owns a link polls it. quinn's own tasks, the clock, randomness and
+//! sockets come from the [`Env`].
+
+mod close;
+mod config;
+mod dial;
+mod endpoint;
+mod env;
+mod error;
+mod keys;
+mod link;
+mod liveness;
+mod ready;
+mod reconnect;
+mod runtime;
+
+pub use close::{CloseReason, LinkClosed, TlsFailure};
+pub use config::{CongestionControl, TransportConfig};
+pub use dial::DialRequest;
+pub use endpoint::Endpoint;
+pub use env::{Env, Socket};
+pub use error::{EndpointError, NoPlace};
+pub use keys::EndpointKeys;
+pub use link::{Link, LinkEvent, LinkStats, Side, StreamId};
+pub use liveness::{Liveness, LivenessConfig};
+pub use ready::ReadySet;
+pub use reconnect::{Dial, Reconnect, ReconnectConfig};

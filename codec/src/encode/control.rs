@@ -1,0 +1,151 @@
+//! Writing the frames of the control stream.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{framed_len, put_key, put_text_len, whole_millis};
+use crate::frame::ControlFrame;
+use crate::hello::{Hello, HelloAnswer, Settled};
+use crate::id::Epoch;
+use crate::kind::FrameKind;
+use crate::varint::{put_varint, varint_len};
+
+/// Bytes of a hello besides its fleet and its lists.
+pub(crate) const HELLO_FIXED_BYTES: usize = 8 * 8 + 2 * 4;
+
+/// Writes a frame of the control stream.
+///
+/// Only a hello, its answer and `Settled` have lists: whoever fills them keeps
+/// [`control_encoded_len`] within [`Limits::control_bytes_max`](crate::Limits::control_bytes_max).
+pub fn encode_control(frame: &ControlFrame, out: &mut BytesMut) {
+    out.reserve(control_encoded_len(frame));
+    put_varint(frame_kind(frame).to_wire(), out);
+    put_varint(content_len(frame) as u64, out);
+    match frame {
+        ControlFrame::Hello(hello) => put_hello(hello, out),
+        ControlFrame::HelloAnswer(answer) => put_answer(answer, out),
+        ControlFrame::Heartbeat => {}
+        ControlFrame::Cancel(key) => put_key(*key, out),
+        ControlFrame::Settled(settled) => put_settled(settled, out),
+        ControlFrame::Taken { bytes } => out.put_u64(*bytes),
+        ControlFrame::StreamEnded { stream, bytes } => {
+            out.put_u64(*stream);
+            out.put_u64(*bytes);
+        }
+        ControlFrame::Credit { key, part, offset } => {
+            put_key(*key, out);
+            out.put_u8(part.to_wire());
+            out.put_u64(*offset);
+        }
+        ControlFrame::Received { key, updates, result_body } => {
+            put_key(*key, out);
+            out.put_u64(*updates);
+            out.put_u64(*result_body);
+        }
+        ControlFrame::GoAway(go_away) => {
+            out.put_u8(go_away.reason.to_wire());
+            out.put_u64(whole_millis(go_away.retry_after));
+        }
+    }
+}
+
+/// Returns how many bytes [`encode_control`] writes.
+pub fn control_encoded_len(frame: &ControlFrame) -> usize {
+    framed_len(frame_kind(frame).to_wire(), content_len(frame))
+}
+
+fn frame_kind(frame: &ControlFrame) -> FrameKind {
+    match frame {
+        ControlFrame::Hello(_) => FrameKind::Hello,
+        ControlFrame::HelloAnswer(_) => FrameKind::HelloAnswer,
+        ControlFrame::Heartbeat => FrameKind::Heartbeat,
+        ControlFrame::Cancel(_) => FrameKind::Cancel,
+        ControlFrame::Settled(_) => FrameKind::Settled,
+        ControlFrame::Taken { .. } => FrameKind::Taken,
+        ControlFrame::StreamEnded { .. } => FrameKind::StreamEnded,
+        ControlFrame::Credit { .. } => FrameKind::Credit,
+        ControlFrame::Received { .. } => FrameKind::Received,
+        ControlFrame::GoAway(_) => FrameKind::GoAway,
+    }
+}
+
+fn content_len(frame: &ControlFrame) -> usize {
+    match frame {
+        ControlFrame::Hello(hello) => hello_len(hello),
+        ControlFrame::HelloAnswer(answer) => match &**answer {
+            HelloAnswer::Welcome(hello) => 1 + hello_len(hello),
+            HelloAnswer::TooLow { .. } => 9,
+        },
+        ControlFrame::Heartbeat => 0,
+        ControlFrame::Taken { .. } => 8,
+        ControlFrame::GoAway(_) => 9,
+        ControlFrame::Cancel(_) | ControlFrame::StreamEnded { .. } => 16,
+        ControlFrame::Credit { .. } => 25,
+        ControlFrame::Received { .. } => 32,
+        ControlFrame::Settled(settled) => settled_len(settled),
+    }
+}
+
+fn hello_len(hello: &Hello) -> usize {
+    let commands: usize = hello.commands.iter().map(|name| 1 + name.as_str().len()).sum();
+    let settled: usize = hello.settled.iter().map(settled_len).sum();
+    let counts = varint_len(hello.commands.len() as u64) + varint_len(hello.settled.len() as u64);
+    1 + hello.fleet.as_str().len() + HELLO_FIXED_BYTES + counts + commands + settled
+}
+
+fn settled_len(settled: &Settled) -> usize {
+    16 + varint_len(settled.ranges.len() as u64) + 16 * settled.ranges.len()
+}
+
+fn put_answer(answer: &HelloAnswer, out: &mut BytesMut) {
+    match answer {
+        HelloAnswer::Welcome(hello) => {
+            out.put_u8(0);
+            put_hello(hello, out);
+        }
+        HelloAnswer::TooLow { highest } => {
+            out.put_u8(1);
+            out.put_u64(highest.to_wire());
+        }
+    }
+}
+
+fn put_hello(hello: &Hello, out: &mut BytesMut) {
+    put_text(hello.fleet.as_str(), out);
+    out.put_u64(hello.link.to_wire());
+    out.put_u64(hello.boot.to_wire());
+    put_epoch(hello.store, out);
+    put_epoch(hello.receiver, out);
+    put_epoch(hello.expected_boot, out);
+    put_epoch(hello.expected_receiver, out);
+    out.put_u64(hello.features);
+    out.put_u64(hello.receive_window);
+    out.put_u32(hello.args_bytes_max);
+    out.put_u32(hello.payload_bytes_max);
+    put_varint(hello.commands.len() as u64, out);
+    for name in &hello.commands {
+        put_text(name.as_str(), out);
+    }
+    put_varint(hello.settled.len() as u64, out);
+    for settled in &hello.settled {
+        put_settled(settled, out);
+    }
+}
+
+fn put_settled(settled: &Settled, out: &mut BytesMut) {
+    out.put_u64(settled.epoch.to_wire());
+    out.put_u64(settled.low.map_or(0, |seq| seq.to_wire()));
+    put_varint(settled.ranges.len() as u64, out);
+    for (first, last) in &settled.ranges {
+        out.put_u64(first.to_wire());
+        out.put_u64(last.to_wire());
+    }
+}
+
+fn put_epoch(epoch: Option<Epoch>, out: &mut BytesMut) {
+    out.put_u64(epoch.map_or(0, Epoch::to_wire));
+}
+
+fn put_text(text: &str, out: &mut BytesMut) {
+    put_text_len(text.as_bytes(), out);
+    out.put_slice(text.as_bytes());
+}

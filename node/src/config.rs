@@ -1,0 +1,63 @@
+//! A node's settings: one struct per concern, each in the crate that obeys it.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use runnel_queue::{BudgetConfig, ReceiveQueueConfig, SendQueueConfig};
+use runnel_transport::{LivenessConfig, ReconnectConfig, TransportConfig};
+use serde::{Deserialize, Serialize};
+
+/// All settings of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The engine itself.
+    pub node: NodeConfig,
+    /// QUIC endpoints and links.
+    pub transport: TransportConfig,
+    /// When a link counts as dead.
+    pub liveness: LivenessConfig,
+    /// When and how often a lost peer is dialled.
+    pub reconnect: ReconnectConfig,
+    /// The send queue.
+    pub send_queue: SendQueueConfig,
+    /// Bytes in flight on a link.
+    pub budget: BudgetConfig,
+    /// The receive queue.
+    pub receive_queue: ReceiveQueueConfig,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Requests from callers and handlers that wait for the engine. Default: 1024.
+    ///
+    /// Too low, callers and handlers wait for each other's turn; too high, a burst holds more memory.
+    pub inbox_capacity: NonZeroUsize,
+    /// Updates of one running command that wait for the caller's node, in bytes. Default: 1 MiB.
+    ///
+    /// Too low, a chatty handler waits for every round trip; too high, each running command may hold as much.
+    pub updates_held_bytes_max: NonZeroUsize,
+    /// How long a shutdown waits for outcomes to be sent and connections to close. Default: 3 s.
+    ///
+    /// Too low, peers learn of outcomes only after the next start; too high, a dead peer holds up the shutdown.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// How often the status is made anew while somebody watches it. Default: 250 ms.
+    ///
+    /// Too low, it costs time on the engine's thread; too high, what is shown is old.
+    #[serde(with = "humantime_serde")]
+    pub status_interval: Duration,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            inbox_capacity: NonZeroUsize::new(1024).expect("1024 is not 0"),
+            updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            drain_timeout: Duration::from_secs(3),
+            status_interval: Duration::from_millis(250),
+        }
+    }
+}

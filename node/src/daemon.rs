@@ -1,0 +1,72 @@
+//! A node as a daemon: its configuration file and its signals.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use runnel::certs::{Identity, Role};
+use runnel::codec::NodeId;
+use runnel::commands::register_built_ins;
+use runnel::process::Confinement;
+use runnel::{Config, Handlers, NodeBuilder};
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+/// What a daemon's configuration file says. Unknown keys are errors.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DaemonConfig {
+    /// Folder with `node.crt`, `node.key` and `ca.crt`.
+    identity: PathBuf,
+    /// Addresses to accept links at. Default: none.
+    #[serde(default)]
+    listen: Vec<SocketAddr>,
+    /// Peers to dial, each with a list of `host:port`. Default: none.
+    #[serde(default)]
+    peers: BTreeMap<String, Vec<String>>,
+    /// What a worker's `exec` may run. Default: anything.
+    #[serde(default)]
+    confinement: Confinement,
+    /// Settings of the node. Default: see each of them.
+    #[serde(default)]
+    settings: Config,
+}
+
+impl DaemonConfig {
+    /// Reads a configuration file.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("the configuration {} is wrong", path.display()))
+    }
+}
+
+/// Runs a node until SIGTERM or SIGINT.
+pub(crate) async fn run(config: DaemonConfig) -> anyhow::Result<()> {
+    let identity = Identity::load(&config.identity)
+        .with_context(|| format!("cannot load the identity in {}", config.identity.display()))?;
+    let mut handlers = Handlers::new();
+    if identity.role() == Role::Worker {
+        register_built_ins(&mut handlers, config.confinement);
+    }
+    let mut builder = NodeBuilder::new(identity).config(config.settings).handlers(handlers);
+    for address in config.listen {
+        builder = builder.listen(address);
+    }
+    for (peer, addresses) in config.peers {
+        let peer: NodeId = peer.parse().with_context(|| format!("{peer:?} is no name for a peer"))?;
+        builder = builder.peer(peer, addresses);
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let node = builder.start().await?;
+    info!(node = %node.handle().node(), listening = ?node.handle().listening(), "ready");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    node.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! The engine: the one task in which a node's links, queues, callers and handlers meet.
+//!
+//! It decides nothing itself. The send queue and the receive queue say what is to be done; the engine carries their
+//! words to links, callers and handlers and brings back what those say. The order is always the same: take what has
+//! happened, drain every `poll_*`, arm the timer. It never waits: not for a disk, not for a handler, not for a peer.
+//!
+//! Start at [`Engine::poll`]. `links` has what happens to links, `outgoing` what this node sends, `incoming` what it
+//! receives.
+
+mod dispatch;
+mod incoming;
+mod links;
+mod outgoing;
+mod peers;
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::Rng;
+use runnel_certs::Identity;
+use runnel_codec::{CloseCode, CommandId, CommandKey, Epoch, GoAway, GoAwayReason, ControlFrame, NodeId, Outcome};
+use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, SubmitError as QueueError};
+use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tracing::info;
+
+use self::dispatch::Dispatch;
+use self::links::LinkSet;
+use self::peers::Peer;
+use crate::config::Config;
+use crate::env::Env;
+use crate::node::{NodeBuilder, NotFound, StartError};
+use crate::status::Status;
+use crate::submission::CallerEvent;
+
+/// What callers and handlers ask of the engine.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A caller submits a command.
+    Submit {
+        command: NewCommand,
+        events: mpsc::UnboundedSender<CallerEvent>,
+        reply: oneshot::Sender<Result<CommandId, QueueError>>,
+    },
+    /// A caller wants a command cancelled.
+    Cancel { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
+    /// A caller has taken updates.
+    Taken { id: CommandId, bytes: u64 },
+    /// A handler sends an update.
+    Update { from: NodeId, key: CommandKey, content: Bytes },
+    /// A handler has ended.
+    Finished { from: NodeId, key: CommandKey, outcome: Outcome },
+}
+
+/// A node at work.
+pub(crate) struct Engine {
+    env: Arc<dyn Env>,
+    identity: Identity,
+    config: Config,
+    boot: Epoch,
+    endpoint: Endpoint,
+    links: LinkSet,
+    links_total: u64,
+    peers: BTreeMap<NodeId, Peer>,
+    reconnect: Reconnect,
+    send: SendQueue,
+    receive: ReceiveQueue,
+    callers: BTreeMap<CommandId, mpsc::UnboundedSender<CallerEvent>>,
+    dispatch: Dispatch,
+    inbox: mpsc::Receiver<Request>,
+    status: watch::Sender<Arc<Status>>,
+    status_at: Instant,
+    timer: Pin<Box<Sleep>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Engine {
+    /// Makes the engine and binds the node's sockets. Returns it with the addresses that it listens on.
+    pub(crate) fn new(
+        builder: NodeBuilder,
+        env: Arc<dyn Env>,
+        to_self: mpsc::Sender<Request>,
+        inbox: mpsc::Receiver<Request>,
+        status: watch::Sender<Arc<Status>>,
+        stop: CancellationToken,
+    ) -> Result<(Self, Vec<SocketAddr>), StartError> {
+        let NodeBuilder { identity, config, handlers, listen, peers: addresses } = builder;
+        let mut seed = [0; 32];
+        env.fill_random(&mut seed);
+        let mut random = StdRng::from_seed(seed);
+        let keys = EndpointKeys::random(&mut random);
+        let transport_env: Arc<dyn runnel_transport::Env> = env.clone();
+        let mut endpoint = Endpoint::new(transport_env, identity.clone(), config.transport.clone(), keys)?;
+        let mut listening = Vec::new();
+        for address in listen {
+            listening.push(endpoint.listen(address).map_err(|source| StartError::Listen { address, source })?);
+        }
+        let boot = Epoch::from_random(random.random());
+        let mut reconnect = Reconnect::new(config.reconnect.clone(), random.random());
+        let now = tokio::time::Instant::now().into_std();
+        let mut peers = BTreeMap::new();
+        for (peer, addresses) in addresses {
+            reconnect.handle_wanted(now, &peer, true);
+            peers.insert(peer, Peer::dialled(addresses));
+        }
+        let engine = Self {
+            send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
+            receive: ReceiveQueue::new(config.receive_queue.clone(), boot, random.random()),
+            dispatch: Dispatch::new(env.clone(), handlers, to_self, config.node.updates_held_bytes_max),
+            timer: Box::pin(sleep_until(now.into())),
+            stop: Box::pin(stop.cancelled_owned()),
+            links: LinkSet::default(),
+            links_total: 0,
+            callers: BTreeMap::new(),
+            status_at: now,
+            env,
+            identity,
+            config,
+            boot,
+            endpoint,
+            peers,
+            reconnect,
+            inbox,
+            status,
+        };
+        Ok((engine, listening))
+    }
+
+    /// Runs until `stop` fires, then shuts down in order.
+    pub(crate) async fn run(mut self) {
+        info!(node = %self.identity.node(), boot = %self.boot, "the node runs");
+        poll_fn(|cx| self.poll(cx)).await;
+        self.shut_down().await;
+    }
+
+    /// Does all that can be done now; ready when the node is to stop.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS_MAX {
+            if self.stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let now = self.now();
+            let mut is_busy = self.poll_links(cx, now);
+            is_busy |= self.poll_incoming(cx, now);
+            is_busy |= self.poll_requests(cx, now);
+            is_busy |= self.poll_timer(cx, now);
+            self.drain(now);
+            if !is_busy {
+                return Poll::Pending;
+            }
+        }
+        // Other tasks of the thread get their turn: the endpoint's own among them.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes what callers and handlers ask for.
+    fn poll_requests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        for _ in 0..REQUESTS_MAX {
+            let Poll::Ready(Some(request)) = self.inbox.poll_recv(cx) else { break };
+            is_busy = true;
+            self.handle_request(now, request);
+        }
+        is_busy
+    }
+
+    fn handle_request(&mut self, now: Instant, request: Request) {
+        match request {
+            Request::Submit { command, events, reply } => self.handle_submit(now, command, events, reply),
+            Request::Cancel { id, reply } => {
+                let done = self.send.cancel(now, &id).map_err(|_| NotFound);
+                reply.send(done).ok();
+            }
+            Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
+            Request::Update { from, key, content } => self.receive.handle_update(now, &from, key, content),
+            Request::Finished { from, key, outcome } => self.handle_finished(now, &from, key, outcome),
+        }
+    }
+
+    /// Drains the queues until they have nothing more to say.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            let mut is_busy = self.drain_stores(now);
+            is_busy |= self.drain_send_queue(now);
+            is_busy |= self.drain_receive_queue(now);
+            if !is_busy {
+                return;
+            }
+        }
+    }
+
+    /// Confirms what is to be stored: in `Memory` mode a record is stored once it is in the queue.
+    fn drain_stores(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Some(batch) = self.send.poll_store() {
+            is_busy = true;
+            self.send.handle_stored(now, batch.id);
+        }
+        while let Some(batch) = self.receive.poll_store() {
+            is_busy = true;
+            self.receive.handle_stored(now, batch.id);
+        }
+        is_busy
+    }
+
+    /// Lets everything that waits for a time know it, and arms the timer anew.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        if self.next_timeout().is_some_and(|at| at <= now) {
+            is_busy = true;
+            self.send.handle_timeout(now);
+            self.receive.handle_timeout(now);
+            self.handle_link_timeouts(now);
+            self.dial_due(now);
+            self.publish_status(now);
+        }
+        if let Some(at) = self.next_timeout() {
+            self.timer.as_mut().reset(at.into());
+            is_busy |= self.timer.as_mut().poll(cx).is_ready();
+        }
+        is_busy
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let status_at = (self.status.receiver_count() > 1).then_some(self.status_at);
+        [
+            self.send.poll_timeout(),
+            self.receive.poll_timeout(),
+            self.links.poll_timeout(),
+            self.reconnect.poll_timeout(),
+            status_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Shuts down in order: callers and handlers are let go, peers are told, links are closed, tasks end.
+    async fn shut_down(mut self) {
+        self.inbox.close();
+        self.dispatch.stop_all();
+        let go_away = GoAway { reason: GoAwayReason::Shutdown, retry_after: std::time::Duration::ZERO };
+        for (_, entry) in self.links.iter_mut() {
+            if entry.is_up() {
+                entry.link.send_control(ControlFrame::GoAway(go_away));
+            }
+            entry.link.close(CloseCode::Normal, "the node shuts down");
+        }
+        self.endpoint.close(CloseCode::Normal, "the node shuts down");
+        drop(self.links);
+        self.endpoint.wait_idle().await;
+        drop(self.endpoint);
+        let have_ended = self.env.wait_for_tasks(self.config.node.drain_timeout).await;
+        info!(node = %self.identity.node(), have_ended, "the node has stopped");
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}
+
+/// Turns of the engine before other tasks of its thread get theirs.
+const TURNS_MAX: usize = 16;
+
+/// Requests taken in one turn, so that links get their turn too.
+const REQUESTS_MAX: usize = 256;

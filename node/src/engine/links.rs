@@ -1,0 +1,473 @@
+//! What happens to links: from the dial or the offer through the hello to the close.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use runnel_certs::PeerIdentity;
+use runnel_codec::{CloseCode, CommandKey, ControlFrame, Hello, HelloAnswer, LinkNumber, NodeId};
+use runnel_queue::LinkUp;
+use runnel_transport::{DialRequest, Link, LinkClosed, LinkEvent, Liveness, ReadySet, StreamId};
+use slab::Slab;
+use tracing::{debug, info, warn};
+
+use super::Engine;
+use super::peers::Peer;
+use crate::status::{LinkStatus, Status};
+
+/// Index of a link in the engine.
+pub(super) type LinkIndex = usize;
+
+/// All links of a node, polled only when they have something to say.
+#[derive(Debug, Default)]
+pub(super) struct LinkSet {
+    links: Slab<LinkEntry>,
+    ready: ReadySet,
+}
+
+/// A link and what the engine knows of it.
+#[derive(Debug)]
+pub(super) struct LinkEntry {
+    pub(super) link: Link,
+    pub(super) phase: Phase,
+    /// Which command each open stream belongs to.
+    pub(super) streams: BTreeMap<StreamId, StreamUse>,
+    /// Commands that were opened here and have no answer yet.
+    pub(super) unanswered: usize,
+    /// When dial, handshake and hello must be done.
+    deadline_at: Instant,
+    /// Whom we meant to reach.
+    dialled: Option<NodeId>,
+    liveness: Liveness,
+}
+
+/// How far a link has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The handshake or the hello is not done.
+    Greeting {
+        /// The number that we proposed, if we dialled and have said hello.
+        proposed: Option<LinkNumber>,
+    },
+    /// The hello is answered.
+    Up(Up),
+    /// It has been closed by us and is about to say so.
+    Closing,
+}
+
+/// What is known of a link that is up.
+#[derive(Debug)]
+pub(super) struct Up {
+    pub(super) peer: NodeId,
+    pub(super) number: LinkNumber,
+    /// QUIC flow control that the peer grants, in bytes.
+    pub(super) receive_window: u64,
+    at: Instant,
+}
+
+/// What a stream of a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamUse {
+    /// It carries a command of ours.
+    Outgoing {
+        /// The command.
+        key: CommandKey,
+        /// The peer has said something on it.
+        is_answered: bool,
+    },
+    /// It carries a command of the peer's.
+    Incoming(CommandKey),
+}
+
+impl LinkSet {
+    fn insert(&mut self, entry: LinkEntry) -> LinkIndex {
+        let index = self.links.insert(entry);
+        self.ready.insert(index);
+        index
+    }
+
+    fn remove(&mut self, index: LinkIndex) -> Option<LinkEntry> {
+        self.ready.remove(index);
+        self.links.try_remove(index)
+    }
+
+    pub(super) fn get_mut(&mut self, index: LinkIndex) -> Option<&mut LinkEntry> {
+        self.links.get_mut(index)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkIndex, &mut LinkEntry)> {
+        self.links.iter_mut()
+    }
+
+    /// Returns when a link next wants [`Engine::handle_link_timeouts`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.links.iter().filter_map(|(_, entry)| entry.poll_timeout()).min()
+    }
+
+    /// Has a link polled again although nothing woke it: it was written to.
+    pub(super) fn touch(&mut self, index: LinkIndex) {
+        self.ready.wake(index);
+    }
+
+    /// Returns the next event of any link.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(LinkIndex, LinkEvent)> {
+        while let Poll::Ready(index) = self.ready.poll_next(cx) {
+            let Some(entry) = self.links.get_mut(index) else { continue };
+            let waker = self.ready.waker(index);
+            if let Poll::Ready(event) = entry.link.poll_event(&mut Context::from_waker(&waker)) {
+                // It may have more to say; its turn comes again after the others.
+                self.ready.wake(index);
+                return Poll::Ready((index, event));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl LinkEntry {
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up(_))
+    }
+
+    pub(super) fn up(&self) -> Option<&Up> {
+        match &self.phase {
+            Phase::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Greeting { .. } => Some(self.deadline_at),
+            Phase::Up(_) => self.liveness.poll_timeout(),
+            Phase::Closing => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes what links have to say, up to a bound, so that callers get their turn.
+    pub(super) fn poll_links(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        for _ in 0..EVENTS_MAX {
+            let Poll::Ready((index, event)) = self.links.poll_event(cx) else { break };
+            is_busy = true;
+            self.handle_link_event(now, index, event);
+        }
+        is_busy
+    }
+
+    /// Takes links that others dial.
+    pub(super) fn poll_incoming(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Poll::Ready(link) = self.endpoint.poll_accept(cx) {
+            is_busy = true;
+            let timeout = self.config.reconnect.attempt_timeout;
+            self.add_link(now, link, None, timeout);
+        }
+        is_busy
+    }
+
+    /// Dials the peers whose turn it is.
+    pub(super) fn dial_due(&mut self, now: Instant) {
+        while let Some(dial) = self.reconnect.poll_dial(now) {
+            let Some(peer) = self.peers.get(&dial.peer) else { continue };
+            debug!(peer = %dial.peer, "dialling");
+            let request = DialRequest { peer: dial.peer.clone(), addresses: peer.addresses.clone() };
+            let link = self.endpoint.dial(request);
+            self.add_link(now, link, Some(dial.peer), dial.timeout);
+        }
+    }
+
+    fn add_link(&mut self, now: Instant, link: Link, dialled: Option<NodeId>, timeout: Duration) {
+        self.links.insert(LinkEntry {
+            link,
+            phase: Phase::Greeting { proposed: None },
+            streams: BTreeMap::new(),
+            unanswered: 0,
+            deadline_at: now + timeout,
+            dialled,
+            liveness: Liveness::new(self.config.liveness.clone(), now),
+        });
+    }
+
+    fn handle_link_event(&mut self, now: Instant, index: LinkIndex, event: LinkEvent) {
+        match event {
+            LinkEvent::Connected => self.handle_connected(index),
+            LinkEvent::Control(frame) => self.handle_control(now, index, frame),
+            LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
+            LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
+            LinkEvent::Finished { stream } | LinkEvent::Lost { stream, .. } => {
+                self.handle_stream_end(now, index, stream);
+            }
+            LinkEvent::Writable { .. } => {}
+            LinkEvent::Places | LinkEvent::Budget => self.give_room(index),
+            LinkEvent::Closed(closed) => self.handle_closed(now, index, &closed),
+            _ => {}
+        }
+    }
+
+    /// The handshake is done: the dialler says hello.
+    fn handle_connected(&mut self, index: LinkIndex) {
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let Some(node) = entry.dialled.clone() else { return };
+        let identity = entry.link.peer().cloned();
+        let Some(proposed) = self.peers.entry(node.clone()).or_default().propose() else {
+            return self.close_link(index, CloseCode::Internal, "link numbers are used up");
+        };
+        if identity.is_none_or(|identity| identity.node != node) {
+            return self.close_link(index, CloseCode::BadIdentity, "another node than the dialled one answered");
+        }
+        let hello = self.hello(&node, proposed);
+        if let Some(entry) = self.links.get_mut(index) {
+            entry.phase = Phase::Greeting { proposed: Some(proposed) };
+            entry.link.send_control(ControlFrame::Hello(Box::new(hello)));
+            self.links.touch(index);
+        }
+    }
+
+    fn handle_control(&mut self, now: Instant, index: LinkIndex, frame: ControlFrame) {
+        match frame {
+            ControlFrame::Hello(hello) => self.handle_hello(now, index, *hello),
+            ControlFrame::HelloAnswer(answer) => self.handle_answer(now, index, *answer),
+            frame => {
+                let Some(peer) = self.peer_of(index) else {
+                    return self.close_link(index, CloseCode::UnexpectedFrame, "a frame before the hello");
+                };
+                self.handle_peer_control(now, &peer, frame);
+            }
+        }
+    }
+
+    fn handle_peer_control(&mut self, now: Instant, peer: &NodeId, frame: ControlFrame) {
+        match frame {
+            ControlFrame::Cancel(key) => self.receive.handle_cancel(now, peer, key),
+            ControlFrame::Settled(settled) => self.receive.handle_settled(now, peer, &settled),
+            ControlFrame::Credit { key, part, offset } => self.receive.handle_credit(peer, key, part, offset),
+            ControlFrame::Received { key, updates, result_body } => {
+                self.receive.handle_received(peer, key, updates, result_body);
+            }
+            ControlFrame::GoAway(go_away) => info!(%peer, reason = ?go_away.reason, "the peer goes away"),
+            _ => {}
+        }
+    }
+
+    /// The acceptor's side of the hello.
+    fn handle_hello(&mut self, now: Instant, index: LinkIndex, hello: Hello) {
+        let Some(identity) = self.links.get_mut(index).and_then(|entry| entry.link.peer().cloned()) else { return };
+        if hello.fleet != *self.identity.fleet() {
+            return self.close_link(index, CloseCode::WrongFleet, "the hello names another fleet");
+        }
+        if identity.node == *self.identity.node() {
+            return self.close_link(index, CloseCode::DuplicateNode, "you use the name of the node you dialled");
+        }
+        let peer = self.peers.entry(identity.node.clone()).or_default();
+        let answer = match peer.accept(hello.link, &identity.node, self.identity.node()) {
+            Ok(()) => HelloAnswer::Welcome(self.hello(&identity.node, hello.link)),
+            Err(highest) => HelloAnswer::TooLow { highest },
+        };
+        let is_welcome = matches!(answer, HelloAnswer::Welcome(_));
+        if let Some(entry) = self.links.get_mut(index) {
+            entry.link.send_control(ControlFrame::HelloAnswer(Box::new(answer)));
+            self.links.touch(index);
+        }
+        if is_welcome {
+            self.bring_up(now, index, &identity, hello);
+        }
+    }
+
+    /// The dialler's side of the hello.
+    fn handle_answer(&mut self, now: Instant, index: LinkIndex, answer: HelloAnswer) {
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let (Phase::Greeting { proposed: Some(proposed) }, Some(identity)) =
+            (&entry.phase, entry.link.peer().cloned())
+        else {
+            return self.close_link(index, CloseCode::UnexpectedFrame, "an answer to no hello");
+        };
+        let proposed = *proposed;
+        let peer = self.peers.entry(identity.node.clone()).or_default();
+        match answer {
+            HelloAnswer::TooLow { highest } => {
+                peer.answered();
+                peer.learn(highest);
+                self.handle_connected(index);
+            }
+            // A link of a higher number came up while this answer was on its way.
+            HelloAnswer::Welcome(_) if peer.highest() > Some(proposed) => {
+                self.close_link(index, CloseCode::Replaced, "a newer link is up");
+            }
+            HelloAnswer::Welcome(hello) if hello.link == proposed => {
+                peer.answered();
+                self.bring_up(now, index, &identity, hello);
+            }
+            HelloAnswer::Welcome(_) => {
+                self.close_link(index, CloseCode::UnexpectedFrame, "a welcome to another number");
+            }
+        }
+    }
+
+    /// The hello is answered: this link replaces any other to the same peer.
+    fn bring_up(&mut self, now: Instant, index: LinkIndex, identity: &PeerIdentity, hello: Hello) {
+        let node = identity.node.clone();
+        let peer = self.peers.entry(node.clone()).or_default();
+        peer.role = Some(identity.role);
+        peer.boot = Some(hello.boot);
+        if let Some(older) = peer.link.replace(index) {
+            self.drop_queues_of(now, older);
+            self.close_link(older, CloseCode::Replaced, "a newer link is up");
+        }
+        let Some(entry) = self.links.get_mut(index) else { return };
+        entry.phase = Phase::Up(Up {
+            peer: node.clone(),
+            number: hello.link,
+            receive_window: hello.receive_window,
+            at: now,
+        });
+        info!(peer = %node, number = %hello.link, remote = %entry.link.remote_address(), "link up");
+        self.links_total += 1;
+        self.reconnect.handle_up(now, &node);
+        self.receive.handle_link_up(now, &node, hello.link, &hello.settled);
+        let up = LinkUp {
+            link: hello.link,
+            receiver: hello.boot,
+            commands: hello.commands.into_iter().collect(),
+            args_bytes_max: hello.args_bytes_max as usize,
+            payload_bytes_max: hello.payload_bytes_max as usize,
+        };
+        self.send.handle_link_up(now, &node, up);
+        self.give_places(index);
+        self.give_room(index);
+        self.publish_status(now);
+    }
+
+    fn handle_closed(&mut self, now: Instant, index: LinkIndex, closed: &LinkClosed) {
+        self.drop_queues_of(now, index);
+        let Some(entry) = self.links.remove(index) else { return };
+        if let Some(up) = entry.up() {
+            info!(peer = %up.peer, number = %up.number, reason = %closed.reason, "link down");
+        } else if !matches!(entry.phase, Phase::Closing) {
+            match &entry.dialled {
+                Some(peer) => warn!(%peer, reason = %closed.reason, "no link"),
+                None => warn!(remote = %entry.link.remote_address(), reason = %closed.reason, "no link"),
+            }
+        }
+        let node = entry.up().map(|up| up.peer.clone()).or(entry.dialled);
+        if let Some(node) = node {
+            if let Some(peer) = self.peers.get_mut(&node)
+                && peer.link == Some(index)
+            {
+                peer.link = None;
+            }
+            self.reconnect.handle_ended(now, &node, closed.was_answered());
+        }
+        self.publish_status(now);
+    }
+
+    /// Tells the queues that a link that was up is gone.
+    fn drop_queues_of(&mut self, now: Instant, index: LinkIndex) {
+        let Some(up) = self.links.get_mut(index).and_then(|entry| entry.up()) else { return };
+        let (peer, number) = (up.peer.clone(), up.number);
+        self.send.handle_link_down(now, &peer);
+        self.receive.handle_link_down(now, &peer, number);
+    }
+
+    /// Closes a link. Its last event is still to come.
+    pub(super) fn close_link(&mut self, index: LinkIndex, code: CloseCode, why: &str) {
+        let Some(entry) = self.links.get_mut(index) else { return };
+        if code != CloseCode::Replaced {
+            warn!(remote = %entry.link.remote_address(), %code, why, "closing a link");
+        }
+        entry.link.close(code, why);
+        entry.phase = Phase::Closing;
+        self.links.touch(index);
+    }
+
+    /// Sends heartbeats, looks for silent links, and ends attempts whose time is up.
+    pub(super) fn handle_link_timeouts(&mut self, now: Instant) {
+        let due: Vec<LinkIndex> = self
+            .links
+            .links
+            .iter()
+            .filter(|(_, entry)| entry.poll_timeout().is_some_and(|at| at <= now))
+            .map(|(index, _)| index)
+            .collect();
+        for index in due {
+            let Some(entry) = self.links.get_mut(index) else { continue };
+            match &entry.phase {
+                Phase::Greeting { .. } => {
+                    if let Some(peer) = entry.dialled.as_ref().and_then(|node| self.peers.get_mut(node)) {
+                        peer.answered();
+                    }
+                    self.close_link(index, CloseCode::HelloTimeout, "the hello did not come in time");
+                }
+                Phase::Up(up) => {
+                    let peer = up.peer.clone();
+                    self.watch_link(now, index, &peer);
+                }
+                Phase::Closing => {}
+            }
+        }
+    }
+
+    fn watch_link(&mut self, now: Instant, index: LinkIndex, peer: &NodeId) {
+        let is_owed = self.send.owes(peer) || self.receive.owes(peer);
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let frames = entry.link.stats().frames_received;
+        entry.liveness.handle_owed(now, is_owed);
+        entry.liveness.handle_frames_received(now, frames);
+        entry.liveness.handle_timeout(now);
+        if entry.liveness.poll_heartbeat(now) {
+            entry.link.send_control(ControlFrame::Heartbeat);
+            self.links.touch(index);
+        }
+        if self.links.get_mut(index).is_some_and(|entry| entry.liveness.is_suspect(now)) {
+            self.reconnect.handle_suspect(now, peer);
+        }
+    }
+
+    fn hello(&self, peer: &NodeId, link: LinkNumber) -> Hello {
+        let limits = self.config.transport.limits();
+        Hello {
+            fleet: self.identity.fleet().clone(),
+            link,
+            boot: self.boot,
+            store: None,
+            receiver: None,
+            expected_boot: self.peers.get(peer).and_then(|peer: &Peer| peer.boot),
+            expected_receiver: None,
+            settled: self.send.settled(peer),
+            commands: self.dispatch.names().cloned().collect(),
+            features: 0,
+            receive_window: self.config.transport.receive_window,
+            args_bytes_max: u32::try_from(limits.args_bytes_max).unwrap_or(u32::MAX),
+            payload_bytes_max: u32::try_from(limits.payload_bytes_max).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Returns the peer of a link that is up.
+    pub(super) fn peer_of(&mut self, index: LinkIndex) -> Option<NodeId> {
+        self.links.get_mut(index)?.up().map(|up| up.peer.clone())
+    }
+
+    /// Makes the status anew for those who watch it.
+    pub(super) fn publish_status(&mut self, now: Instant) {
+        self.status_at = now + self.config.node.status_interval;
+        let links = self.links.links.iter().filter_map(|(_, entry)| {
+            let up = entry.up()?;
+            Some(LinkStatus {
+                peer: up.peer.clone(),
+                number: up.number,
+                remote: entry.link.remote_address(),
+                up_at: up.at,
+                silent_for: entry.liveness.silent_for(now),
+                stats: entry.link.stats(),
+            })
+        });
+        let status = Status { links: links.collect(), links_total: self.links_total };
+        self.status.send_replace(Arc::new(status));
+    }
+}
+
+/// Events of links taken in one turn.
+const EVENTS_MAX: usize = 256;

@@ -1,0 +1,85 @@
+//! What a node takes from the outside: tasks, time, randomness, sockets.
+//!
+//! One [`Env`] is handed to the node when it starts. [`SystemEnv`] is the real one; the simulation brings its own, and
+//! then the whole node runs on a virtual clock.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use runnel_transport::Socket;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+/// A task: something that runs until it is done.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a node takes from the outside.
+pub trait Env: runnel_transport::Env {
+    /// Starts a handler's task where the application wants it to run.
+    fn spawn_handler(&self, task: Task);
+
+    /// Waits until all tasks of both kinds have ended, or the time is up. Returns whether they have.
+    fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+}
+
+/// The real environment: Tokio's tasks, the system's randomness and sockets.
+pub struct SystemEnv {
+    handlers: Handle,
+    tasks: TaskTracker,
+    crypto: Arc<rustls::crypto::CryptoProvider>,
+}
+
+impl SystemEnv {
+    /// Makes an environment whose handlers run on `handlers`; all other tasks run where the engine runs.
+    pub fn new(handlers: Handle) -> Self {
+        Self { handlers, tasks: TaskTracker::new(), crypto: runnel_certs::default_provider() }
+    }
+}
+
+impl fmt::Debug for SystemEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemEnv").finish_non_exhaustive()
+    }
+}
+
+impl runnel_transport::Env for SystemEnv {
+    fn spawn(&self, task: Task) {
+        self.tasks.spawn(task);
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        rand::fill(bytes);
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
+        Socket::bind(address)
+    }
+
+    fn resolve(&self, name: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host(name).await?.collect()) })
+    }
+
+    fn crypto(&self) -> Arc<rustls::crypto::CryptoProvider> {
+        self.crypto.clone()
+    }
+}
+
+impl Env for SystemEnv {
+    fn spawn_handler(&self, task: Task) {
+        self.tasks.spawn_on(task, &self.handlers);
+    }
+
+    fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        self.tasks.close();
+        Box::pin(async move { tokio::time::timeout(timeout, self.tasks.wait()).await.is_ok() })
+    }
+}

@@ -1,0 +1,289 @@
+//! Handlers: how a command's name becomes a function call.
+//!
+//! A [`Handlers`] registry maps command types to functions. An ordinary handler is an async function that runs on the
+//! application's runtime; an inline one is a plain function that never blocks and runs on the engine's thread.
+//! The engine knows only the erased form below; types are decoded at the handler's door.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use runnel_codec::{Class, Command, CommandId, CommandName, FailureKind, Outcome, Rejection, RejectionKind};
+use runnel_queue::StopReason;
+use tokio::sync::watch;
+
+use crate::updates::{UpdateError, UpdateSink};
+
+/// Which function handles which command type.
+#[derive(Clone, Default)]
+pub struct Handlers(BTreeMap<CommandName, Arc<dyn Erased>>);
+
+/// What a handler knows of the command it handles, and how it speaks to the caller.
+#[derive(Debug)]
+pub struct Context<C> {
+    call: Call,
+    command: PhantomData<fn() -> C>,
+}
+
+/// Tells a handler that its command was cancelled or ran out of time. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StopSignal(watch::Receiver<Option<StopReason>>);
+
+/// Why a handler did not succeed. Every error converts into it, so that `?` works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerError {
+    kind: FailureKind,
+    message: String,
+}
+
+/// A command on its way into its handler.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CommandId,
+    pub(crate) class: Class,
+    pub(crate) args: Bytes,
+    pub(crate) payload: Bytes,
+    pub(crate) deadline_at: Option<Instant>,
+    pub(crate) updates: UpdateSink,
+    pub(crate) stop: watch::Receiver<Option<StopReason>>,
+}
+
+/// What became of a call.
+pub(crate) enum Called {
+    /// An inline handler has finished.
+    Finished(Outcome),
+    /// An ordinary handler runs in this future.
+    Running(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+/// A handler without its types.
+pub(crate) trait Erased: Send + Sync {
+    /// Checks the arguments before the command counts as started.
+    fn check(&self, args: &[u8]) -> Result<(), Rejection>;
+
+    /// Calls the handler.
+    fn call(&self, call: Call) -> Called;
+}
+
+impl Handlers {
+    /// Makes an empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers an async function for `C`, in place of any earlier one.
+    ///
+    /// Its panic ends the command as `Failed(Panicked)`. When the command is cancelled or runs out of time, the future
+    /// goes on; see [`StopSignal::stopped`].
+    pub fn on<C, F, Fut>(&mut self, handler: F) -> &mut Self
+    where
+        C: Command,
+        F: Fn(Context<C>, C::Args) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<C::Result, HandlerError>> + Send + 'static,
+    {
+        self.0.insert(C::name(), Arc::new(Spawned { handler, command: PhantomData::<fn() -> C> }));
+        self
+    }
+
+    /// Registers a plain function for `C` that never blocks: it runs on the engine's thread, without a task of its own.
+    pub fn on_inline<C, F>(&mut self, handler: F) -> &mut Self
+    where
+        C: Command,
+        F: Fn(C::Args) -> Result<C::Result, HandlerError> + Send + Sync + 'static,
+    {
+        self.0.insert(C::name(), Arc::new(Inline { handler, command: PhantomData::<fn() -> C> }));
+        self
+    }
+
+    /// Returns the registered command types, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &CommandName> {
+        self.0.keys()
+    }
+
+    pub(crate) fn find(&self, name: &CommandName) -> Option<&Arc<dyn Erased>> {
+        self.0.get(name)
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl<C: Command> Context<C> {
+    /// Returns the command's id.
+    pub fn id(&self) -> &CommandId {
+        &self.call.id
+    }
+
+    /// Returns its class.
+    pub fn class(&self) -> Class {
+        self.call.class
+    }
+
+    /// Returns its inline payload; empty if there is none.
+    pub fn payload(&self) -> &Bytes {
+        &self.call.payload
+    }
+
+    /// Returns when its deadline passes, if it has one.
+    pub fn deadline_at(&self) -> Option<Instant> {
+        self.call.deadline_at
+    }
+
+    /// Sends one record of progress to the caller, waiting while too many of them are held for the link.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError::TooLarge`] when the record does not encode within 64 KiB, [`UpdateError::Ended`] when the node
+    /// has shut down or the command is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the record either has been taken whole or not at all.
+    pub async fn update(&mut self, update: &C::Update) -> Result<(), UpdateError> {
+        let content = C::encode_update(update).map_err(|_| UpdateError::TooLarge)?;
+        self.call.updates.send(content).await
+    }
+
+    /// Returns the signal that tells the handler to stop.
+    pub fn stop_signal(&self) -> StopSignal {
+        StopSignal(self.call.stop.clone())
+    }
+}
+
+impl StopSignal {
+    /// Waits until the command is to stop and says why. The outcome is then what the handler returns within a grace
+    /// period, or the failure that the reason names.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: the reason stays until the handler ends.
+    pub async fn stopped(&mut self) -> StopReason {
+        match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            // The engine is gone, so nobody waits for the outcome any more.
+            _ => StopReason::Cancelled,
+        }
+    }
+}
+
+impl HandlerError {
+    /// Makes an error with a message for the caller.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Handler, message: message.into() }
+    }
+
+    /// Says that the command ended because it was told to.
+    pub fn stopped(reason: StopReason, message: impl Into<String>) -> Self {
+        let kind = match reason {
+            StopReason::Cancelled => FailureKind::Cancelled,
+            StopReason::DeadlineExceeded => FailureKind::DeadlineExceeded,
+        };
+        Self { kind, message: message.into() }
+    }
+
+    fn into_outcome(self) -> Outcome {
+        Outcome::failed(self.kind, self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::new(message)
+    }
+}
+
+struct Spawned<C, F> {
+    handler: F,
+    command: PhantomData<fn() -> C>,
+}
+
+struct Inline<C, F> {
+    handler: F,
+    command: PhantomData<fn() -> C>,
+}
+
+impl<C, F, Fut> Erased for Spawned<C, F>
+where
+    C: Command,
+    F: Fn(Context<C>, C::Args) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<C::Result, HandlerError>> + Send + 'static,
+{
+    fn check(&self, args: &[u8]) -> Result<(), Rejection> {
+        check_args::<C>(args)
+    }
+
+    fn call(&self, call: Call) -> Called {
+        let args = match C::decode_args(&call.args) {
+            Ok(args) => args,
+            Err(error) => return Called::Finished(HandlerError::from(error).into_outcome()),
+        };
+        let context = Context { call, command: PhantomData };
+        // The handler's own code before its first await runs here; its panic must not reach the engine.
+        let Ok(future) = std::panic::catch_unwind(AssertUnwindSafe(|| (self.handler)(context, args))) else {
+            return Called::Finished(panicked());
+        };
+        Called::Running(Box::pin(async move {
+            match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(result) => finish::<C>(result),
+                Err(_) => panicked(),
+            }
+        }))
+    }
+}
+
+impl<C, F> Erased for Inline<C, F>
+where
+    C: Command,
+    F: Fn(C::Args) -> Result<C::Result, HandlerError> + Send + Sync + 'static,
+{
+    fn check(&self, args: &[u8]) -> Result<(), Rejection> {
+        check_args::<C>(args)
+    }
+
+    fn call(&self, call: Call) -> Called {
+        let args = match C::decode_args(&call.args) {
+            Ok(args) => args,
+            Err(error) => return Called::Finished(HandlerError::from(error).into_outcome()),
+        };
+        let outcome = match std::panic::catch_unwind(AssertUnwindSafe(|| (self.handler)(args))) {
+            Ok(result) => finish::<C>(result),
+            Err(_) => panicked(),
+        };
+        Called::Finished(outcome)
+    }
+}
+
+fn check_args<C: Command>(args: &[u8]) -> Result<(), Rejection> {
+    match C::decode_args(args) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Rejection { kind: RejectionKind::BadArguments, message: error.to_string() }),
+    }
+}
+
+fn finish<C: Command>(result: Result<C::Result, HandlerError>) -> Outcome {
+    match result.and_then(|result| C::encode_result(&result).map_err(HandlerError::from)) {
+        Ok(result) => Outcome::Done { result },
+        Err(error) => error.into_outcome(),
+    }
+}
+
+fn panicked() -> Outcome {
+    Outcome::failed(FailureKind::Panicked, "the handler panicked")
+}

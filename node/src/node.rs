@@ -1,0 +1,330 @@
+//! Building, starting and driving a node.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use runnel_certs::Identity;
+use runnel_codec::{Class, Command, CommandId, EncodeError, NodeId, UpdatePolicy};
+use runnel_queue::{NewCommand, SubmitError as QueueError};
+use runnel_transport::EndpointError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::engine::{Engine, Request};
+use crate::env::{Env, SystemEnv};
+use crate::handler::Handlers;
+use crate::status::Status;
+use crate::submission::Submission;
+
+/// What a node is made of, before it runs.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct NodeBuilder {
+    pub(crate) identity: Identity,
+    pub(crate) config: Config,
+    pub(crate) handlers: Handlers,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
+}
+
+/// A running node: it stops when it is shut down or dropped.
+#[derive(Debug)]
+#[must_use = "a node stops when it is dropped"]
+pub struct Node {
+    handle: NodeHandle,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Speaks to a running node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    node: NodeId,
+    inbox: mpsc::Sender<Request>,
+    status: watch::Receiver<Arc<Status>>,
+    listening: Arc<[SocketAddr]>,
+}
+
+/// How a command is to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct SubmitOptions {
+    /// Its priority. Default: Normal.
+    pub class: Class,
+    /// When it is no longer wanted, from now. Default: never.
+    pub deadline: Option<Duration>,
+    /// Bytes that go with the arguments, up to 1 MiB. Default: none.
+    pub payload: Bytes,
+    /// What becomes of its updates. Default: followed.
+    pub updates: UpdatePolicy,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The endpoint could not be made: look at the identity and the configuration.
+    #[error("the endpoint could not be made")]
+    Endpoint(#[from] EndpointError),
+    /// An address could not be listened on: it is in use, or not one of this machine.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The engine's thread could not be started.
+    #[error("the engine's thread could not be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a command was not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The arguments do not encode within their limit.
+    #[error("the arguments cannot be encoded")]
+    Encode(#[from] EncodeError),
+    /// The send queue refused it: a bound is reached, or the command is too large.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The node has shut down.
+    #[error("this node has shut down")]
+    NodeStopped,
+}
+
+/// The command is not, or no longer, in the send queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such command is waiting or running")]
+pub struct NotFound;
+
+impl NodeBuilder {
+    /// Begins a node with this identity and default settings.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            config: Config::default(),
+            handlers: Handlers::new(),
+            listen: Vec::new(),
+            peers: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces the settings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the handlers of commands that others send to this node.
+    pub fn handlers(mut self, handlers: Handlers) -> Self {
+        self.handlers = handlers;
+        self
+    }
+
+    /// Accepts links at this address; port 0 takes any free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// Dials this peer, now and whenever its link is lost, at these `host:port` addresses.
+    pub fn peer(mut self, peer: NodeId, addresses: impl IntoIterator<Item = String>) -> Self {
+        self.peers.entry(peer).or_default().extend(addresses);
+        self
+    }
+
+    /// Starts the node on a thread of its own. Handlers run on the current Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the node is not started, or stops at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let env = Arc::new(SystemEnv::new(tokio::runtime::Handle::current()));
+        let stop = CancellationToken::new();
+        let (started, has_started) = oneshot::channel();
+        let thread = {
+            let stop = stop.clone();
+            let name = format!("runnel-{}", self.identity.node());
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(move || run_thread(self, env, stop, started))
+                .map_err(StartError::Thread)?
+        };
+        match has_started.await {
+            Ok(handle) => Ok(Node { handle: handle?, stop, thread: Some(thread) }),
+            Err(_) => Err(StartError::Thread(io::Error::other("the thread ended before it was ready"))),
+        }
+    }
+
+    /// Makes the node's engine inside the caller's current-thread runtime: the caller drives the returned future. It
+    /// ends some time after `stop` fires.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub fn start_in(
+        self,
+        env: Arc<dyn Env>,
+        stop: CancellationToken,
+    ) -> Result<(NodeHandle, impl Future<Output = ()> + Send + use<>), StartError> {
+        let node = self.identity.node().clone();
+        let (inbox, requests) = mpsc::channel(self.config.node.inbox_capacity.get());
+        let (status, status_seen) = watch::channel(Arc::new(Status::default()));
+        let (engine, listening) = Engine::new(self, env, inbox.clone(), requests, status, stop)?;
+        let handle = NodeHandle { node, inbox, status: status_seen, listening: listening.into() };
+        Ok((handle, engine.run()))
+    }
+}
+
+impl Node {
+    /// Returns a handle to the node.
+    pub fn handle(&self) -> &NodeHandle {
+        &self.handle
+    }
+
+    /// Stops the node in order: nothing new is taken, outcomes that are ready are sent, links are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The node stops all the same if the future is dropped.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        self.handle.inbox.closed().await;
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl NodeHandle {
+    /// Returns the node's own name.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Returns the addresses that the node listens on.
+    pub fn listening(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// Stores a command for `to` and returns once it is stored.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubmitError`]; a full queue says which bound is reached and when to try again.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the command may have been stored: it is then sent and its outcome discarded.
+    pub async fn submit<C: Command>(
+        &self,
+        to: &NodeId,
+        args: &C::Args,
+        options: SubmitOptions,
+    ) -> Result<Submission<C>, SubmitError> {
+        let command = NewCommand {
+            to: to.clone(),
+            class: options.class,
+            name: C::name(),
+            idempotent: C::IDEMPOTENT,
+            args: C::encode_args(args)?,
+            payload: options.payload,
+            updates: options.updates,
+            deadline: options.deadline,
+            has_body: false,
+        };
+        let (events, caller) = mpsc::unbounded_channel();
+        let (reply, stored) = oneshot::channel();
+        let request = Request::Submit { command, events, reply };
+        self.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
+        let id = stored.await.map_err(|_| SubmitError::NodeStopped)??;
+        Ok(Submission::new(id, caller, self.inbox.clone()))
+    }
+
+    /// Asks for a command to be cancelled. Its outcome says what came of it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the command has ended, was never here, or the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the wish may have been taken.
+    pub async fn cancel(&self, id: &CommandId) -> Result<(), NotFound> {
+        let (reply, done) = oneshot::channel();
+        let request = Request::Cancel { id: id.clone(), reply };
+        self.inbox.send(request).await.map_err(|_| NotFound)?;
+        done.await.map_err(|_| NotFound)?
+    }
+
+    /// Returns what the node last said of its links and queues, and lets the caller wait for changes.
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.clone()
+    }
+
+    /// Waits until a link to `peer` is up.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn wait_for_link(&self, peer: &NodeId) -> Result<(), NotFound> {
+        self.status().wait_for(|status| status.link(peer).is_some()).await.map(|_| ()).map_err(|_| NotFound)
+    }
+}
+
+fn run_thread(
+    builder: NodeBuilder,
+    env: Arc<SystemEnv>,
+    stop: CancellationToken,
+    started: oneshot::Sender<Result<NodeHandle, StartError>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            started.send(Err(StartError::Thread(error))).ok();
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        match builder.start_in(env, stop) {
+            Ok((handle, engine)) => {
+                if started.send(Ok(handle)).is_ok() {
+                    engine.await;
+                }
+            }
+            Err(error) => {
+                started.send(Err(error)).ok();
+            }
+        }
+    });
+}

@@ -1,0 +1,40 @@
+//! What a node says of its links and queues.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use runnel_codec::{LinkNumber, NodeId};
+use runnel_transport::LinkStats;
+
+/// A snapshot of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The links that are up, by peer.
+    pub links: Vec<LinkStatus>,
+    /// Links that came up since the node started.
+    pub links_total: u64,
+}
+
+/// A snapshot of one link that is up.
+#[derive(Clone, Debug)]
+pub struct LinkStatus {
+    /// The peer.
+    pub peer: NodeId,
+    /// The link's number.
+    pub number: LinkNumber,
+    /// Where the peer's packets come from.
+    pub remote: SocketAddr,
+    /// When the link came up.
+    pub up_at: Instant,
+    /// How long ago the last authenticated packet came.
+    pub silent_for: Duration,
+    /// Round trips, losses and bytes.
+    pub stats: LinkStats,
+}
+
+impl Status {
+    /// Returns the link to `peer`, if one is up.
+    pub fn link(&self, peer: &NodeId) -> Option<&LinkStatus> {
+        self.links.iter().find(|link| link.peer == *peer)
+    }
+}

@@ -1,0 +1,161 @@
+//! The caller's side of one command: its updates and its outcome.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use runnel_codec::{
+    Command, CommandId, DecodeError, Failure, Outcome, Rejection, UnknownReason,
+};
+use tokio::sync::mpsc;
+
+use crate::engine::Request;
+
+/// A stored command, for following its updates and waiting for its outcome.
+///
+/// Dropping it does not cancel the command: its updates are then discarded.
+#[derive(Debug)]
+#[must_use = "the outcome of a command should be looked at; to send and forget, drop it explicitly"]
+pub struct Submission<C> {
+    id: CommandId,
+    events: mpsc::UnboundedReceiver<CallerEvent>,
+    inbox: mpsc::Sender<Request>,
+    taken: u64,
+    outcome: Option<Outcome>,
+    command: PhantomData<fn() -> C>,
+}
+
+/// What the engine tells a caller.
+///
+/// The channel has no bound of its own: updates are bounded by the credit that this side grants, each having at least
+/// one byte, and a command has one outcome and one of each other event.
+#[derive(Debug)]
+pub(crate) enum CallerEvent {
+    /// The handler has been called.
+    Started,
+    /// One record of progress.
+    Update(Bytes),
+    /// The command has ended.
+    Outcome(Outcome),
+}
+
+/// What happened to a command while it was followed.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress<U> {
+    /// Its handler has been called.
+    Started,
+    /// It sent a record of progress.
+    Update(U),
+}
+
+/// Why a command has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotDone {
+    /// It started and did not succeed.
+    #[error("failed ({:?}): {}", .0.kind, .0.message)]
+    Failed(Failure),
+    /// It has not started and never will: the receiver would not take it.
+    #[error("rejected ({:?}): {}", .0.kind, .0.message)]
+    Rejected(Rejection),
+    /// It has not started and never will: its deadline passed.
+    #[error("the deadline passed before it started")]
+    Expired,
+    /// It has not started and never will: it was cancelled.
+    #[error("cancelled before it started")]
+    Cancelled,
+    /// Nobody can say whether it ran, or how it ended.
+    #[error("nobody knows whether it ran ({0:?})")]
+    Unknown(UnknownReason),
+    /// The receiver sent something that is not of the command's types.
+    #[error("the receiver's answer is not of this command's types")]
+    Malformed(#[from] DecodeError),
+    /// This node shut down before the outcome was known.
+    #[error("this node shut down before the outcome was known")]
+    NodeStopped,
+}
+
+impl<C: Command> Submission<C> {
+    pub(crate) fn new(
+        id: CommandId,
+        events: mpsc::UnboundedReceiver<CallerEvent>,
+        inbox: mpsc::Sender<Request>,
+    ) -> Self {
+        Self { id, events, inbox, taken: 0, outcome: None, command: PhantomData }
+    }
+
+    /// Returns the command's id.
+    pub fn id(&self) -> &CommandId {
+        &self.id
+    }
+
+    /// Returns the next sign of progress, or `None` when the command has ended.
+    ///
+    /// Updates that are not taken press back on the handler once the credit of the link is used up.
+    ///
+    /// # Errors
+    ///
+    /// When an update is not of the command's type.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn progress(&mut self) -> Option<Result<Progress<C::Update>, DecodeError>> {
+        self.report_taken().await;
+        if self.outcome.is_some() {
+            return None;
+        }
+        match self.events.recv().await? {
+            CallerEvent::Started => Some(Ok(Progress::Started)),
+            CallerEvent::Update(content) => {
+                self.taken += content.len() as u64;
+                Some(C::decode_update(&content).map(Progress::Update))
+            }
+            CallerEvent::Outcome(outcome) => {
+                self.outcome = Some(outcome);
+                None
+            }
+        }
+    }
+
+    /// Waits for the outcome, letting go of updates that have not been taken.
+    ///
+    /// # Errors
+    ///
+    /// Every outcome but `Done` is a [`NotDone`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the submission: the command goes on and its outcome is discarded.
+    pub async fn outcome(mut self) -> Result<C::Result, NotDone> {
+        let outcome = loop {
+            if let Some(outcome) = self.outcome.take() {
+                break outcome;
+            }
+            if self.progress().await.is_none() && self.outcome.is_none() {
+                return Err(NotDone::NodeStopped);
+            }
+        };
+        match outcome {
+            Outcome::Done { result } => Ok(C::decode_result(&result)?),
+            Outcome::Failed(failure) => Err(NotDone::Failed(failure)),
+            Outcome::Rejected(rejection) => Err(NotDone::Rejected(rejection)),
+            Outcome::Expired => Err(NotDone::Expired),
+            Outcome::Cancelled => Err(NotDone::Cancelled),
+            Outcome::Unknown(reason) => Err(NotDone::Unknown(reason)),
+        }
+    }
+
+    /// Tells the engine what has been taken, in steps, so that the link's credit grows again.
+    async fn report_taken(&mut self) {
+        if self.taken >= TAKEN_STEP_BYTES
+            && self.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
+        {
+            self.taken = 0;
+        }
+    }
+}
+
+/// How many bytes of updates are taken before the engine is told: an eighth of the default window.
+const TAKEN_STEP_BYTES: u64 = 32 << 10;
+

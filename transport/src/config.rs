@@ -1,0 +1,142 @@
+//! Settings of endpoints and links.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, VarInt};
+use runnel_codec::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Settings of endpoints and links.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransportConfig {
+    /// How the rate of a link is found. Default: `bbr`.
+    pub congestion: CongestionControl,
+    /// Silence after which a link is given up. Default: 60 s.
+    ///
+    /// Too low, a blackout costs a new handshake; too high, a dead link is kept beside its successor for as long.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// Pause after which an idle link sends a packet, to keep NATs open. Default: 15 s.
+    ///
+    /// Too low, idle links cost data and power; too high, NATs forget them (many after 30 s).
+    #[serde(with = "humantime_serde")]
+    pub keep_alive_interval: Duration,
+    /// Round-trip time assumed before the first measurement. Default: 100 ms.
+    ///
+    /// Too low, slow paths see needless repeats; too high, a lost first packet costs that much more.
+    #[serde(with = "humantime_serde")]
+    pub initial_rtt: Duration,
+    /// Bytes of all streams that may arrive unread, per link. Default: 16 MiB.
+    ///
+    /// Too low, fast long paths are not filled; too high, each peer can make this node hold as much.
+    pub receive_window: u64,
+    /// Bytes of one stream that may arrive unread. Default: 1.25 MiB.
+    ///
+    /// Too low, one transfer does not fill a fast long path; too high, see `receive_window`.
+    pub stream_receive_window: u64,
+    /// Bytes written and not acknowledged, per link. Default: 10 MiB.
+    ///
+    /// Too low, urgent writes block behind bulk; too high, a dead link holds as much memory.
+    pub send_window: u64,
+    /// Largest UDP payload that path probing tries. Default: 1452 bytes.
+    ///
+    /// Too low, more packets than needed; too high, probes are wasted.
+    pub mtu_max: u16,
+    /// Time between the attempts of one dial at different addresses (RFC 8305, section 5). Default: 250 ms.
+    ///
+    /// Too low, needless handshakes; too high, a dead first address costs as much.
+    #[serde(with = "humantime_serde")]
+    pub dial_stagger: Duration,
+    /// Time in which a head must be complete once its stream is open. Default: 10 s.
+    ///
+    /// Too low, heads on slow links are cut off; too high, half a head holds memory for as long.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// Handshakes under way before further ones must prove their address by a round trip. Default: 64.
+    ///
+    /// Too low, a restarted controller takes a round trip more for each worker; too high, forged addresses cost more.
+    pub handshakes_max: NonZeroU32,
+    /// How long a close may take to reach the peers. Default: 1 s.
+    #[serde(with = "humantime_serde")]
+    pub close_timeout: Duration,
+    /// Send several packets with one system call where the system can. Default: true. Switch it off where a network
+    /// card fails at it.
+    pub segmentation_offload: bool,
+}
+
+/// Ways to find the rate of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CongestionControl {
+    /// By measuring rate and delay: fills links that lose packets at random.
+    Bbr,
+    /// By filling the bottleneck's buffer until it overflows: collapses where packets are lost at random.
+    Cubic,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self {
+            congestion: CongestionControl::Bbr,
+            idle_timeout: Duration::from_secs(60),
+            keep_alive_interval: Duration::from_secs(15),
+            initial_rtt: Duration::from_millis(100),
+            receive_window: 16 << 20,
+            stream_receive_window: 1280 << 10,
+            send_window: 10 << 20,
+            mtu_max: 1452,
+            dial_stagger: Duration::from_millis(250),
+            head_timeout: Duration::from_secs(10),
+            handshakes_max: NonZeroU32::new(64).expect("64 is not 0"),
+            close_timeout: Duration::from_secs(1),
+            segmentation_offload: true,
+        }
+    }
+}
+
+impl TransportConfig {
+    /// Returns how large things on the wire may be.
+    pub fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    pub(crate) fn to_quinn(&self) -> quinn::TransportConfig {
+        let mut config = quinn::TransportConfig::default();
+        let mut mtu = MtuDiscoveryConfig::default();
+        mtu.upper_bound(self.mtu_max);
+        config
+            .max_idle_timeout(IdleTimeout::try_from(self.idle_timeout).ok())
+            .keep_alive_interval(Some(self.keep_alive_interval))
+            .initial_rtt(self.initial_rtt)
+            .receive_window(varint(self.receive_window))
+            .stream_receive_window(varint(self.stream_receive_window))
+            .send_window(self.send_window)
+            .max_concurrent_bidi_streams(INITIAL_STREAMS)
+            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .datagram_receive_buffer_size(None)
+            .mtu_discovery_config(Some(mtu))
+            .enable_segmentation_offload(self.segmentation_offload)
+            .congestion_controller_factory(self.congestion.factory());
+        config
+    }
+}
+
+impl CongestionControl {
+    fn factory(self) -> Arc<dyn ControllerFactory + Send + Sync> {
+        match self {
+            Self::Bbr => Arc::new(BbrConfig::default()),
+            Self::Cubic => Arc::new(CubicConfig::default()),
+        }
+    }
+}
+
+pub(crate) fn varint(number: u64) -> VarInt {
+    VarInt::from_u64(number).unwrap_or(VarInt::MAX)
+}
+
+/// Streams allowed before the hello: the control stream and commands behind it. The engine sets the real limit.
+const INITIAL_STREAMS: VarInt = VarInt::from_u32(16);

@@ -1,0 +1,256 @@
+//! The sockets of a node: those that listen live as long as the node, those that dial may be rebound.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, EndpointConfig, ServerConfig};
+use runnel_certs::{Identity, client_config, server_config};
+use runnel_codec::CloseCode;
+use rustls::CipherSuite;
+use rustls::SupportedCipherSuite;
+use rustls::quic::Suite;
+use tracing::{debug, warn};
+
+use crate::config::TransportConfig;
+use crate::dial::{self, DialRequest};
+use crate::env::Env;
+use crate::error::EndpointError;
+use crate::keys::EndpointKeys;
+use crate::link::{Link, LinkContext, Side};
+use crate::runtime::EnvRuntime;
+
+/// The sockets of a node and what every link of it shares. Starts no task of its own but quinn's.
+#[derive(Debug)]
+#[must_use]
+pub struct Endpoint {
+    env: Arc<dyn Env>,
+    context: Arc<LinkContext>,
+    keys: EndpointKeys,
+    server: ServerConfig,
+    client: ClientConfig,
+    listening: Vec<Listening>,
+    dialling: DiallingEndpoints,
+}
+
+/// Endpoints that dial, one per address family, made when first needed.
+#[derive(Clone, Debug, Default)]
+struct DiallingEndpoints {
+    v4: Option<quinn::Endpoint>,
+    v6: Option<quinn::Endpoint>,
+}
+
+/// A socket that takes links, and the wait for the next one.
+struct Listening {
+    endpoint: quinn::Endpoint,
+    next: Pin<Box<dyn Future<Output = Option<quinn::Incoming>> + Send>>,
+}
+
+impl Endpoint {
+    /// Makes an endpoint without sockets.
+    ///
+    /// # Errors
+    ///
+    /// See [`EndpointError`].
+    pub fn new(
+        env: Arc<dyn Env>,
+        identity: Identity,
+        config: TransportConfig,
+        keys: EndpointKeys,
+    ) -> Result<Self, EndpointError> {
+        let runtime = Arc::new(EnvRuntime(env.clone()));
+        let crypto = env.crypto();
+        let initial = initial_suite(&crypto).ok_or(EndpointError::NoInitialCipherSuite)?;
+        let transport = Arc::new(config.to_quinn());
+
+        let tls = server_config(&identity, identity.trust(), crypto.clone(), runtime.clone())?;
+        let tls = QuicServerConfig::with_initial(Arc::new(tls), initial)
+            .map_err(|_| EndpointError::NoInitialCipherSuite)?;
+        let mut server = ServerConfig::new(Arc::new(tls), keys.token_key());
+        server
+            .transport_config(transport.clone())
+            .time_source(runtime.clone())
+            .max_incoming(MAX_INCOMING)
+            .incoming_buffer_size(INCOMING_BUFFER_BYTES)
+            .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES);
+
+        let tls = client_config(&identity, identity.trust(), crypto, runtime)?;
+        let tls = QuicClientConfig::with_initial(Arc::new(tls), initial)
+            .map_err(|_| EndpointError::NoInitialCipherSuite)?;
+        let mut client = ClientConfig::new(Arc::new(tls));
+        let destination_ids = env.clone();
+        client.transport_config(transport).initial_dst_cid_provider(Arc::new(move || {
+            let mut id = [0; 8];
+            destination_ids.fill_random(&mut id);
+            quinn::ConnectionId::new(&id)
+        }));
+
+        let context =
+            Arc::new(LinkContext { trust: identity.trust().clone(), config, handshakes: AtomicU32::new(0) });
+        let dialling = DiallingEndpoints::default();
+        Ok(Self { env, context, keys, server, client, listening: Vec::new(), dialling })
+    }
+
+    /// Listens on an address; port 0 takes any free one. Returns the address.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, for example when the address is in use.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let endpoint = self.bind(address, Some(self.server.clone()))?;
+        let address = endpoint.local_addr()?;
+        self.listening.push(Listening { next: next_incoming(&endpoint), endpoint });
+        Ok(address)
+    }
+
+    /// Begins to dial a peer. The link tells the rest.
+    pub fn dial(&mut self, request: DialRequest) -> Link {
+        let endpoints = match self.dialling_endpoints() {
+            Ok(endpoints) => endpoints,
+            Err(error) => return Link::failed(self.context.clone(), &error),
+        };
+        let server_name = runnel_certs::server_name(&request.peer, self.context.trust.fleet());
+        let connect = move |address: SocketAddr| {
+            let endpoint = if address.is_ipv4() { &endpoints.v4 } else { &endpoints.v6 };
+            endpoint.as_ref().map(|endpoint| endpoint.connect(address, &server_name.to_str()))
+        };
+        let connecting = dial::dial(self.env.clone(), request, self.context.config.dial_stagger, connect);
+        Link::connecting(self.context.clone(), Side::Dialler, Box::pin(connecting))
+    }
+
+    /// Returns the next link that a peer dials. It has not said who it is yet.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Link> {
+        let handshakes_max = self.context.config.handshakes_max.get();
+        for listening in &mut self.listening {
+            while let Poll::Ready(Some(incoming)) = listening.next.as_mut().poll(cx) {
+                listening.next = next_incoming(&listening.endpoint);
+                if self.context.handshakes.load(Ordering::Relaxed) >= handshakes_max && incoming.may_retry() {
+                    // The address must prove itself before it costs a handshake (RFC 9000, section 8.1.2).
+                    incoming.retry().ok();
+                    continue;
+                }
+                let remote = incoming.remote_address();
+                match incoming.accept() {
+                    Ok(connecting) => {
+                        let connecting = dial::accept(connecting);
+                        return Poll::Ready(
+                            Link::connecting(self.context.clone(), Side::Acceptor, Box::pin(connecting))
+                                .with_remote(remote),
+                        );
+                    }
+                    Err(error) => debug!(%remote, %error, "an offer was not taken"),
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Moves the dialling sockets to fresh ones: the route has changed, or the machine slept. Listening sockets stay.
+    pub fn network_changed(&mut self) {
+        for (endpoint, address) in [(&self.dialling.v4, ANY_V4), (&self.dialling.v6, ANY_V6)] {
+            let Some(endpoint) = endpoint else { continue };
+            let rebound = self.env.bind(address).and_then(|socket| endpoint.rebind_abstract(socket.0));
+            if let Err(error) = rebound {
+                warn!(%error, "cannot move to a new socket; links go on over the old one");
+            }
+        }
+    }
+
+    /// Closes all links at once and takes no new ones.
+    pub fn close(&self, code: CloseCode, text: &str) {
+        for endpoint in self.endpoints() {
+            endpoint.close(code.to_wire().into(), text.as_bytes());
+        }
+    }
+
+    /// Waits until peers have been told of the close, as long as the configuration allows.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped but the wait itself.
+    pub async fn wait_idle(&self) {
+        let all_idle = async {
+            for endpoint in self.endpoints() {
+                endpoint.wait_idle().await;
+            }
+        };
+        tokio::time::timeout(self.context.config.close_timeout, all_idle).await.ok();
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &quinn::Endpoint> {
+        let listening = self.listening.iter().map(|listening| &listening.endpoint);
+        listening.chain(&self.dialling.v4).chain(&self.dialling.v6)
+    }
+
+    fn dialling_endpoints(&mut self) -> io::Result<DiallingEndpoints> {
+        if self.dialling.v4.is_none() && self.dialling.v6.is_none() {
+            let v4 = self.bind_dialling(ANY_V4);
+            // Machines without IPv6 are common, machines without IPv4 exist: one of them is enough.
+            self.dialling.v6 = self.bind_dialling(ANY_V6).ok();
+            match v4 {
+                Ok(endpoint) => self.dialling.v4 = Some(endpoint),
+                Err(error) if self.dialling.v6.is_none() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(self.dialling.clone())
+    }
+
+    fn bind_dialling(&self, address: SocketAddr) -> io::Result<quinn::Endpoint> {
+        let mut endpoint = self.bind(address, None)?;
+        endpoint.set_default_client_config(self.client.clone());
+        Ok(endpoint)
+    }
+
+    fn bind(&self, address: SocketAddr, server: Option<ServerConfig>) -> io::Result<quinn::Endpoint> {
+        let mut config = EndpointConfig::new(self.keys.reset_key());
+        let ids = self.keys.connection_ids(self.env.clone());
+        let mut seed = [0; 32];
+        self.env.fill_random(&mut seed);
+        config.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(seed));
+        let socket = self.env.bind(address)?;
+        let runtime = Arc::new(EnvRuntime(self.env.clone()));
+        quinn::Endpoint::new_with_abstract_socket(config, server, socket.0, runtime)
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+fn next_incoming(
+    endpoint: &quinn::Endpoint,
+) -> Pin<Box<dyn Future<Output = Option<quinn::Incoming>> + Send>> {
+    let endpoint = endpoint.clone();
+    Box::pin(async move { endpoint.accept().await })
+}
+
+/// The cipher suite of QUIC's first packets (RFC 9001, section 5.2).
+fn initial_suite(crypto: &rustls::crypto::CryptoProvider) -> Option<Suite> {
+    crypto.cipher_suites.iter().find_map(|suite| match suite {
+        SupportedCipherSuite::Tls13(suite) if suite.common.suite == CipherSuite::TLS13_AES_128_GCM_SHA256 => {
+            suite.quic_suite()
+        }
+        _ => None,
+    })
+}
+
+const ANY_V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+/// Offers that may wait to be taken; quinn's default of 65536 would cost 640 MiB in a flood.
+const MAX_INCOMING: usize = 1024;
+const INCOMING_BUFFER_BYTES: u64 = 64 << 10;
+const INCOMING_BUFFERS_BYTES: u64 = 16 << 20;

@@ -1,0 +1,218 @@
+//! When a link counts as dead: heartbeats and suspicion. Pure: no clock, no I/O.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// When a link counts as dead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LivenessConfig {
+    /// Pause between heartbeats while anything is owed. Default: 1.5 s.
+    ///
+    /// Too low, it costs packets; too high, suspicion lacks evidence.
+    #[serde(with = "humantime_serde")]
+    pub owed_interval: Duration,
+    /// Pause between heartbeats while nothing is owed. Default: 15 s.
+    ///
+    /// Too low, it costs data and power; too high, NATs forget the link.
+    #[serde(with = "humantime_serde")]
+    pub idle_interval: Duration,
+    /// Silence, while anything is owed, after which a new link is dialled beside. Default: 5 s.
+    ///
+    /// Too low, loss causes needless dials; too high, commands wait on a dead link.
+    #[serde(with = "humantime_serde")]
+    pub suspect_after: Duration,
+    /// Silence, while nothing is owed, after which a new link is dialled beside. Default: 40 s.
+    ///
+    /// Too low, a lost heartbeat causes a needless dial; too high, the first command after a change of address waits.
+    #[serde(with = "humantime_serde")]
+    pub idle_suspect_after: Duration,
+}
+
+/// What is known of the peer's signs of life on one link.
+///
+/// A sign of life is an authenticated frame, not a datagram. Call [`handle_timeout`](Self::handle_timeout) when
+/// [`poll_timeout`](Self::poll_timeout) says so, after telling it how many frames were received.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Liveness {
+    config: LivenessConfig,
+    is_owed: bool,
+    frames: u64,
+    heard_at: Instant,
+    heartbeat_at: Instant,
+    is_heartbeat_due: bool,
+    is_suspect: bool,
+    looked_at: Instant,
+    wake_at: Instant,
+}
+
+impl Default for LivenessConfig {
+    fn default() -> Self {
+        Self {
+            owed_interval: Duration::from_millis(1500),
+            idle_interval: Duration::from_secs(15),
+            suspect_after: Duration::from_secs(5),
+            idle_suspect_after: Duration::from_secs(40),
+        }
+    }
+}
+
+impl Liveness {
+    /// Begins with a link on which something has just been heard.
+    pub fn new(config: LivenessConfig, now: Instant) -> Self {
+        let heartbeat_at = now + config.idle_interval;
+        let mut liveness = Self {
+            config,
+            is_owed: false,
+            frames: 0,
+            heard_at: now,
+            heartbeat_at,
+            is_heartbeat_due: false,
+            is_suspect: false,
+            looked_at: now,
+            wake_at: now,
+        };
+        liveness.arm(now);
+        liveness
+    }
+
+    /// Takes note whether anything is owed, in either direction.
+    pub fn handle_owed(&mut self, now: Instant, is_owed: bool) {
+        if is_owed && !self.is_owed {
+            self.heartbeat_at = self.heartbeat_at.min(now + self.config.owed_interval);
+        }
+        self.is_owed = is_owed;
+    }
+
+    /// Takes note of the frames received so far on this link.
+    pub fn handle_frames_received(&mut self, now: Instant, frames: u64) {
+        if frames > self.frames {
+            self.frames = frames;
+            self.heard_at = now;
+            self.is_suspect = false;
+        }
+    }
+
+    /// Looks at the time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // A thread that looks later than it wanted was itself stuck: that is not the peer's silence.
+        let late = now.saturating_duration_since(self.wake_at);
+        if late > LATE_TOLERATED {
+            self.heard_at = (self.heard_at + late).min(now);
+        }
+        self.looked_at = now;
+        if now >= self.heartbeat_at {
+            self.is_heartbeat_due = true;
+            self.heartbeat_at = now + self.interval();
+        }
+        if self.silent_for(now) >= self.patience() {
+            self.is_suspect = true;
+        }
+        self.arm(now);
+    }
+
+    /// Returns, once, whether a heartbeat is due.
+    pub fn poll_heartbeat(&mut self) -> bool {
+        std::mem::take(&mut self.is_heartbeat_due)
+    }
+
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.wake_at)
+    }
+
+    /// Returns whether the peer has been silent for too long.
+    pub fn is_suspect(&self) -> bool {
+        self.is_suspect
+    }
+
+    /// Returns how long the peer has been silent.
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard_at)
+    }
+
+    /// Looks often enough that commands which begin to be owed find a fresh count of frames.
+    fn arm(&mut self, now: Instant) {
+        let look_at = now + self.config.owed_interval;
+        let suspect_at = self.heard_at + self.patience();
+        let suspect_at = if self.is_suspect { look_at } else { suspect_at };
+        self.wake_at = self.heartbeat_at.min(suspect_at).min(look_at).max(now + SHORTEST_WAIT);
+    }
+
+    fn interval(&self) -> Duration {
+        if self.is_owed { self.config.owed_interval } else { self.config.idle_interval }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_owed { self.config.suspect_after } else { self.config.idle_suspect_after }
+    }
+}
+
+/// A look that comes later than this was held up by our own thread.
+const LATE_TOLERATED: Duration = Duration::from_millis(250);
+
+/// Timers have ticks of one millisecond.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Runs a link for a time, with a frame whenever `is_heard`, and returns the heartbeats it asked for.
+    fn run(liveness: &mut Liveness, from: Instant, length: Duration, is_heard: bool) -> usize {
+        let (mut heartbeats, mut frames) = (0, liveness.frames);
+        while let Some(at) = liveness.poll_timeout().filter(|at| *at <= from + length) {
+            if is_heard {
+                frames += 1;
+            }
+            liveness.handle_frames_received(at, frames);
+            liveness.handle_timeout(at);
+            heartbeats += usize::from(liveness.poll_heartbeat());
+        }
+        heartbeats
+    }
+
+    #[test]
+    fn an_owed_link_beats_every_one_and_a_half_seconds() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        liveness.handle_owed(now, true);
+        assert_eq!(run(&mut liveness, now, 6010 * MS, true), 4);
+        assert!(!liveness.is_suspect());
+    }
+
+    #[test]
+    fn an_idle_link_beats_every_fifteen_seconds() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        assert_eq!(run(&mut liveness, now, 31_000 * MS, true), 2);
+    }
+
+    #[test]
+    fn five_silent_seconds_make_an_owed_link_suspect_until_a_frame_comes() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        liveness.handle_owed(now, true);
+        run(&mut liveness, now, 4900 * MS, false);
+        assert!(!liveness.is_suspect());
+        run(&mut liveness, now, 5100 * MS, false);
+        assert!(liveness.is_suspect());
+        liveness.handle_frames_received(now + 6000 * MS, 1);
+        assert!(!liveness.is_suspect());
+    }
+
+    #[test]
+    fn our_own_lateness_is_not_the_peers_silence() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        liveness.handle_owed(now, true);
+        let late = now + 30_000 * MS;
+        liveness.handle_timeout(late);
+        assert!(!liveness.is_suspect());
+        assert!(liveness.silent_for(late) < 5000 * MS);
+    }
+}

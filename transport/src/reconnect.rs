@@ -1,0 +1,249 @@
+//! When to dial whom. Pure: no clock, no I/O, randomness from a seed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use runnel_codec::NodeId;
+use serde::{Deserialize, Serialize};
+
+/// When and how often a lost peer is dialled again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconnectConfig {
+    /// Limit for one attempt, from the first packet to the answered hello. Default: 4 s.
+    ///
+    /// Below three round trips no attempt can succeed; above, a lost handshake packet costs that long.
+    #[serde(with = "humantime_serde")]
+    pub attempt_timeout: Duration,
+    /// The same after three failures in a row, for slow paths. Default: 15 s.
+    #[serde(with = "humantime_serde")]
+    pub attempt_timeout_max: Duration,
+    /// Shortest pause between attempts. Default: 200 ms.
+    ///
+    /// Too low, a dead network is flooded with dials; too high, every blackout costs that much more.
+    #[serde(with = "humantime_serde")]
+    pub pause_min: Duration,
+    /// Longest pause between attempts that meet silence. Default: 1 s.
+    ///
+    /// Too low, see `pause_min`; too high, a peer that comes back is noticed late.
+    #[serde(with = "humantime_serde")]
+    pub silent_pause_max: Duration,
+    /// Longest pause between attempts that the peer answers and refuses. Default: 5 s.
+    ///
+    /// Too low, a restarted controller is stormed; too high, workers come back late.
+    #[serde(with = "humantime_serde")]
+    pub refused_pause_max: Duration,
+}
+
+/// Which peers are to be dialled, and when.
+#[derive(Debug)]
+#[must_use]
+pub struct Reconnect {
+    config: ReconnectConfig,
+    random: StdRng,
+    peers: BTreeMap<NodeId, Wanted>,
+}
+
+/// An attempt to be made now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// Whom to dial.
+    pub peer: NodeId,
+    /// How long the attempt may take, until the answered hello.
+    pub timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    state: State,
+    failures: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// A link is up.
+    Up,
+    /// An attempt is under way; a suspect link may still be up beside it.
+    Dialling { is_up: bool },
+    /// An attempt is to be made at this time; a suspect link may still be up.
+    Waiting { until: Instant, is_up: bool },
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        Self {
+            attempt_timeout: Duration::from_secs(4),
+            attempt_timeout_max: Duration::from_secs(15),
+            pause_min: Duration::from_millis(200),
+            silent_pause_max: Duration::from_secs(1),
+            refused_pause_max: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Reconnect {
+    /// Begins without peers.
+    pub fn new(config: ReconnectConfig, seed: u64) -> Self {
+        Self { config, random: StdRng::seed_from_u64(seed), peers: BTreeMap::new() }
+    }
+
+    /// Has a peer dialled at once, and again whenever its link is lost.
+    pub fn handle_wanted(&mut self, now: Instant, peer: &NodeId) {
+        let state = State::Waiting { until: now, is_up: false };
+        self.peers.entry(peer.clone()).or_insert(Wanted { state, failures: 0 });
+    }
+
+    /// A link to the peer is up, whoever dialled it.
+    pub fn handle_up(&mut self, peer: &NodeId) {
+        if let Some(wanted) = self.peers.get_mut(peer) {
+            *wanted = Wanted { state: State::Up, failures: 0 };
+        }
+    }
+
+    /// The link that was up is gone: a first attempt is made at once, unless the peer closed it.
+    pub fn handle_down(&mut self, now: Instant, peer: &NodeId, was_answered: bool) {
+        let Some(wanted) = self.peers.get_mut(peer) else { return };
+        match &mut wanted.state {
+            State::Up => {
+                let pause = if was_answered {
+                    draw(&mut self.random, self.config.pause_min, self.config.silent_pause_max)
+                } else {
+                    Duration::ZERO
+                };
+                wanted.state = State::Waiting { until: now + pause, is_up: false };
+            }
+            State::Dialling { is_up } | State::Waiting { is_up, .. } => *is_up = false,
+        }
+    }
+
+    /// The link that is up has become suspect: an attempt is made beside it.
+    pub fn handle_suspect(&mut self, now: Instant, peer: &NodeId) {
+        if let Some(wanted) = self.peers.get_mut(peer)
+            && wanted.state == State::Up
+        {
+            wanted.state = State::Waiting { until: now, is_up: true };
+        }
+    }
+
+    /// A suspect link has shown a sign of life: no attempt is needed any more.
+    pub fn handle_trusted(&mut self, peer: &NodeId) {
+        if let Some(wanted) = self.peers.get_mut(peer)
+            && matches!(wanted.state, State::Waiting { is_up: true, .. })
+        {
+            wanted.state = State::Up;
+        }
+    }
+
+    /// An attempt has failed: the next one follows after a pause with full jitter, which grows only when the peer
+    /// was heard and refused.
+    pub fn handle_failed(&mut self, now: Instant, peer: &NodeId, was_answered: bool) {
+        let Some(wanted) = self.peers.get_mut(peer) else { return };
+        let State::Dialling { is_up } = wanted.state else { return };
+        wanted.failures = wanted.failures.saturating_add(1);
+        let longest = if was_answered {
+            let grown = self.config.silent_pause_max.saturating_mul(1 << wanted.failures.min(8));
+            grown.min(self.config.refused_pause_max)
+        } else {
+            self.config.silent_pause_max
+        };
+        let pause = draw(&mut self.random, self.config.pause_min, longest);
+        wanted.state = State::Waiting { until: now + pause, is_up };
+    }
+
+    /// Returns the next attempt to be made now. It counts as begun.
+    pub fn poll_dial(&mut self, now: Instant) -> Option<Dial> {
+        let (peer, wanted) = self
+            .peers
+            .iter_mut()
+            .find(|(_, wanted)| matches!(wanted.state, State::Waiting { until, .. } if until <= now))?;
+        let State::Waiting { is_up, .. } = wanted.state else { return None };
+        wanted.state = State::Dialling { is_up };
+        let is_slow = wanted.failures >= FAILURES_OF_A_SLOW_PATH;
+        let timeout = if is_slow { self.config.attempt_timeout_max } else { self.config.attempt_timeout };
+        Some(Dial { peer: peer.clone(), timeout })
+    }
+
+    /// Returns when the next attempt is to be made.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.peers
+            .values()
+            .filter_map(|wanted| match wanted.state {
+                State::Waiting { until, .. } => Some(until),
+                _ => None,
+            })
+            .min()
+    }
+}
+
+/// Draws a pause with full jitter.
+fn draw(random: &mut StdRng, shortest: Duration, longest: Duration) -> Duration {
+    if longest <= shortest { shortest } else { random.random_range(shortest..=longest) }
+}
+
+/// After so many failures in a row the path may be slow instead of dead.
+const FAILURES_OF_A_SLOW_PATH: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin() -> (Reconnect, NodeId, Instant) {
+        let (peer, now) = ("w1".parse().expect("a valid name"), Instant::now());
+        let mut reconnect = Reconnect::new(ReconnectConfig::default(), 1);
+        reconnect.handle_wanted(now, &peer);
+        (reconnect, peer, now)
+    }
+
+    #[test]
+    fn a_wanted_peer_is_dialled_at_once_and_only_once() {
+        let (mut reconnect, peer, now) = begin();
+        let dial = Dial { peer: peer.clone(), timeout: Duration::from_secs(4) };
+        assert_eq!(reconnect.poll_dial(now), Some(dial));
+        assert_eq!(reconnect.poll_dial(now), None);
+        reconnect.handle_up(&peer);
+        assert_eq!(reconnect.poll_timeout(), None);
+    }
+
+    #[test]
+    fn silence_is_met_with_short_pauses_for_ever() {
+        let (mut reconnect, peer, mut now) = begin();
+        for attempt in 0..50 {
+            let dial = reconnect.poll_dial(now).expect("the pause is over");
+            assert_eq!(dial.timeout, Duration::from_secs(if attempt < 3 { 4 } else { 15 }));
+            reconnect.handle_failed(now, &peer, false);
+            let until = reconnect.poll_timeout().expect("another attempt is planned");
+            assert!((Duration::from_millis(200)..=Duration::from_secs(1)).contains(&(until - now)));
+            now = until;
+        }
+    }
+
+    #[test]
+    fn refusals_are_met_with_growing_pauses_up_to_five_seconds() {
+        let (mut reconnect, peer, mut now) = begin();
+        let mut longest = Duration::ZERO;
+        for _ in 0..200 {
+            reconnect.poll_dial(now).expect("the pause is over");
+            reconnect.handle_failed(now, &peer, true);
+            let until = reconnect.poll_timeout().expect("another attempt is planned");
+            longest = longest.max(until - now);
+            now = until;
+        }
+        assert!((Duration::from_secs(4)..=Duration::from_secs(5)).contains(&longest), "{longest:?}");
+    }
+
+    #[test]
+    fn a_suspect_link_is_dialled_beside_and_kept_if_it_answers() {
+        let (mut reconnect, peer, now) = begin();
+        reconnect.poll_dial(now);
+        reconnect.handle_up(&peer);
+        reconnect.handle_suspect(now, &peer);
+        assert!(reconnect.poll_dial(now).is_some());
+        reconnect.handle_failed(now, &peer, false);
+        reconnect.handle_trusted(&peer);
+        assert_eq!(reconnect.poll_timeout(), None);
+        reconnect.handle_down(now, &peer, false);
+        assert_eq!(reconnect.poll_timeout(), Some(now));
+    }
+}
