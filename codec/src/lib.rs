@@ -27,7 +27,7 @@
 //!     key: CommandKey { epoch: Epoch::from_random(7), seq: Seq::FIRST },
 //!     class: Class::Normal,
 //!     name: Greet::name(),
-//!     idempotent: Greet::IDEMPOTENT,
+//!     idempotent: false,
 //!     cancelled: false,
 //!     resent: false,
 //!     updates: UpdatePolicy::Discard,

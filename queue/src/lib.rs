@@ -1,1 +1,28 @@
-//! placeholder
+//! What a node sends next, what it owes, and what must be stored: pure state machines.
+//!
+//! Nothing here reads a clock, draws from the system's randomness or touches sockets and files: `now` is an argument and
+//! randomness comes from a seed. Whoever drives a queue keeps one rule: after each call it drains every `poll_*`, and
+//! calls `handle_timeout` when `poll_timeout` says so.
+//!
+//! Start with [`SendQueue`] for what goes out and [`ReceiveQueue`] for what comes in.
+
+mod budget;
+mod config;
+mod error;
+mod receive_queue;
+mod scheduler;
+mod send_queue;
+mod settled;
+mod store;
+mod stream_log;
+
+pub use budget::{Budget, BudgetConfig, LinkView};
+pub use config::SendQueueConfig;
+pub use error::{Bound, NotFound, ProtocolError, SubmitError};
+pub use receive_queue::{
+    Attachment, ReceiveQueue, ReceiveQueueConfig, ReceiveRecord, Reply, Start, Stop, StopReason,
+};
+pub use scheduler::SchedulerConfig;
+pub use send_queue::{LinkUp, NewCommand, Room, SendEvent, SendQueue, SendRecord, Stage, Transmit};
+pub use settled::SettledSet;
+pub use store::{Batch, BatchId};

@@ -1,0 +1,73 @@
+//! Bounds of the send queue.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scheduler::SchedulerConfig;
+
+/// Bounds of the send queue and how it sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SendQueueConfig {
+    /// Commands of all peers, until their outcome is taken. Default: 100,000.
+    ///
+    /// Too low, callers are refused; too high, a node holds more memory.
+    pub commands_max: usize,
+    /// Bytes of arguments and payloads of all peers. Default: 256 MiB.
+    pub bytes_max: u64,
+    /// Commands of one peer. Default: 20,000.
+    ///
+    /// Too low, bursts to one peer are refused; too high, one peer takes the place of others.
+    pub peer_commands_max: usize,
+    /// Bytes of one peer. Default: 64 MiB.
+    pub peer_bytes_max: u64,
+    /// Commands of one class. Default: 100,000.
+    pub class_commands_max: usize,
+    /// Commands that every peer may have however full the queue is, half of them for Urgent. Default: 64.
+    ///
+    /// Too low, a full queue shuts out live peers; too high, the bounds are exceeded by that much for each peer.
+    pub peer_commands_min: usize,
+    /// Bytes that every peer may have however full the queue is, half of them for Urgent. Default: 256 KiB.
+    pub peer_bytes_min: u64,
+    /// Share of the bounds that peers without a link may have together, in percent. Default: 50.
+    ///
+    /// Too low, short outages refuse callers; at 100 dead peers take the place of live ones.
+    pub unreachable_percent_max: u8,
+    /// When a caller who was refused may try again. Default: 1 s.
+    #[serde(with = "humantime_serde")]
+    pub retry_after: Duration,
+    /// How far a receiver may write the updates of a command ahead of its caller, in bytes. Default: 256 KiB.
+    ///
+    /// Too low, output waits for round trips; too high, a caller who does not read holds as much for each command.
+    pub updates_window_bytes: u64,
+    /// Pause before a command whose stream was lost is sent again. Default: 100 ms.
+    #[serde(with = "humantime_serde")]
+    pub resend_pause: Duration,
+    /// How classes share the sending.
+    pub scheduler: SchedulerConfig,
+    /// Free stream places that only urgent commands may use. Default: 32.
+    ///
+    /// Too low, urgent commands wait for a place; too high, the others' rate falls.
+    pub urgent_places: usize,
+}
+
+impl Default for SendQueueConfig {
+    fn default() -> Self {
+        Self {
+            commands_max: 100_000,
+            bytes_max: 256 << 20,
+            peer_commands_max: 20_000,
+            peer_bytes_max: 64 << 20,
+            class_commands_max: 100_000,
+            peer_commands_min: 64,
+            peer_bytes_min: 256 << 10,
+            unreachable_percent_max: 50,
+            retry_after: Duration::from_secs(1),
+            updates_window_bytes: 256 << 10,
+            resend_pause: Duration::from_millis(100),
+            scheduler: SchedulerConfig::default(),
+            urgent_places: 32,
+        }
+    }
+}

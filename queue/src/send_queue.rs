@@ -1,0 +1,661 @@
+//! The global send queue: everything that this node has promised to bring to others.
+//!
+//! Pure: calls and `handle_*` go in, `poll_*` comes out, and whoever drives it drains every `poll_*` after each call.
+//! A command is stored, waits in the line of its class and peer, is bound to the receiver's epoch before its first byte
+//! leaves, is sent over as many links as it takes, and ends in exactly one outcome. The loss of a link is never one.
+
+mod entry;
+mod peer;
+mod usage;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use runnel_codec::{
+    BusyScope, Class, CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, RejectionKind, Seq, Settled,
+    StreamFrame, UnknownReason, UpdatePolicy,
+};
+
+use self::entry::Entry;
+pub use self::entry::{NewCommand, Stage};
+use self::peer::Peer;
+pub use self::peer::{LinkUp, Room};
+use self::usage::{TotalUsage, Usage};
+use crate::config::SendQueueConfig;
+use crate::error::{NotFound, ProtocolError, SubmitError};
+use crate::scheduler::Scheduler;
+use crate::store::{Batch, BatchId, Journal};
+
+/// The global send queue.
+#[derive(Debug)]
+#[must_use]
+pub struct SendQueue {
+    config: SendQueueConfig,
+    node: NodeId,
+    epoch: Epoch,
+    random: StdRng,
+    peers: BTreeMap<NodeId, Peer>,
+    total: TotalUsage,
+    scheduler: Scheduler,
+    journal: Journal<SendRecord>,
+    events: VecDeque<SendEvent>,
+    control: VecDeque<Transmit>,
+    /// When a deadline passes, a pause ends or a command may be sent again.
+    alarms: BTreeSet<(Instant, Alarm)>,
+}
+
+/// What the send queue stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendRecord {
+    /// A command is in the queue.
+    Stored(CommandId),
+    /// A command is bound to the epoch of its receiver: from now on it may have left.
+    Bound(CommandId, Epoch),
+    /// A command has ended.
+    Ended(CommandId),
+}
+
+/// What is to be written to a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// A command, on a stream of its own.
+    Open {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// Its head.
+        head: Head,
+        /// Its inline payload.
+        payload: Bytes,
+    },
+    /// The wish that a command be cancelled.
+    Cancel {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+    },
+    /// What is settled.
+    Settled {
+        /// To whom.
+        peer: NodeId,
+        /// The numbers.
+        settled: Settled,
+    },
+    /// What has been received of a command's updates.
+    Received {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// Updates received.
+        updates: u64,
+        /// Bytes of the result body received.
+        result_body: u64,
+    },
+    /// How far a part of a command may be written.
+    Credit {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// Which part.
+        part: Part,
+        /// Absolute offset, in bytes.
+        offset: u64,
+    },
+}
+
+/// What happened to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendEvent {
+    /// It is stored.
+    Stored(CommandId),
+    /// Its head is on a stream.
+    Sent(CommandId),
+    /// It is in the receiver's queue.
+    Accepted(CommandId),
+    /// Its handler has been called.
+    Started(CommandId),
+    /// It made progress.
+    Update {
+        /// The command.
+        id: CommandId,
+        /// Number of the record, from 1.
+        number: u64,
+        /// The record.
+        content: Bytes,
+    },
+    /// Its deadline has passed and nobody knows what became of it.
+    Overdue(CommandId),
+    /// It has ended.
+    Outcome {
+        /// The command.
+        id: CommandId,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    Deadline(NodeId, CommandKey),
+    Resend(NodeId, CommandKey),
+    Pause(NodeId),
+}
+
+impl SendQueue {
+    /// Makes an empty queue that numbers its commands under `epoch`.
+    pub fn new(config: SendQueueConfig, node: NodeId, epoch: Epoch, seed: u64) -> Self {
+        Self {
+            scheduler: Scheduler::new(config.scheduler.clone()),
+            config,
+            node,
+            epoch,
+            random: StdRng::seed_from_u64(seed),
+            peers: BTreeMap::new(),
+            total: TotalUsage::default(),
+            journal: Journal::new(),
+            events: VecDeque::new(),
+            control: VecDeque::new(),
+            alarms: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a command. It is stored when [`SendEvent::Stored`] says so.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubmitError`].
+    pub fn submit(&mut self, now: Instant, command: NewCommand) -> Result<CommandId, SubmitError> {
+        check_size("arguments", command.args.len(), ARGS_BYTES_MAX)?;
+        check_size("an inline payload", command.payload.len(), PAYLOAD_BYTES_MAX)?;
+        let peer = self.peers.entry(command.to.clone()).or_default();
+        let bytes = (command.args.len() + command.payload.len()) as u64;
+        let is_reachable = peer.link.is_some();
+        usage::check(&self.config, &self.total, &peer.usage, is_reachable, command.class, bytes)
+            .map_err(|bound| SubmitError::Full { bound, retry_after: self.config.retry_after })?;
+        let seq = match peer.last {
+            None => Seq::FIRST,
+            Some(last) => last.next().ok_or(SubmitError::NumbersUsedUp)?,
+        };
+        peer.last = Some(seq);
+        let key = CommandKey { epoch: self.epoch, seq };
+        let deadline_at = command.deadline.map(|deadline| now + deadline);
+        let to = command.to.clone();
+        let id = self.id(&to, key);
+        self.journal.push(SendRecord::Stored(id.clone()));
+        if let Some(at) = deadline_at {
+            self.set_alarm(at, Alarm::Deadline(to.clone(), key));
+        }
+        let mut entry = Entry::new(command, key, deadline_at);
+        if let Some(peer) = self.peers.get_mut(&to) {
+            if let Some(link) = &peer.link {
+                // Stored and bound in one go, so that it can leave as soon as it is stored.
+                entry.is_binding = true;
+                self.journal.push(SendRecord::Bound(id.clone(), link.receiver));
+            }
+            count(&mut self.total, peer, &entry, true);
+            peer.entries.insert(key, entry);
+        }
+        Ok(id)
+    }
+
+    /// Asks for a command to be cancelled. If it has never left, it ends at once; else the receiver is told.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when it is not in the queue or has ended.
+    pub fn cancel(&mut self, id: &CommandId) -> Result<(), NotFound> {
+        let entry = self
+            .entry_mut(&id.receiver, id.key)
+            .filter(|entry| entry.stage != Stage::Ending)
+            .ok_or(NotFound)?;
+        entry.is_cancelled = true;
+        if entry.bound.is_none() && !entry.is_binding {
+            self.end(&id.receiver, id.key, Outcome::Cancelled);
+        } else if entry.was_sent {
+            self.control.push_back(Transmit::Cancel { peer: id.receiver.clone(), key: id.key });
+        }
+        // Otherwise its head, which has not left yet, carries the wish.
+        Ok(())
+    }
+
+    /// A link to a peer is up. What was sent and is not settled is sent again; what is bound to a receiver epoch that
+    /// is gone is `Unknown`.
+    pub fn handle_link_up(&mut self, peer: &NodeId, up: LinkUp) {
+        let receiver = up.receiver;
+        let state = self.peers.entry(peer.clone()).or_default();
+        if state.link.replace(up).is_none() {
+            self.total.unreachable.remove(state.usage.all);
+        }
+        state.room = Room::default();
+        state.paused_until = None;
+        state.class_paused_until = Default::default();
+        // The hello was written before the link was up: what has been settled since is said again.
+        state.is_settled_news = state.settled.low().is_some() || state.settled.ranges().next().is_some();
+        let mut lost = Vec::new();
+        let mut resent = Vec::new();
+        for (key, entry) in &mut state.entries {
+            match entry.bound {
+                Some(bound) if bound != receiver && entry.stage != Stage::Ending => lost.push(*key),
+                Some(_) if entry.was_sent && entry.stage != Stage::Ending => {
+                    entry.stage = Stage::Waiting;
+                    entry.resend_at = None;
+                    resent.push(*key);
+                }
+                _ => {}
+            }
+        }
+        for key in resent {
+            state.queue(key, true);
+        }
+        for class in Class::ALL {
+            if !state.lines[class].is_empty() {
+                self.scheduler.activate(class, peer);
+            }
+        }
+        for key in lost {
+            self.end(peer, key, Outcome::Unknown(UnknownReason::ReceiverStateLost));
+        }
+    }
+
+    /// The link to a peer is down. Nothing ends by that.
+    pub fn handle_link_down(&mut self, peer: &NodeId) {
+        if let Some(state) = self.peers.get_mut(peer)
+            && state.link.take().is_some()
+        {
+            self.total.unreachable.add(state.usage.all);
+            state.room = Room::default();
+        }
+    }
+
+    /// Says what the link to a peer can take now.
+    pub fn handle_room(&mut self, peer: &NodeId, room: Room) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.room = room;
+        for class in Class::ALL {
+            if !state.lines[class].is_empty() {
+                self.scheduler.activate(class, peer);
+            }
+        }
+    }
+
+    /// A receiver has said something on the stream of a command. Words about commands that have ended are ignored.
+    ///
+    /// # Errors
+    ///
+    /// See [`ProtocolError`].
+    pub fn handle_reply(
+        &mut self,
+        now: Instant,
+        peer: &NodeId,
+        key: CommandKey,
+        frame: StreamFrame,
+    ) -> Result<(), ProtocolError> {
+        let id = self.id(peer, key);
+        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+            return Ok(());
+        };
+        match frame {
+            StreamFrame::Accepted { .. } => {
+                entry.stage = entry.stage.max(Stage::Accepted);
+                self.events.push_back(SendEvent::Accepted(id));
+            }
+            StreamFrame::Started => {
+                entry.stage = Stage::Started;
+                self.events.push_back(SendEvent::Started(id));
+            }
+            StreamFrame::Update { number, content } => return self.handle_update(peer, id, number, content),
+            StreamFrame::Outcome(outcome) => self.end(peer, key, outcome),
+            StreamFrame::Busy { scope, retry_after } => self.handle_busy(now, peer, key, scope, retry_after),
+            // Both answer a head that another stream has overtaken; the word that counts comes there.
+            StreamFrame::Stale | StreamFrame::Duplicate => {}
+            StreamFrame::ResultBody(_) | StreamFrame::ResultBodyEnd(_) => {
+                return Err(ProtocolError::ResultBodyRefused);
+            }
+            StreamFrame::Payload(_) | StreamFrame::Body(_) | StreamFrame::BodyEnd(_) => {
+                return Err(ProtocolError::NotAReply);
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream of a command has ended without an outcome: the command is sent again after a pause.
+    pub fn handle_stream_lost(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
+        let at = now + self.config.resend_pause;
+        let Some(entry) = self.entry_mut(peer, key) else { return };
+        if matches!(entry.stage, Stage::Sent | Stage::Accepted | Stage::Started) {
+            entry.stage = Stage::Waiting;
+            entry.resend_at = Some(at);
+            self.set_alarm(at, Alarm::Resend(peer.clone(), key));
+        }
+    }
+
+    /// The caller has taken updates: the receiver may write further.
+    pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
+        let window = self.config.updates_window_bytes;
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        entry.update_bytes_taken = (entry.update_bytes_taken + bytes).min(entry.update_bytes_received);
+        let offset = entry.update_bytes_taken + window;
+        let updates = entry.updates_received;
+        // In steps: each costs a control frame.
+        if entry.was_sent && offset >= entry.update_bytes_granted + window / 4 {
+            entry.update_bytes_granted = offset;
+            let (peer, key) = (id.receiver.clone(), id.key);
+            self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body: 0 });
+            self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
+        }
+    }
+
+    /// A batch of records is stored: what depends on it may be said.
+    pub fn handle_stored(&mut self, batch: BatchId) {
+        for record in self.journal.stored(batch) {
+            match record {
+                SendRecord::Stored(id) => self.stored(id),
+                SendRecord::Bound(id, epoch) => self.bound(&id, epoch),
+                SendRecord::Ended(id) => self.ended(id),
+            }
+        }
+    }
+
+    /// Looks at the time: deadlines, pauses, commands to be sent again.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, alarm)) = self.alarms.first().filter(|(at, _)| *at <= now).cloned() {
+            self.alarms.pop_first();
+            match alarm {
+                Alarm::Deadline(peer, key) => self.handle_deadline(&peer, key),
+                Alarm::Resend(peer, key) => self.handle_resend(now, &peer, key),
+                Alarm::Pause(peer) => self.handle_pause_over(now, &peer),
+            }
+        }
+    }
+
+    /// Returns the next batch of records to store.
+    pub fn poll_store(&mut self) -> Option<Batch<SendRecord>> {
+        self.journal.poll()
+    }
+
+    /// Returns what is to be written next.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(transmit) = self.control.pop_front() {
+            return Some(transmit);
+        }
+        let (epoch, urgent_places) = (self.epoch, self.config.urgent_places);
+        loop {
+            let peers = &self.peers;
+            let cost = |class, peer: &NodeId| peers.get(peer)?.cost(class, urgent_places);
+            let Some((class, node)) = self.scheduler.next(cost) else { break };
+            if let Some(transmit) = self.open(now, class, &node) {
+                return Some(transmit);
+            }
+        }
+        let (node, peer) =
+            self.peers.iter_mut().find(|(_, peer)| peer.is_settled_news && peer.link.is_some())?;
+        peer.is_settled_news = false;
+        Some(Transmit::Settled { peer: node.clone(), settled: peer.settled.to_wire(epoch) })
+    }
+
+    /// Returns what happened next.
+    pub fn poll_event(&mut self) -> Option<SendEvent> {
+        self.events.pop_front()
+    }
+
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Returns what is settled towards a peer, for the hello.
+    pub fn settled(&self, peer: &NodeId) -> Vec<Settled> {
+        self.peers.get(peer).map(|peer| peer.settled.to_wire(self.epoch)).into_iter().collect()
+    }
+
+    /// Returns whether a peer owes an answer.
+    pub fn owes(&self, peer: &NodeId) -> bool {
+        self.peers.get(peer).is_some_and(|peer| !peer.entries.is_empty())
+    }
+
+    /// Returns how far a command has come; `None` when it has ended or was never here.
+    pub fn stage(&self, id: &CommandId) -> Option<Stage> {
+        self.peers.get(&id.receiver)?.entries.get(&id.key).map(|entry| entry.stage)
+    }
+
+    /// Returns the number of commands in the queue.
+    pub fn len(&self) -> usize {
+        self.total.all.commands
+    }
+
+    /// Returns whether the queue is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the first command of a line and makes what is to be written, or has it bound first.
+    fn open(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
+        let peer = self.peers.get_mut(node)?;
+        let key = peer.lines[class].pop_front()?;
+        let (link, entry) = (peer.link.as_ref()?, peer.entries.get_mut(&key)?);
+        entry.is_in_line = false;
+        if entry.stage != Stage::Waiting || entry.resend_at.is_some() {
+            return None;
+        }
+        if let Err(outcome) = check_understood(link, &entry.command) {
+            if !entry.was_sent {
+                self.end(node, key, outcome);
+            }
+            return None;
+        }
+        let receiver = link.receiver;
+        if entry.bound.is_none() {
+            entry.is_binding = true;
+            entry.is_begun = true;
+            let id = CommandId { sender: self.node.clone(), receiver: node.clone(), key };
+            self.journal.push(SendRecord::Bound(id, receiver));
+            return None;
+        }
+        let head = entry.head(now, self.config.updates_window_bytes);
+        let payload = entry.command.payload.clone();
+        let bytes = (head.args.len() + payload.len()) as u64;
+        entry.stage = Stage::Sent;
+        entry.was_sent = true;
+        peer.use_room(class, bytes);
+        self.events.push_back(SendEvent::Sent(self.id(node, key)));
+        Some(Transmit::Open { peer: node.clone(), key, head, payload })
+    }
+
+    fn handle_update(
+        &mut self,
+        peer: &NodeId,
+        id: CommandId,
+        number: u64,
+        content: Bytes,
+    ) -> Result<(), ProtocolError> {
+        let Some(entry) = self.entry_mut(peer, id.key) else { return Ok(()) };
+        let end = entry.update_bytes_received + content.len() as u64;
+        let is_refused = entry.command.updates == UpdatePolicy::Discard || end > entry.update_bytes_granted;
+        if content.is_empty() || is_refused || number != entry.updates_received + 1 {
+            return Err(ProtocolError::UpdateRefused);
+        }
+        entry.updates_received = number;
+        entry.update_bytes_received = end;
+        self.events.push_back(SendEvent::Update { id, number, content });
+        Ok(())
+    }
+
+    fn handle_busy(
+        &mut self,
+        now: Instant,
+        peer: &NodeId,
+        key: CommandKey,
+        scope: BusyScope,
+        retry_after: Duration,
+    ) {
+        // Jitter, so that the senders of a busy receiver do not come back together.
+        let pause = retry_after.max(BUSY_PAUSE_MIN).mul_f64(self.random.random_range(1.0..1.5));
+        let until = now + pause;
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(entry) = state.entries.get_mut(&key) else { return };
+        entry.stage = Stage::Waiting;
+        let class = entry.command.class;
+        match scope {
+            BusyScope::Peer => state.paused_until = Some(until),
+            BusyScope::Class => state.class_paused_until[class] = Some(until),
+        }
+        state.queue(key, true);
+        self.set_alarm(until, Alarm::Pause(peer.clone()));
+    }
+
+    fn handle_deadline(&mut self, peer: &NodeId, key: CommandKey) {
+        let id = self.id(peer, key);
+        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+            return;
+        };
+        if entry.bound.is_none() && !entry.is_binding {
+            return self.end(peer, key, Outcome::Expired);
+        }
+        // The receiver decides; what is said here is no outcome.
+        if !std::mem::replace(&mut entry.is_overdue, true) {
+            self.events.push_back(SendEvent::Overdue(id));
+        }
+    }
+
+    fn handle_resend(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
+        let Some(entry) = self.entry_mut(peer, key) else { return };
+        if entry.resend_at.is_some_and(|at| at <= now) {
+            entry.resend_at = None;
+            self.put_in_line(peer, key, true);
+        }
+    }
+
+    fn handle_pause_over(&mut self, now: Instant, peer: &NodeId) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.paused_until = state.paused_until.filter(|until| *until > now);
+        for class in Class::ALL {
+            state.class_paused_until[class] = state.class_paused_until[class].filter(|until| *until > now);
+            if !state.lines[class].is_empty() {
+                self.scheduler.activate(class, peer);
+            }
+        }
+    }
+
+    fn stored(&mut self, id: CommandId) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        if entry.stage == Stage::Storing {
+            entry.stage = Stage::Waiting;
+        }
+        if !entry.is_binding {
+            self.put_in_line(&id.receiver, id.key, false);
+        }
+        self.events.push_back(SendEvent::Stored(id));
+    }
+
+    fn bound(&mut self, id: &CommandId, epoch: Epoch) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        entry.is_binding = false;
+        entry.bound = Some(epoch);
+        let is_begun = entry.is_begun;
+        let met = self.peers.get(&id.receiver).and_then(|peer| peer.link.as_ref()).map(|link| link.receiver);
+        if met.is_some_and(|met| met != epoch) {
+            // The receiver was replaced while the binding was being stored.
+            self.end(&id.receiver, id.key, Outcome::Unknown(UnknownReason::ReceiverStateLost));
+        } else {
+            self.put_in_line(&id.receiver, id.key, is_begun);
+        }
+    }
+
+    /// Takes an outcome; it is said when it is stored.
+    fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
+        let id = self.id(peer, key);
+        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+            return;
+        };
+        entry.stage = Stage::Ending;
+        entry.outcome = Some(outcome);
+        self.journal.push(SendRecord::Ended(id));
+    }
+
+    /// The outcome is stored: the command is settled.
+    fn ended(&mut self, id: CommandId) {
+        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let Some(entry) = peer.entries.remove(&id.key) else { return };
+        count(&mut self.total, peer, &entry, false);
+        if let Some(at) = entry.deadline_at {
+            self.alarms.remove(&(at, Alarm::Deadline(id.receiver.clone(), id.key)));
+        }
+        peer.settled.insert(id.key.seq);
+        peer.is_settled_news = true;
+        if let Some(outcome) = entry.outcome {
+            self.events.push_back(SendEvent::Outcome { id, outcome });
+        }
+    }
+
+    fn put_in_line(&mut self, peer: &NodeId, key: CommandKey, is_begun: bool) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(class) = state.entries.get(&key).map(|entry| entry.command.class) else { return };
+        state.queue(key, is_begun);
+        self.scheduler.activate(class, peer);
+    }
+
+    fn set_alarm(&mut self, at: Instant, alarm: Alarm) {
+        self.alarms.insert((at, alarm));
+    }
+
+    fn entry_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Entry> {
+        self.peers.get_mut(peer)?.entries.get_mut(&key)
+    }
+
+    fn id(&self, peer: &NodeId, key: CommandKey) -> CommandId {
+        CommandId { sender: self.node.clone(), receiver: peer.clone(), key }
+    }
+}
+
+fn count(total: &mut TotalUsage, peer: &mut Peer, entry: &Entry, is_added: bool) {
+    let usage = Usage { commands: 1, bytes: entry.bytes() };
+    let act = if is_added { Usage::add } else { Usage::remove };
+    act(&mut total.all, usage);
+    act(&mut peer.usage.all, usage);
+    if peer.link.is_none() {
+        act(&mut total.unreachable, usage);
+    }
+    if entry.command.class == Class::Urgent {
+        act(&mut peer.usage.urgent, usage);
+    }
+    let class = &mut total.classes[entry.command.class];
+    *class = if is_added { *class + 1 } else { *class - 1 };
+}
+
+fn check_size(what: &'static str, bytes: usize, max: usize) -> Result<(), SubmitError> {
+    if bytes > max { Err(SubmitError::TooLarge { what, bytes, max }) } else { Ok(()) }
+}
+
+/// A sender uses nothing that the peer did not list.
+fn check_understood(link: &LinkUp, command: &NewCommand) -> Result<(), Outcome> {
+    let reject = |kind, message: String| Err(Outcome::rejected(kind, message));
+    if !link.commands.contains(&command.name) {
+        return reject(
+            RejectionKind::UnknownCommand,
+            format!("the peer does not understand {}", command.name),
+        );
+    }
+    if command.args.len() > link.args_bytes_max || command.payload.len() > link.payload_bytes_max {
+        return reject(
+            RejectionKind::BadArguments,
+            "the peer takes no arguments or payload of this size".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+const ARGS_BYTES_MAX: usize = 64 << 10;
+const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+/// Each retry costs a stream, so even an impatient receiver is not asked more often.
+const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! One command in the send queue, from its submit to its settling.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use runnel_codec::{Class, CommandKey, CommandName, Epoch, Head, NodeId, Outcome, UpdatePolicy};
+
+/// A command to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCommand {
+    /// Whom it is for.
+    pub to: NodeId,
+    /// Its priority.
+    pub class: Class,
+    /// Its type.
+    pub name: CommandName,
+    /// Its type declares that running it again does no harm.
+    pub idempotent: bool,
+    /// Encoded arguments.
+    pub args: Bytes,
+    /// Inline payload; empty if none.
+    pub payload: Bytes,
+    /// What becomes of its updates.
+    pub updates: UpdatePolicy,
+    /// Time until it is no longer wanted.
+    pub deadline: Option<Duration>,
+}
+
+/// How far a command has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Its record is on the way into the store.
+    Storing,
+    /// It waits to be sent.
+    Waiting,
+    /// Its head is on a stream.
+    Sent,
+    /// It is in the receiver's queue.
+    Accepted,
+    /// Its handler has been called.
+    Started,
+    /// Its outcome is on the way into the store.
+    Ending,
+}
+
+/// A command in the queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) command: NewCommand,
+    pub(super) key: CommandKey,
+    pub(super) stage: Stage,
+    /// The receiver epoch that it is bound to, once it may have left.
+    pub(super) bound: Option<Epoch>,
+    /// Its binding is on the way into the store.
+    pub(super) is_binding: bool,
+    /// It has stood in line before: it goes on before anything new is begun.
+    pub(super) is_begun: bool,
+    /// It was on a stream before.
+    pub(super) was_sent: bool,
+    pub(super) is_cancelled: bool,
+    pub(super) deadline_at: Option<Instant>,
+    pub(super) is_overdue: bool,
+    /// It stands in its class's line of waiting commands.
+    pub(super) is_in_line: bool,
+    /// When it may be sent again.
+    pub(super) resend_at: Option<Instant>,
+    pub(super) updates_received: u64,
+    pub(super) update_bytes_received: u64,
+    pub(super) update_bytes_taken: u64,
+    pub(super) update_bytes_granted: u64,
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Entry {
+    pub(super) fn new(command: NewCommand, key: CommandKey, deadline_at: Option<Instant>) -> Self {
+        Self {
+            command,
+            key,
+            stage: Stage::Storing,
+            bound: None,
+            is_binding: false,
+            is_begun: false,
+            was_sent: false,
+            is_cancelled: false,
+            deadline_at,
+            is_overdue: false,
+            is_in_line: false,
+            resend_at: None,
+            updates_received: 0,
+            update_bytes_received: 0,
+            update_bytes_taken: 0,
+            update_bytes_granted: 0,
+            outcome: None,
+        }
+    }
+
+    /// Bytes that count in the bounds: what the queue holds of it.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.command.args.len() + self.command.payload.len()) as u64
+    }
+
+    /// Makes the head for a stream opened now.
+    pub(super) fn head(&mut self, now: Instant, updates_window_bytes: u64) -> Head {
+        let granted = match self.command.updates {
+            UpdatePolicy::Discard => 0,
+            _ => self.update_bytes_taken + updates_window_bytes,
+        };
+        self.update_bytes_granted = granted;
+        Head {
+            key: self.key,
+            class: self.command.class,
+            name: self.command.name.clone(),
+            idempotent: self.command.idempotent,
+            cancelled: self.is_cancelled,
+            resent: self.was_sent,
+            updates: self.command.updates,
+            deadline_remaining: self.deadline_at.map(|at| at.saturating_duration_since(now)),
+            updates_received: self.updates_received,
+            result_body_received: 0,
+            updates_credit: granted,
+            result_body_credit: 0,
+            // The length of an inline payload was checked at the submit.
+            payload_bytes: u32::try_from(self.command.payload.len()).unwrap_or(u32::MAX),
+            has_body: false,
+            args: self.command.args.clone(),
+        }
+    }
+}

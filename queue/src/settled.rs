@@ -1,0 +1,122 @@
+//! Which commands of an epoch are settled: a low mark and ranges above it.
+
+use std::collections::BTreeMap;
+
+use runnel_codec::{Epoch, Seq, Settled};
+
+/// A set of numbers that is mostly full from the bottom. One long command does not pin all later ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettledSet {
+    /// First and last of each range; ranges neither touch nor overlap.
+    ranges: BTreeMap<Seq, Seq>,
+}
+
+impl SettledSet {
+    /// Reads a set from the wire.
+    pub fn from_wire(settled: &Settled) -> Self {
+        let mut set = Self::default();
+        if let Some(low) = settled.low {
+            set.insert_range(Seq::FIRST, low);
+        }
+        for (first, last) in &settled.ranges {
+            set.insert_range(*first, *last);
+        }
+        set
+    }
+
+    /// Adds one number.
+    pub fn insert(&mut self, seq: Seq) {
+        self.insert_range(seq, seq);
+    }
+
+    /// Adds all numbers from `first` to `last`, both included. Does nothing if `last` is below `first`.
+    pub fn insert_range(&mut self, first: Seq, last: Seq) {
+        if last < first {
+            return;
+        }
+        let (mut first, mut last) = (first, last);
+        // Ranges that begin no later than just above the new one may touch it; walk them down from the highest.
+        let above = last.next().unwrap_or(last);
+        let touching: Vec<(Seq, Seq)> = self
+            .ranges
+            .range(..=above)
+            .rev()
+            .map(|(from, to)| (*from, *to))
+            .take_while(|(_, to)| to.next().is_none_or(|next| next >= first))
+            .collect();
+        for (from, to) in touching {
+            self.ranges.remove(&from);
+            first = first.min(from);
+            last = last.max(to);
+        }
+        self.ranges.insert(first, last);
+    }
+
+    /// Adds all numbers of another set.
+    pub fn merge(&mut self, other: &Self) {
+        for (first, last) in &other.ranges {
+            self.insert_range(*first, *last);
+        }
+    }
+
+    /// Returns whether a number is in the set.
+    pub fn contains(&self, seq: Seq) -> bool {
+        self.ranges.range(..=seq).next_back().is_some_and(|(_, last)| seq <= *last)
+    }
+
+    /// Returns the number up to which all are in the set.
+    pub fn low(&self) -> Option<Seq> {
+        self.ranges.get(&Seq::FIRST).copied()
+    }
+
+    /// Returns the ranges above the low mark, ascending.
+    pub fn ranges(&self) -> impl Iterator<Item = (Seq, Seq)> {
+        self.ranges.iter().map(|(first, last)| (*first, *last)).filter(|(first, _)| *first != Seq::FIRST)
+    }
+
+    /// Writes the set for the wire.
+    pub fn to_wire(&self, epoch: Epoch) -> Settled {
+        Settled { epoch, low: self.low(), ranges: self.ranges().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seq(number: u64) -> Seq {
+        Seq::from_wire(number).expect("not 0")
+    }
+
+    #[test]
+    fn the_last_number_has_no_neighbour() {
+        let mut set = SettledSet::default();
+        set.insert(seq(u64::MAX));
+        set.insert(seq(u64::MAX - 1));
+        assert_eq!(set.ranges().collect::<Vec<_>>(), [(seq(u64::MAX - 1), seq(u64::MAX))]);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(ranges in prop::collection::vec((1u64..60, 0u64..6), 0..40)) {
+            let (mut set, mut model) = (SettledSet::default(), BTreeSet::new());
+            for (first, more) in ranges {
+                set.insert_range(seq(first), seq(first + more));
+                model.extend(first..=first + more);
+            }
+            for number in 1..70 {
+                prop_assert_eq!(set.contains(seq(number)), model.contains(&number));
+            }
+            let low = (1..).take_while(|number| model.contains(number)).last();
+            prop_assert_eq!(set.low().map(Seq::to_wire), low);
+            let epoch = Epoch::from_random(1);
+            prop_assert_eq!(&SettledSet::from_wire(&set.to_wire(epoch)), &set);
+            let bounds: Vec<_> = set.ranges.iter().collect();
+            prop_assert!(bounds.windows(2).all(|pair| pair[0].1.to_wire() + 1 < pair[1].0.to_wire()));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The updates of one command at its receiver: by number, as far as credit goes, until the sender holds them.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Updates that the sender of the command does not hold yet.
+#[derive(Debug, Default)]
+pub(crate) struct StreamLog {
+    /// Records not acknowledged, oldest first.
+    records: VecDeque<Bytes>,
+    /// Number of the last record that was acknowledged.
+    acknowledged: u64,
+    /// Bytes of all records that were acknowledged.
+    acknowledged_bytes: u64,
+    /// Number of the last record that was written to the current stream.
+    written: u64,
+    /// Bytes of all records up to it.
+    written_bytes: u64,
+    /// How far it may be written, in bytes since the beginning.
+    credit: u64,
+}
+
+impl StreamLog {
+    /// Adds a record.
+    pub(crate) fn push(&mut self, content: Bytes) {
+        self.records.push_back(content);
+    }
+
+    /// Continues on a new stream behind what the sender holds. Returns the bytes let go of.
+    pub(crate) fn attach(&mut self, received: u64, credit: u64) -> usize {
+        let freed = self.acknowledge(received);
+        self.written = self.acknowledged;
+        self.written_bytes = self.acknowledged_bytes;
+        self.credit = credit;
+        freed
+    }
+
+    /// Lets go of what the sender holds. Returns the bytes let go of.
+    pub(crate) fn acknowledge(&mut self, received: u64) -> usize {
+        let mut freed = 0;
+        while self.acknowledged < received {
+            let Some(record) = self.records.pop_front() else { break };
+            self.acknowledged += 1;
+            self.acknowledged_bytes += record.len() as u64;
+            freed += record.len();
+        }
+        if self.written < self.acknowledged {
+            self.written = self.acknowledged;
+            self.written_bytes = self.acknowledged_bytes;
+        }
+        freed
+    }
+
+    /// Takes a new credit; it never shrinks on one stream.
+    pub(crate) fn grant(&mut self, credit: u64) {
+        self.credit = self.credit.max(credit);
+    }
+
+    /// Returns the next record to write, with its number, if credit allows.
+    pub(crate) fn poll(&mut self) -> Option<(u64, Bytes)> {
+        let index = usize::try_from(self.written - self.acknowledged).ok()?;
+        let record = self.records.get(index)?;
+        let end = self.written_bytes + record.len() as u64;
+        if end > self.credit {
+            return None;
+        }
+        self.written += 1;
+        self.written_bytes = end;
+        Some((self.written, record.clone()))
+    }
+
+    /// Returns whether all records are written to the current stream.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written - self.acknowledged == self.records.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(records: &[&'static str]) -> StreamLog {
+        let mut log = StreamLog::default();
+        for record in records {
+            log.push(Bytes::from_static(record.as_bytes()));
+        }
+        log
+    }
+
+    #[test]
+    fn records_are_written_as_far_as_credit_goes() {
+        let mut log = log(&["aa", "bbb"]);
+        log.attach(0, 4);
+        assert_eq!(log.poll(), Some((1, "aa".into())));
+        assert_eq!(log.poll(), None);
+        log.grant(5);
+        assert_eq!(log.poll(), Some((2, "bbb".into())));
+        assert!(log.is_written());
+    }
+
+    #[test]
+    fn a_new_stream_continues_behind_what_was_received() {
+        let mut log = log(&["aa", "bbb", "c"]);
+        log.attach(0, 100);
+        while log.poll().is_some() {}
+        assert_eq!(log.attach(1, 100), 2, "the first record is let go of");
+        assert_eq!(log.poll(), Some((2, "bbb".into())));
+        assert_eq!(log.acknowledge(3), 4);
+        assert_eq!(log.poll(), None);
+        assert!(log.is_written());
+    }
+
+    #[test]
+    fn a_sender_that_claims_more_than_there_is_gets_nothing_of_it() {
+        let mut log = log(&["aa"]);
+        assert_eq!(log.acknowledge(u64::MAX), 2);
+        log.push("b".into());
+        log.grant(100);
+        assert_eq!(log.poll(), Some((2, "b".into())));
+    }
+}
