@@ -32,7 +32,8 @@ enum Verb {
 impl Cli {
     /// Runs the verb. Exit status 0: all is well; 1: it failed; 2: the command line is wrong.
     pub(crate) fn run(self) -> ExitCode {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(self.verb.log_level()));
+        let filter =
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(self.verb.log_level()));
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)

@@ -59,7 +59,13 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         let relays = fleet.stop().await?;
         let results = outcome.with_context(|| format!("the demo took longer than {:?}", args.timeout))??;
         let tally = tally::Tally::read(fleet.tally_path(), &results)?;
-        let report = report::Report { results: &results, tally: &tally, status: &status, relays: &relays, took: started_at.elapsed() };
+        let report = report::Report {
+            results: &results,
+            tally: &tally,
+            status: &status,
+            relays: &relays,
+            took: started_at.elapsed(),
+        };
         write!(std::io::stdout(), "{report}")?;
         anyhow::Ok(report.passed())
     })?;

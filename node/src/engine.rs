@@ -22,11 +22,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
-use runnel_codec::{CloseCode, CommandId, CommandKey, Epoch, GoAway, GoAwayReason, ControlFrame, NodeId, Outcome};
+use runnel_codec::{
+    CloseCode, CommandId, CommandKey, ControlFrame, Epoch, GoAway, GoAwayReason, NodeId, Outcome,
+};
 use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, SubmitError as QueueError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,6 +37,7 @@ use tracing::info;
 
 use self::dispatch::Dispatch;
 use self::links::LinkSet;
+use self::outgoing::Caller;
 use self::peers::Peer;
 use crate::config::Config;
 use crate::env::Env;
@@ -75,7 +77,7 @@ pub(crate) struct Engine {
     reconnect: Reconnect,
     send: SendQueue,
     receive: ReceiveQueue,
-    callers: BTreeMap<CommandId, mpsc::UnboundedSender<CallerEvent>>,
+    callers: BTreeMap<CommandId, Caller>,
     dispatch: Dispatch,
     inbox: mpsc::Receiver<Request>,
     status: watch::Sender<Arc<Status>>,
@@ -100,22 +102,23 @@ impl Engine {
         let mut random = StdRng::from_seed(seed);
         let keys = EndpointKeys::random(&mut random);
         let transport_env: Arc<dyn runnel_transport::Env> = env.clone();
-        let mut endpoint = Endpoint::new(transport_env, identity.clone(), config.transport.clone(), keys)?;
+        let mut endpoint = Endpoint::new(transport_env, &identity, config.transport.clone(), keys)?;
         let mut listening = Vec::new();
         for address in listen {
-            listening.push(endpoint.listen(address).map_err(|source| StartError::Listen { address, source })?);
+            listening
+                .push(endpoint.listen(address).map_err(|source| StartError::Listen { address, source })?);
         }
         let boot = Epoch::from_random(random.random());
         let mut reconnect = Reconnect::new(config.reconnect.clone(), random.random());
         let now = tokio::time::Instant::now().into_std();
         let mut peers = BTreeMap::new();
         for (peer, addresses) in addresses {
-            reconnect.handle_wanted(now, &peer, true);
+            reconnect.handle_wanted(now, &peer);
             peers.insert(peer, Peer::dialled(addresses));
         }
         let engine = Self {
             send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
-            receive: ReceiveQueue::new(config.receive_queue.clone(), boot, random.random()),
+            receive: ReceiveQueue::new(config.receive_queue.clone(), random.random()),
             dispatch: Dispatch::new(env.clone(), handlers, to_self, config.node.updates_held_bytes_max),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),
@@ -179,21 +182,21 @@ impl Engine {
         match request {
             Request::Submit { command, events, reply } => self.handle_submit(now, command, events, reply),
             Request::Cancel { id, reply } => {
-                let done = self.send.cancel(now, &id).map_err(|_| NotFound);
+                let done = self.send.cancel(&id).map_err(|_| NotFound);
                 reply.send(done).ok();
             }
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
-            Request::Update { from, key, content } => self.receive.handle_update(now, &from, key, content),
-            Request::Finished { from, key, outcome } => self.handle_finished(now, &from, key, outcome),
+            Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),
+            Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
         }
     }
 
     /// Drains the queues until they have nothing more to say.
     fn drain(&mut self, now: Instant) {
         loop {
-            let mut is_busy = self.drain_stores(now);
+            let mut is_busy = self.drain_stores();
             is_busy |= self.drain_send_queue(now);
-            is_busy |= self.drain_receive_queue(now);
+            is_busy |= self.drain_receive_queue();
             if !is_busy {
                 return;
             }
@@ -201,15 +204,15 @@ impl Engine {
     }
 
     /// Confirms what is to be stored: in `Memory` mode a record is stored once it is in the queue.
-    fn drain_stores(&mut self, now: Instant) -> bool {
+    fn drain_stores(&mut self) -> bool {
         let mut is_busy = false;
         while let Some(batch) = self.send.poll_store() {
             is_busy = true;
-            self.send.handle_stored(now, batch.id);
+            self.send.handle_stored(batch.id);
         }
         while let Some(batch) = self.receive.poll_store() {
             is_busy = true;
-            self.receive.handle_stored(now, batch.id);
+            self.receive.handle_stored(batch.id);
         }
         is_busy
     }
@@ -253,7 +256,7 @@ impl Engine {
         let go_away = GoAway { reason: GoAwayReason::Shutdown, retry_after: std::time::Duration::ZERO };
         for (_, entry) in self.links.iter_mut() {
             if entry.is_up() {
-                entry.link.send_control(ControlFrame::GoAway(go_away));
+                entry.link.send_control(&ControlFrame::GoAway(go_away));
             }
             entry.link.close(CloseCode::Normal, "the node shuts down");
         }

@@ -257,7 +257,6 @@ impl NodeHandle {
             payload: options.payload,
             updates: options.updates,
             deadline: options.deadline,
-            has_body: false,
         };
         let (events, caller) = mpsc::unbounded_channel();
         let (reply, stored) = oneshot::channel();
@@ -319,7 +318,7 @@ fn run_thread(
         match builder.start_in(env, stop) {
             Ok((handle, engine)) => {
                 if started.send(Ok(handle)).is_ok() {
-                    engine.await;
+                    Box::pin(engine).await;
                 }
             }
             Err(error) => {

@@ -3,9 +3,7 @@
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use runnel_codec::{
-    Command, CommandId, DecodeError, Failure, Outcome, Rejection, UnknownReason,
-};
+use runnel_codec::{Command, CommandId, DecodeError, Failure, Outcome, Rejection, UnknownReason};
 use tokio::sync::mpsc;
 
 use crate::engine::Request;
@@ -158,4 +156,3 @@ impl<C: Command> Submission<C> {
 
 /// How many bytes of updates are taken before the engine is told: an eighth of the default window.
 const TAKEN_STEP_BYTES: u64 = 32 << 10;
-

@@ -32,7 +32,12 @@ pub enum UpdateError {
 }
 
 impl UpdateSink {
-    pub(crate) fn new(from: NodeId, key: CommandKey, room: Arc<Semaphore>, inbox: mpsc::Sender<Request>) -> Self {
+    pub(crate) fn new(
+        from: NodeId,
+        key: CommandKey,
+        room: Arc<Semaphore>,
+        inbox: mpsc::Sender<Request>,
+    ) -> Self {
         Self { from, key, room, inbox }
     }
 

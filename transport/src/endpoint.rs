@@ -60,7 +60,7 @@ impl Endpoint {
     /// See [`EndpointError`].
     pub fn new(
         env: Arc<dyn Env>,
-        identity: Identity,
+        identity: &Identity,
         config: TransportConfig,
         keys: EndpointKeys,
     ) -> Result<Self, EndpointError> {
@@ -69,7 +69,7 @@ impl Endpoint {
         let initial = initial_suite(&crypto).ok_or(EndpointError::NoInitialCipherSuite)?;
         let transport = Arc::new(config.to_quinn());
 
-        let tls = server_config(&identity, identity.trust(), crypto.clone(), runtime.clone())?;
+        let tls = server_config(identity, identity.trust(), crypto.clone(), runtime.clone())?;
         let tls = QuicServerConfig::with_initial(Arc::new(tls), initial)
             .map_err(|_| EndpointError::NoInitialCipherSuite)?;
         let mut server = ServerConfig::new(Arc::new(tls), keys.token_key());
@@ -80,7 +80,7 @@ impl Endpoint {
             .incoming_buffer_size(INCOMING_BUFFER_BYTES)
             .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES);
 
-        let tls = client_config(&identity, identity.trust(), crypto, runtime)?;
+        let tls = client_config(identity, identity.trust(), crypto, runtime)?;
         let tls = QuicClientConfig::with_initial(Arc::new(tls), initial)
             .map_err(|_| EndpointError::NoInitialCipherSuite)?;
         let mut client = ClientConfig::new(Arc::new(tls));
@@ -178,9 +178,10 @@ impl Endpoint {
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped but the wait itself.
-    pub async fn wait_idle(&self) {
+    pub async fn wait_idle(&mut self) {
+        let endpoints: Vec<_> = self.endpoints().cloned().collect();
         let all_idle = async {
-            for endpoint in self.endpoints() {
+            for endpoint in endpoints {
                 endpoint.wait_idle().await;
             }
         };

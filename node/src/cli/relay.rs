@@ -46,7 +46,7 @@ pub(crate) struct PathArgs {
     rate: f64,
     /// Bytes that queue for the rate before packets are dropped.
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 10)]
-    queue: usize,
+    queue: u64,
     /// Give the clients new ports this often, as a rebooting NAT does.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     rebind: Option<Duration>,

@@ -36,7 +36,8 @@ impl Fleet {
     /// Makes the fleet and waits until all links are up.
     pub(super) async fn start(relay: &RelayConfig, seed: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let authority = Authority::create("demo".parse()?, Validity::starting(SystemTime::now(), AUTHORITY_LIFETIME)?)?;
+        let authority =
+            Authority::create("demo".parse()?, Validity::starting(SystemTime::now(), AUTHORITY_LIFETIME)?)?;
         let identity = issue(&authority, folder.path(), "controller", Role::Controller)?;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let controller = NodeBuilder::new(identity).listen(local).start().await?;
@@ -64,7 +65,12 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn add_worker(&mut self, authority: &Authority, name: &str, controller: SocketAddr) -> anyhow::Result<()> {
+    fn add_worker(
+        &mut self,
+        authority: &Authority,
+        name: &str,
+        controller: SocketAddr,
+    ) -> anyhow::Result<()> {
         issue(authority, self.folder.path(), name, Role::Worker)?;
         let folder = self.folder.path().join(name);
         let config = folder.join("node.toml");

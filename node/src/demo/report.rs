@@ -44,7 +44,11 @@ impl Report<'_> {
     }
 
     fn write_links(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<8} {:>9} {:>9} {:>9} {:>11} {:>14}", "link", "rtt ms", "sent", "lost", "migrations", "last packet ms")?;
+        writeln!(
+            f,
+            "{:<8} {:>9} {:>9} {:>9} {:>11} {:>14}",
+            "link", "rtt ms", "sent", "lost", "migrations", "last packet ms"
+        )?;
         for link in &self.status.links {
             writeln!(
                 f,
@@ -88,9 +92,11 @@ impl fmt::Display for Report<'_> {
         for (result, wrong) in self.wrong() {
             writeln!(f, "wrong: {}: {wrong}", result.id)?;
         }
-        for (word, ids) in
-            [("lost", &self.tally.lost), ("doubled", &self.tally.doubled), ("never submitted", &self.tally.strangers)]
-        {
+        for (word, ids) in [
+            ("lost", &self.tally.lost),
+            ("doubled", &self.tally.doubled),
+            ("never submitted", &self.tally.strangers),
+        ] {
             for id in ids {
                 writeln!(f, "{word}: {id}")?;
             }

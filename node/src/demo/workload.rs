@@ -70,7 +70,12 @@ impl Workload {
     }
 }
 
-async fn follow(mut submission: Submission<Exec>, class: Class, code: u32, submitted_at: Instant) -> CommandResult {
+async fn follow(
+    mut submission: Submission<Exec>,
+    class: Class,
+    code: u32,
+    submitted_at: Instant,
+) -> CommandResult {
     let id = submission.id().clone();
     let mut stdout = Vec::new();
     while let Some(progress) = submission.progress().await {
@@ -89,7 +94,12 @@ async fn follow(mut submission: Submission<Exec>, class: Class, code: u32, submi
     }
 }
 
-fn judge(id: &CommandId, code: u32, stdout: &[u8], outcome: Result<ExecResult, NotDone>) -> Result<(), String> {
+fn judge(
+    id: &CommandId,
+    code: u32,
+    stdout: &[u8],
+    outcome: Result<ExecResult, NotDone>,
+) -> Result<(), String> {
     let status = outcome.map_err(|error| error.to_string())?.status;
     if status != ExecStatus::Code(i32::try_from(code).unwrap_or(i32::MAX)) {
         return Err(format!("it should have exited with {code}, not {status:?}"));

@@ -33,13 +33,19 @@ impl Engine {
         let at = Attachment { link: number, stream: stream.to_wire() };
         self.receive.handle_head(now, &peer, at, head, payload);
         if let Some(rejection) = refusal {
-            self.receive.reject(now, &peer, key, rejection);
+            self.receive.reject(&peer, key, rejection);
         }
         self.give_places(index);
     }
 
     /// A frame on the stream of a command.
-    pub(super) fn handle_frame(&mut self, now: Instant, index: LinkIndex, stream: StreamId, frame: StreamFrame) {
+    pub(super) fn handle_frame(
+        &mut self,
+        now: Instant,
+        index: LinkIndex,
+        stream: StreamId,
+        frame: StreamFrame,
+    ) {
         let Some(peer) = self.peer_of(index) else { return };
         let known = self.links.get_mut(index).and_then(|entry| entry.streams.get(&stream).copied());
         match known {
@@ -52,27 +58,44 @@ impl Engine {
         }
     }
 
-    /// A stream has ended on the peer's side.
-    pub(super) fn handle_stream_end(&mut self, now: Instant, index: LinkIndex, stream: StreamId) {
-        let Some(peer) = self.peer_of(index) else { return };
+    /// A stream has ended on the peer's side, cleanly or not.
+    pub(super) fn handle_stream_end(
+        &mut self,
+        now: Instant,
+        index: LinkIndex,
+        stream: StreamId,
+        is_clean: bool,
+    ) {
         let Some(entry) = self.links.get_mut(index) else { return };
-        if let Some(StreamUse::Outgoing { key, is_answered }) = entry.streams.get(&stream).copied() {
-            entry.streams.remove(&stream);
-            entry.unanswered -= usize::from(!is_answered);
-            self.send.handle_stream_lost(now, &peer, key);
-            self.give_room(index);
+        let Some(up) = entry.up() else { return };
+        let (peer, link) = (up.peer.clone(), up.number);
+        match entry.streams.get(&stream).copied() {
+            Some(StreamUse::Outgoing { key, is_answered }) => {
+                entry.streams.remove(&stream);
+                entry.unanswered -= usize::from(!is_answered);
+                self.send.handle_stream_lost(now, &peer, key);
+                self.give_room(index);
+            }
+            // The sender of a command ends its half once it has said everything.
+            Some(StreamUse::Incoming(key)) if !is_clean => {
+                entry.streams.remove(&stream);
+                entry.link.reset(stream, CloseCode::Detached);
+                let at = Attachment { link, stream: stream.to_wire() };
+                self.receive.handle_stream_lost(&peer, key, at);
+            }
+            _ => {}
         }
     }
 
     /// Lets the receive queue say what it has to say.
-    pub(super) fn drain_receive_queue(&mut self, now: Instant) -> bool {
+    pub(super) fn drain_receive_queue(&mut self) -> bool {
         let mut is_busy = false;
         while let Some(start) = self.receive.poll_start() {
             is_busy = true;
             let (from, key) = (start.from.clone(), start.key);
             trace!(%from, %key, name = %start.name, "calling the handler");
             if let Some(outcome) = self.dispatch.start(self.identity.node(), start) {
-                self.receive.handle_finished(now, &from, key, outcome);
+                self.receive.handle_finished(&from, key, outcome);
             }
         }
         while let Some(stop) = self.receive.poll_stop() {
@@ -91,40 +114,28 @@ impl Engine {
     }
 
     /// A handler has ended.
-    pub(super) fn handle_finished(&mut self, now: Instant, from: &NodeId, key: CommandKey, outcome: Outcome) {
+    pub(super) fn handle_finished(&mut self, from: &NodeId, key: CommandKey, outcome: Outcome) {
         self.dispatch.finish(from, key);
-        self.receive.handle_finished(now, from, key, outcome);
+        self.receive.handle_finished(from, key, outcome);
         if let Some(index) = self.link_of(from) {
             self.give_places(index);
         }
     }
 
     fn reply(&mut self, reply: Reply) {
-        let (peer, at) = match &reply {
-            Reply::Frame { peer, at, .. } | Reply::Detach { peer, at } => (peer, *at),
-        };
         // What is for a stream of an older link has nobody to hear it any more.
-        let Some(index) = self.link_of(peer) else { return };
+        let Some(index) = self.link_of(&reply.peer) else { return };
         let Some(entry) = self.links.get_mut(index) else { return };
-        if entry.up().is_none_or(|up| up.number != at.link) {
+        if entry.up().is_none_or(|up| up.number != reply.at.link) {
             return;
         }
-        let stream = StreamId::from_wire(at.stream);
-        match reply {
-            Reply::Frame { frame, last, .. } => {
-                entry.link.send(stream, frame);
-                if last {
-                    entry.link.finish(stream);
-                    entry.streams.remove(&stream);
-                }
-            }
-            Reply::Detach { .. } => {
-                entry.link.reset(stream, CloseCode::Detached);
-                entry.link.stop(stream, CloseCode::Detached);
-                entry.streams.remove(&stream);
-            }
+        let stream = StreamId::from_wire(reply.at.stream);
+        entry.link.send(stream, &reply.frame);
+        if reply.is_last {
+            entry.link.finish(stream);
+            entry.streams.remove(&stream);
+            self.give_places(index);
         }
-        self.links.touch(index);
     }
 
     /// Keeps the stream limit at the free places and the commands that are accepted and not finished.

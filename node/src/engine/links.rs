@@ -13,7 +13,6 @@ use slab::Slab;
 use tracing::{debug, info, warn};
 
 use super::Engine;
-use super::peers::Peer;
 use crate::status::{LinkStatus, Status};
 
 /// Index of a link in the engine.
@@ -52,8 +51,6 @@ pub(super) enum Phase {
     },
     /// The hello is answered.
     Up(Up),
-    /// It has been closed by us and is about to say so.
-    Closing,
 }
 
 /// What is known of a link that is up.
@@ -88,7 +85,6 @@ impl LinkSet {
     }
 
     fn remove(&mut self, index: LinkIndex) -> Option<LinkEntry> {
-        self.ready.remove(index);
         self.links.try_remove(index)
     }
 
@@ -103,11 +99,6 @@ impl LinkSet {
     /// Returns when a link next wants [`Engine::handle_link_timeouts`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.links.iter().filter_map(|(_, entry)| entry.poll_timeout()).min()
-    }
-
-    /// Has a link polled again although nothing woke it: it was written to.
-    pub(super) fn touch(&mut self, index: LinkIndex) {
-        self.ready.wake(index);
     }
 
     /// Returns the next event of any link.
@@ -133,7 +124,7 @@ impl LinkEntry {
     pub(super) fn up(&self) -> Option<&Up> {
         match &self.phase {
             Phase::Up(up) => Some(up),
-            _ => None,
+            Phase::Greeting { .. } => None,
         }
     }
 
@@ -141,7 +132,6 @@ impl LinkEntry {
         match self.phase {
             Phase::Greeting { .. } => Some(self.deadline_at),
             Phase::Up(_) => self.liveness.poll_timeout(),
-            Phase::Closing => None,
         }
     }
 }
@@ -198,10 +188,8 @@ impl Engine {
             LinkEvent::Control(frame) => self.handle_control(now, index, frame),
             LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
             LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
-            LinkEvent::Finished { stream } | LinkEvent::Lost { stream, .. } => {
-                self.handle_stream_end(now, index, stream);
-            }
-            LinkEvent::Writable { .. } => {}
+            LinkEvent::Finished { stream } => self.handle_stream_end(now, index, stream, true),
+            LinkEvent::Lost { stream, .. } => self.handle_stream_end(now, index, stream, false),
             LinkEvent::Places | LinkEvent::Budget => self.give_room(index),
             LinkEvent::Closed(closed) => self.handle_closed(now, index, &closed),
             _ => {}
@@ -217,13 +205,16 @@ impl Engine {
             return self.close_link(index, CloseCode::Internal, "link numbers are used up");
         };
         if identity.is_none_or(|identity| identity.node != node) {
-            return self.close_link(index, CloseCode::BadIdentity, "another node than the dialled one answered");
+            return self.close_link(
+                index,
+                CloseCode::BadIdentity,
+                "another node than the dialled one answered",
+            );
         }
         let hello = self.hello(&node, proposed);
         if let Some(entry) = self.links.get_mut(index) {
             entry.phase = Phase::Greeting { proposed: Some(proposed) };
-            entry.link.send_control(ControlFrame::Hello(Box::new(hello)));
-            self.links.touch(index);
+            entry.link.send_control(&ControlFrame::Hello(Box::new(hello)));
         }
     }
 
@@ -243,11 +234,9 @@ impl Engine {
     fn handle_peer_control(&mut self, now: Instant, peer: &NodeId, frame: ControlFrame) {
         match frame {
             ControlFrame::Cancel(key) => self.receive.handle_cancel(now, peer, key),
-            ControlFrame::Settled(settled) => self.receive.handle_settled(now, peer, &settled),
+            ControlFrame::Settled(settled) => self.receive.handle_settled(peer, &settled),
             ControlFrame::Credit { key, part, offset } => self.receive.handle_credit(peer, key, part, offset),
-            ControlFrame::Received { key, updates, result_body } => {
-                self.receive.handle_received(peer, key, updates, result_body);
-            }
+            ControlFrame::Received { key, updates, .. } => self.receive.handle_received(peer, key, updates),
             ControlFrame::GoAway(go_away) => info!(%peer, reason = ?go_away.reason, "the peer goes away"),
             _ => {}
         }
@@ -255,12 +244,18 @@ impl Engine {
 
     /// The acceptor's side of the hello.
     fn handle_hello(&mut self, now: Instant, index: LinkIndex, hello: Hello) {
-        let Some(identity) = self.links.get_mut(index).and_then(|entry| entry.link.peer().cloned()) else { return };
+        let Some(identity) = self.links.get_mut(index).and_then(|entry| entry.link.peer().cloned()) else {
+            return;
+        };
         if hello.fleet != *self.identity.fleet() {
             return self.close_link(index, CloseCode::WrongFleet, "the hello names another fleet");
         }
         if identity.node == *self.identity.node() {
-            return self.close_link(index, CloseCode::DuplicateNode, "you use the name of the node you dialled");
+            return self.close_link(
+                index,
+                CloseCode::DuplicateNode,
+                "you use the name of the node you dialled",
+            );
         }
         let peer = self.peers.entry(identity.node.clone()).or_default();
         let answer = match peer.accept(hello.link, &identity.node, self.identity.node()) {
@@ -269,8 +264,7 @@ impl Engine {
         };
         let is_welcome = matches!(answer, HelloAnswer::Welcome(_));
         if let Some(entry) = self.links.get_mut(index) {
-            entry.link.send_control(ControlFrame::HelloAnswer(Box::new(answer)));
-            self.links.touch(index);
+            entry.link.send_control(&ControlFrame::HelloAnswer(Box::new(answer)));
         }
         if is_welcome {
             self.bring_up(now, index, &identity, hello);
@@ -314,7 +308,7 @@ impl Engine {
         peer.role = Some(identity.role);
         peer.boot = Some(hello.boot);
         if let Some(older) = peer.link.replace(index) {
-            self.drop_queues_of(now, older);
+            self.drop_queues_of(older);
             self.close_link(older, CloseCode::Replaced, "a newer link is up");
         }
         let Some(entry) = self.links.get_mut(index) else { return };
@@ -324,10 +318,10 @@ impl Engine {
             receive_window: hello.receive_window,
             at: now,
         });
-        info!(peer = %node, number = %hello.link, remote = %entry.link.remote_address(), "link up");
+        info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
         self.links_total += 1;
-        self.reconnect.handle_up(now, &node);
-        self.receive.handle_link_up(now, &node, hello.link, &hello.settled);
+        self.reconnect.handle_up(&node);
+        self.receive.handle_link_up(&node, hello.link, &hello.settled);
         let up = LinkUp {
             link: hello.link,
             receiver: hello.boot,
@@ -335,52 +329,50 @@ impl Engine {
             args_bytes_max: hello.args_bytes_max as usize,
             payload_bytes_max: hello.payload_bytes_max as usize,
         };
-        self.send.handle_link_up(now, &node, up);
+        self.send.handle_link_up(&node, up);
         self.give_places(index);
         self.give_room(index);
         self.publish_status(now);
     }
 
     fn handle_closed(&mut self, now: Instant, index: LinkIndex, closed: &LinkClosed) {
-        self.drop_queues_of(now, index);
+        self.drop_queues_of(index);
         let Some(entry) = self.links.remove(index) else { return };
         if let Some(up) = entry.up() {
             info!(peer = %up.peer, number = %up.number, reason = %closed.reason, "link down");
-        } else if !matches!(entry.phase, Phase::Closing) {
+        } else {
             match &entry.dialled {
                 Some(peer) => warn!(%peer, reason = %closed.reason, "no link"),
-                None => warn!(remote = %entry.link.remote_address(), reason = %closed.reason, "no link"),
+                None => warn!(remote = ?entry.link.remote_address(), reason = %closed.reason, "no link"),
             }
         }
-        let node = entry.up().map(|up| up.peer.clone()).or(entry.dialled);
-        if let Some(node) = node {
-            if let Some(peer) = self.peers.get_mut(&node)
-                && peer.link == Some(index)
-            {
+        if let Some(up) = entry.up() {
+            let peer = self.peers.entry(up.peer.clone()).or_default();
+            if peer.link == Some(index) {
                 peer.link = None;
+                self.reconnect.handle_down(now, &up.peer, closed.was_answered());
             }
-            self.reconnect.handle_ended(now, &node, closed.was_answered());
+        } else if let Some(node) = &entry.dialled {
+            self.reconnect.handle_failed(now, node, closed.was_answered());
         }
         self.publish_status(now);
     }
 
     /// Tells the queues that a link that was up is gone.
-    fn drop_queues_of(&mut self, now: Instant, index: LinkIndex) {
+    fn drop_queues_of(&mut self, index: LinkIndex) {
         let Some(up) = self.links.get_mut(index).and_then(|entry| entry.up()) else { return };
         let (peer, number) = (up.peer.clone(), up.number);
-        self.send.handle_link_down(now, &peer);
-        self.receive.handle_link_down(now, &peer, number);
+        self.send.handle_link_down(&peer);
+        self.receive.handle_link_down(&peer, number);
     }
 
     /// Closes a link. Its last event is still to come.
     pub(super) fn close_link(&mut self, index: LinkIndex, code: CloseCode, why: &str) {
         let Some(entry) = self.links.get_mut(index) else { return };
         if code != CloseCode::Replaced {
-            warn!(remote = %entry.link.remote_address(), %code, why, "closing a link");
+            warn!(remote = ?entry.link.remote_address(), %code, why, "closing a link");
         }
         entry.link.close(code, why);
-        entry.phase = Phase::Closing;
-        self.links.touch(index);
     }
 
     /// Sends heartbeats, looks for silent links, and ends attempts whose time is up.
@@ -405,7 +397,6 @@ impl Engine {
                     let peer = up.peer.clone();
                     self.watch_link(now, index, &peer);
                 }
-                Phase::Closing => {}
             }
         }
     }
@@ -417,12 +408,13 @@ impl Engine {
         entry.liveness.handle_owed(now, is_owed);
         entry.liveness.handle_frames_received(now, frames);
         entry.liveness.handle_timeout(now);
-        if entry.liveness.poll_heartbeat(now) {
-            entry.link.send_control(ControlFrame::Heartbeat);
-            self.links.touch(index);
+        if entry.liveness.poll_heartbeat() {
+            entry.link.send_control(&ControlFrame::Heartbeat);
         }
-        if self.links.get_mut(index).is_some_and(|entry| entry.liveness.is_suspect(now)) {
+        if entry.liveness.is_suspect() {
             self.reconnect.handle_suspect(now, peer);
+        } else {
+            self.reconnect.handle_trusted(peer);
         }
     }
 
@@ -434,7 +426,7 @@ impl Engine {
             boot: self.boot,
             store: None,
             receiver: None,
-            expected_boot: self.peers.get(peer).and_then(|peer: &Peer| peer.boot),
+            expected_boot: self.peers.get(peer).and_then(|peer| peer.boot),
             expected_receiver: None,
             settled: self.send.settled(peer),
             commands: self.dispatch.names().cloned().collect(),
@@ -458,7 +450,7 @@ impl Engine {
             Some(LinkStatus {
                 peer: up.peer.clone(),
                 number: up.number,
-                remote: entry.link.remote_address(),
+                remote: entry.link.remote_address()?,
                 up_at: up.at,
                 silent_for: entry.liveness.silent_for(now),
                 stats: entry.link.stats(),

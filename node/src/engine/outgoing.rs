@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use runnel_codec::{ClassMap, ControlFrame, NodeId, StreamFrame};
+use bytes::Bytes;
+use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame};
 use runnel_queue::{Budget, LinkView, NewCommand, Room, SendEvent, SubmitError as QueueError, Transmit};
 use runnel_transport::StreamId;
-use runnel_codec::{Class, CommandId, CommandKey, Head};
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tracing::trace;
 
@@ -85,13 +84,13 @@ impl Engine {
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
         match transmit {
             Transmit::Open { peer, key, head, payload } => self.open(now, &peer, key, &head, payload),
-            Transmit::Cancel { peer, key } => self.send_control(&peer, ControlFrame::Cancel(key)),
-            Transmit::Settled { peer, settled } => self.send_control(&peer, ControlFrame::Settled(settled)),
+            Transmit::Cancel { peer, key } => self.send_control(&peer, &ControlFrame::Cancel(key)),
+            Transmit::Settled { peer, settled } => self.send_control(&peer, &ControlFrame::Settled(settled)),
             Transmit::Received { peer, key, updates, result_body } => {
-                self.send_control(&peer, ControlFrame::Received { key, updates, result_body });
+                self.send_control(&peer, &ControlFrame::Received { key, updates, result_body });
             }
             Transmit::Credit { peer, key, part, offset } => {
-                self.send_control(&peer, ControlFrame::Credit { key, part, offset });
+                self.send_control(&peer, &ControlFrame::Credit { key, part, offset });
             }
         }
     }
@@ -110,15 +109,13 @@ impl Engine {
             }
             Err(_) => self.send.handle_stream_lost(now, peer, key),
         }
-        self.links.touch(index);
         self.give_room(index);
     }
 
-    fn send_control(&mut self, peer: &NodeId, frame: ControlFrame) {
+    fn send_control(&mut self, peer: &NodeId, frame: &ControlFrame) {
         let Some(index) = self.link_of(peer) else { return };
         if let Some(entry) = self.links.get_mut(index) {
             entry.link.send_control(frame);
-            self.links.touch(index);
         }
     }
 
