@@ -13,6 +13,7 @@ use runnel::relay::{Relay, RelayConfig, RelayCounts};
 use runnel::{Node, NodeBuilder, NodeHandle, Status};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ pub(super) struct Fleet {
     folder: TempDir,
     controller: Option<Node>,
     handle: NodeHandle,
+    /// Being watched, the status is kept fresh.
+    status: watch::Receiver<Arc<Status>>,
     workers: Vec<Worker>,
     relays: JoinSet<std::io::Result<RelayCounts>>,
     stop_relays: CancellationToken,
@@ -46,6 +49,7 @@ impl Fleet {
         let mut fleet = Self {
             folder,
             controller: Some(controller),
+            status: handle.status(),
             handle,
             workers: Vec::new(),
             relays: JoinSet::new(),
@@ -76,7 +80,11 @@ impl Fleet {
         let config = folder.join("node.toml");
         let text = format!("identity = {:?}\n[peers]\ncontroller = [\"{controller}\"]\n", folder);
         std::fs::write(&config, text)?;
-        let process = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "error");
+        }
+        let process = command
             .arg("node")
             .arg("--config")
             .arg(&config)
@@ -106,7 +114,7 @@ impl Fleet {
 
     /// Returns what the controller says of its links.
     pub(super) fn status(&self) -> Arc<Status> {
-        self.handle.status().borrow().clone()
+        self.status.borrow().clone()
     }
 
     /// Stops workers, controller and relays, in this order. Returns what each relay counted.
