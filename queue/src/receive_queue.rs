@@ -555,6 +555,3 @@ impl Sender {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

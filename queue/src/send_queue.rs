@@ -656,6 +656,3 @@ const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 /// Each retry costs a stream, so even an impatient receiver is not asked more often.
 const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,1 @@
-//! placeholder
+//! Whole nodes together. The suites stand beside this folder.
