@@ -34,8 +34,8 @@ pub(super) struct LinkEntry {
     pub(super) streams: BTreeMap<StreamId, StreamUse>,
     /// Commands that were opened here and have no answer yet.
     pub(super) unanswered: usize,
-    /// When dial, handshake and hello must be done.
-    deadline_at: Instant,
+    /// When dial, handshake and hello must be done; `None` once the link is being closed.
+    deadline_at: Option<Instant>,
     /// Whom we meant to reach.
     dialled: Option<NodeId>,
     liveness: Liveness,
@@ -101,6 +101,11 @@ impl LinkSet {
         self.links.iter().filter_map(|(_, entry)| entry.poll_timeout()).min()
     }
 
+    /// Has a link polled although nothing woke it.
+    fn touch(&mut self, index: LinkIndex) {
+        self.ready.wake(index);
+    }
+
     /// Returns the next event of any link.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(LinkIndex, LinkEvent)> {
         while let Poll::Ready(index) = self.ready.poll_next(cx) {
@@ -130,7 +135,7 @@ impl LinkEntry {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Greeting { .. } => Some(self.deadline_at),
+            Phase::Greeting { .. } => self.deadline_at,
             Phase::Up(_) => self.liveness.poll_timeout(),
         }
     }
@@ -176,7 +181,7 @@ impl Engine {
             phase: Phase::Greeting { proposed: None },
             streams: BTreeMap::new(),
             unanswered: 0,
-            deadline_at: now + timeout,
+            deadline_at: Some(now + timeout),
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),
         });
@@ -373,6 +378,8 @@ impl Engine {
             warn!(remote = ?entry.link.remote_address(), %code, why, "closing a link");
         }
         entry.link.close(code, why);
+        entry.deadline_at = None;
+        self.links.touch(index);
     }
 
     /// Sends heartbeats, looks for silent links, and ends attempts whose time is up.
