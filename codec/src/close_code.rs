@@ -105,4 +105,12 @@ mod tests {
             assert_eq!(CloseCode::TABLE.iter().filter(|row| row.1 == wire || row.2 == word).count(), 1);
         }
     }
+
+    #[test]
+    fn the_specification_lists_every_code() {
+        let specification = include_str!("../WIRE.md");
+        for (_, wire, word) in CloseCode::TABLE {
+            assert!(specification.contains(&format!("| {wire:#04x} | {word} |")), "{word}");
+        }
+    }
 }

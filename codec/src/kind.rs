@@ -108,4 +108,15 @@ mod tests {
             assert_eq!(StreamKind::from_wire(wire.into()), None, "{name}");
         }
     }
+
+    #[test]
+    fn the_specification_lists_every_kind() {
+        let specification = include_str!("../WIRE.md");
+        for (_, wire, name) in FrameKind::TABLE {
+            assert!(specification.contains(&format!("| {wire:#04x} | {name} |")), "{name}");
+        }
+        for kind in [StreamKind::Control, StreamKind::Command] {
+            assert!(specification.contains(&format!("| {:#04x} | {kind:?} |", kind.to_wire())), "{kind:?}");
+        }
+    }
 }

@@ -61,10 +61,18 @@ impl Budget {
         };
         (self.bytes / 100 * percent).saturating_sub(in_flight)
     }
+
+    /// Returns how long a piece of a body may be, in bytes, at a rate in bytes per second: what the link carries in
+    /// 20 ms, so that an urgent command never waits longer behind one, and at least what is worth a frame.
+    pub fn piece_bytes(bytes_per_second: u64) -> u64 {
+        (bytes_per_second / 50).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+    }
 }
 
 const SEND_RESERVE_BYTES: u64 = 1 << 20;
 const RECEIVE_RESERVE_BYTES: u64 = 2 << 20;
+const PIECE_BYTES_MIN: u64 = 4 << 10;
+const PIECE_BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -80,6 +88,11 @@ mod tests {
         assert_eq!(available, [u64::MAX, 200_000, 180_000, 160_000, 140_000]);
         assert_eq!(budget.available(150_000, Class::Bulk), 0);
         assert_eq!(budget.available(150_000, Class::High), 50_000);
+    }
+
+    #[test]
+    fn pieces_take_20_ms_of_the_link() {
+        assert_eq!([0, 1_250_000, 1 << 40].map(Budget::piece_bytes), [4 << 10, 25_000, 64 << 10]);
     }
 
     #[test]

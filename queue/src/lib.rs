@@ -23,6 +23,8 @@ pub use receive_queue::{
     Attachment, ReceiveQueue, ReceiveQueueConfig, ReceiveRecord, Reply, Start, Stop, StopReason,
 };
 pub use scheduler::SchedulerConfig;
-pub use send_queue::{LinkUp, NewCommand, Room, SendEvent, SendQueue, SendRecord, Stage, Transmit};
+pub use send_queue::{
+    LinkUp, NewCommand, Room, SendCounts, SendEvent, SendQueue, SendRecord, Stage, Transmit, Waiting,
+};
 pub use settled::SettledSet;
 pub use store::{Batch, BatchId};

@@ -5,8 +5,10 @@
 //! leaves, is sent over as many links as it takes, and ends in exactly one outcome. The loss of a link is never one.
 
 mod entry;
+mod explain;
 mod peer;
 mod usage;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,15 +17,17 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
-    BusyScope, Class, CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, RejectionKind, Seq, Settled,
-    StreamFrame, UnknownReason, UpdatePolicy,
+    BusyScope, Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Part, Seq, Settled, StreamFrame,
+    UnknownReason, UpdatePolicy,
 };
 
 use self::entry::Entry;
 pub use self::entry::{NewCommand, Stage};
+pub use self::explain::{SendCounts, Waiting};
 use self::peer::Peer;
 pub use self::peer::{LinkUp, Room};
 use self::usage::{TotalUsage, Usage};
+pub use self::words::{SendEvent, SendRecord, Transmit};
 use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError, SubmitError};
 use crate::scheduler::Scheduler;
@@ -45,100 +49,6 @@ pub struct SendQueue {
     control: VecDeque<Transmit>,
     /// When a deadline passes, a pause ends or a command may be sent again.
     alarms: BTreeSet<(Instant, Alarm)>,
-}
-
-/// What the send queue stores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendRecord {
-    /// A command is in the queue.
-    Stored(CommandId),
-    /// A command is bound to the epoch of its receiver: from now on it may have left.
-    Bound(CommandId, Epoch),
-    /// A command has ended.
-    Ended(CommandId),
-}
-
-/// What is to be written to a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transmit {
-    /// A command, on a stream of its own.
-    Open {
-        /// To whom.
-        peer: NodeId,
-        /// Which command.
-        key: CommandKey,
-        /// Its head.
-        head: Head,
-        /// Its inline payload.
-        payload: Bytes,
-    },
-    /// The wish that a command be cancelled.
-    Cancel {
-        /// To whom.
-        peer: NodeId,
-        /// Which command.
-        key: CommandKey,
-    },
-    /// What is settled.
-    Settled {
-        /// To whom.
-        peer: NodeId,
-        /// The numbers.
-        settled: Settled,
-    },
-    /// What has been received of a command's updates.
-    Received {
-        /// To whom.
-        peer: NodeId,
-        /// Which command.
-        key: CommandKey,
-        /// Updates received.
-        updates: u64,
-        /// Bytes of the result body received.
-        result_body: u64,
-    },
-    /// How far a part of a command may be written.
-    Credit {
-        /// To whom.
-        peer: NodeId,
-        /// Which command.
-        key: CommandKey,
-        /// Which part.
-        part: Part,
-        /// Absolute offset, in bytes.
-        offset: u64,
-    },
-}
-
-/// What happened to a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendEvent {
-    /// It is stored.
-    Stored(CommandId),
-    /// Its head is on a stream.
-    Sent(CommandId),
-    /// It is in the receiver's queue.
-    Accepted(CommandId),
-    /// Its handler has been called.
-    Started(CommandId),
-    /// It made progress.
-    Update {
-        /// The command.
-        id: CommandId,
-        /// Number of the record, from 1.
-        number: u64,
-        /// The record.
-        content: Bytes,
-    },
-    /// Its deadline has passed and nobody knows what became of it.
-    Overdue(CommandId),
-    /// It has ended.
-    Outcome {
-        /// The command.
-        id: CommandId,
-        /// How.
-        outcome: Outcome,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,7 +95,8 @@ impl SendQueue {
         };
         peer.last = Some(seq);
         let key = CommandKey { epoch: self.epoch, seq };
-        let deadline_at = command.deadline.map(|deadline| now + deadline);
+        // A deadline beyond what the clock can count to never passes.
+        let deadline_at = command.deadline.and_then(|deadline| now.checked_add(deadline));
         let to = command.to.clone();
         let id = self.id(&to, key);
         self.journal.push(SendRecord::Stored(id.clone()));
@@ -298,9 +209,13 @@ impl SendQueue {
         frame: StreamFrame,
     ) -> Result<(), ProtocolError> {
         let id = self.id(peer, key);
-        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+        let Some(entry) = self.entry_mut(peer, key) else { return Ok(()) };
+        // Nobody can know what has not left, and a stream that was lost or overtaken has no say but the last word.
+        let is_last_word = entry.was_sent && matches!(frame, StreamFrame::Outcome(_));
+        let is_on_stream = matches!(entry.stage, Stage::Sent | Stage::Accepted | Stage::Started);
+        if entry.stage == Stage::Ending || !(is_on_stream || is_last_word) {
             return Ok(());
-        };
+        }
         match frame {
             StreamFrame::Accepted { .. } => {
                 entry.stage = entry.stage.max(Stage::Accepted);
@@ -425,6 +340,33 @@ impl SendQueue {
         self.peers.get(&id.receiver)?.entries.get(&id.key).map(|entry| entry.stage)
     }
 
+    /// Returns the peers that something is or was for, or that had a link.
+    pub fn peers(&self) -> impl Iterator<Item = &NodeId> {
+        self.peers.keys()
+    }
+
+    /// Counts the commands in the queue.
+    pub fn counts(&self) -> SendCounts {
+        let stages = self.peers.values().flat_map(|peer| peer.entries.values()).map(|entry| entry.stage);
+        let in_flight =
+            stages.filter(|stage| matches!(stage, Stage::Sent | Stage::Accepted | Stage::Started)).count();
+        SendCounts { queued: self.len() - in_flight, in_flight, classes: self.total.classes }
+    }
+
+    /// Returns what a command waits for; `None` when it has ended or was never here.
+    pub fn explain(&self, id: &CommandId) -> Option<Waiting> {
+        let peer = self.peers.get(&id.receiver)?;
+        let entry = peer.entries.get(&id.key)?;
+        let class = entry.command.class;
+        Some(Waiting {
+            stage: entry.stage,
+            position: peer.lines[class].position(&id.key),
+            is_reachable: peer.link.is_some(),
+            busy_until: peer.paused_until.max(peer.class_paused_until[class]),
+            resend_at: entry.resend_at,
+        })
+    }
+
     /// Returns the number of commands in the queue.
     pub fn len(&self) -> usize {
         self.total.all.commands
@@ -444,7 +386,7 @@ impl SendQueue {
         if entry.stage != Stage::Waiting || entry.resend_at.is_some() {
             return None;
         }
-        if let Err(outcome) = check_understood(link, &entry.command) {
+        if let Err(outcome) = link.check_understood(&entry.command) {
             if !entry.was_sent {
                 self.end(node, key, outcome);
             }
@@ -496,7 +438,8 @@ impl SendQueue {
         retry_after: Duration,
     ) {
         // Jitter, so that the senders of a busy receiver do not come back together.
-        let pause = retry_after.max(BUSY_PAUSE_MIN).mul_f64(self.random.random_range(1.0..1.5));
+        let pause =
+            retry_after.clamp(BUSY_PAUSE_MIN, BUSY_PAUSE_MAX).mul_f64(self.random.random_range(1.0..1.5));
         let until = now + pause;
         let Some(state) = self.peers.get_mut(peer) else { return };
         let Some(entry) = state.entries.get_mut(&key) else { return };
@@ -571,11 +514,15 @@ impl SendQueue {
     /// Takes an outcome; it is said when it is stored.
     fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
         let id = self.id(peer, key);
-        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(entry) = state.entries.get_mut(&key).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
         entry.stage = Stage::Ending;
         entry.outcome = Some(outcome);
+        if std::mem::take(&mut entry.is_in_line) {
+            state.lines[entry.command.class].remove(&key);
+        }
         self.journal.push(SendRecord::Ended(id));
     }
 
@@ -596,7 +543,10 @@ impl SendQueue {
 
     fn put_in_line(&mut self, peer: &NodeId, key: CommandKey, is_begun: bool) {
         let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(class) = state.entries.get(&key).map(|entry| entry.command.class) else { return };
+        let Some(entry) = state.entries.get(&key).filter(|entry| entry.stage != Stage::Ending) else {
+            return;
+        };
+        let class = entry.command.class;
         state.queue(key, is_begun);
         self.scheduler.activate(class, peer);
     }
@@ -633,26 +583,14 @@ fn check_size(what: &'static str, bytes: usize, max: usize) -> Result<(), Submit
     if bytes > max { Err(SubmitError::TooLarge { what, bytes, max }) } else { Ok(()) }
 }
 
-/// A sender uses nothing that the peer did not list.
-fn check_understood(link: &LinkUp, command: &NewCommand) -> Result<(), Outcome> {
-    let reject = |kind, message: String| Err(Outcome::rejected(kind, message));
-    if !link.commands.contains(&command.name) {
-        return reject(
-            RejectionKind::UnknownCommand,
-            format!("the peer does not understand {}", command.name),
-        );
-    }
-    if command.args.len() > link.args_bytes_max || command.payload.len() > link.payload_bytes_max {
-        return reject(
-            RejectionKind::BadArguments,
-            "the peer takes no arguments or payload of this size".to_owned(),
-        );
-    }
-    Ok(())
-}
-
 const ARGS_BYTES_MAX: usize = 64 << 10;
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 /// Each retry costs a stream, so even an impatient receiver is not asked more often.
 const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// A receiver that asks for more is asked again all the same: a wrong number must not silence a peer for good.
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use runnel_codec::{
-    Decode, Encode, LARGE_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, decode_body, encode_body,
-};
+use runnel_codec::{Decode, Encode, LARGE_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, decode_body, encode_body};
 
 #[derive(Debug, PartialEq, Encode, Decode)]
 #[bincode(crate = "runnel_codec::bincode")]

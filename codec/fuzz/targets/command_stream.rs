@@ -1,11 +1,12 @@
-//! A stream that the peer opened, in chunks: what is read is written again as the same bytes.
+//! A stream that the peer opened, in chunks: what is read is written again in no more bytes.
 
 #![no_main]
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use runnel_codec::{StreamDecoder, StreamItem, encode_control, encode_frame, encode_head, encode_stream_kind};
-use runnel_codec::StreamKind;
+use runnel_codec::{
+    StreamDecoder, StreamItem, StreamKind, encode_control, encode_frame, encode_head, encode_stream_kind,
+};
 use runnel_codec_fuzz::{LIMITS, assert_bounded, chunks};
 
 fuzz_target!(|input: &[u8]| {

@@ -59,7 +59,11 @@ impl FrameReader {
     }
 
     /// Takes the next bytes of the stream. If the previous chunk was not read to its end, both are copied together.
+    /// After an error it takes nothing.
     pub(crate) fn push(&mut self, chunk: Bytes) {
+        if self.failed.is_some() {
+            return;
+        }
         if self.chunk.is_empty() {
             self.chunk = chunk;
         } else {

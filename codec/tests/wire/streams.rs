@@ -380,6 +380,7 @@ pub(crate) fn read_all<D: Decoder>(
                 Err(error) => {
                     assert_eq!(decoder.next(), Err(error), "failed decoders stay failed");
                     assert_eq!(decoder.finish(), Err(error));
+                    decoder.push(Bytes::from_static(b"more"));
                     assert_eq!(decoder.buffered_bytes(), 0, "failed decoders hold nothing");
                     return (items, Err(error));
                 }

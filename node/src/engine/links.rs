@@ -51,6 +51,8 @@ pub(super) enum Phase {
     },
     /// The hello is answered.
     Up(Up),
+    /// A newer link took over: whatever still comes is refused at the door.
+    Replaced,
 }
 
 /// What is known of a link that is up.
@@ -129,7 +131,7 @@ impl LinkEntry {
     pub(super) fn up(&self) -> Option<&Up> {
         match &self.phase {
             Phase::Up(up) => Some(up),
-            Phase::Greeting { .. } => None,
+            Phase::Greeting { .. } | Phase::Replaced => None,
         }
     }
 
@@ -137,6 +139,7 @@ impl LinkEntry {
         match self.phase {
             Phase::Greeting { .. } => self.deadline_at,
             Phase::Up(_) => self.liveness.poll_timeout(),
+            Phase::Replaced => None,
         }
     }
 }
@@ -315,6 +318,9 @@ impl Engine {
         if let Some(older) = peer.link.replace(index) {
             self.drop_queues_of(older);
             self.close_link(older, CloseCode::Replaced, "a newer link is up");
+            if let Some(older) = self.links.get_mut(older) {
+                older.phase = Phase::Replaced;
+            }
         }
         let Some(entry) = self.links.get_mut(index) else { return };
         entry.phase = Phase::Up(Up {
@@ -343,22 +349,20 @@ impl Engine {
     fn handle_closed(&mut self, now: Instant, index: LinkIndex, closed: &LinkClosed) {
         self.drop_queues_of(index);
         let Some(entry) = self.links.remove(index) else { return };
-        if let Some(up) = entry.up() {
-            info!(peer = %up.peer, number = %up.number, reason = %closed.reason, "link down");
-        } else {
-            match &entry.dialled {
-                Some(peer) => warn!(%peer, reason = %closed.reason, "no link"),
-                None => warn!(remote = ?entry.link.remote_address(), reason = %closed.reason, "no link"),
-            }
-        }
-        if let Some(up) = entry.up() {
-            let peer = self.peers.entry(up.peer.clone()).or_default();
-            if peer.link == Some(index) {
-                peer.link = None;
+        match entry.phase {
+            Phase::Up(up) => {
+                info!(peer = %up.peer, number = %up.number, reason = %closed.reason, "link down");
+                self.peers.entry(up.peer.clone()).or_default().link = None;
                 self.reconnect.handle_down(now, &up.peer, closed.was_answered());
             }
-        } else if let Some(node) = &entry.dialled {
-            self.reconnect.handle_failed(now, node, closed.was_answered());
+            Phase::Replaced => debug!(reason = %closed.reason, "replaced link closed"),
+            Phase::Greeting { .. } => match entry.dialled {
+                Some(peer) => {
+                    warn!(%peer, reason = %closed.reason, "no link");
+                    self.reconnect.handle_failed(now, &peer, closed.was_answered());
+                }
+                None => warn!(remote = ?entry.link.remote_address(), reason = %closed.reason, "no link"),
+            },
         }
         self.publish_status(now);
     }
@@ -404,6 +408,7 @@ impl Engine {
                     let peer = up.peer.clone();
                     self.watch_link(now, index, &peer);
                 }
+                Phase::Replaced => {}
             }
         }
     }

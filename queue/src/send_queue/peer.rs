@@ -1,11 +1,13 @@
 //! What the send queue holds for one peer.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use runnel_codec::{Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Seq};
+use runnel_codec::{
+    Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Outcome, RejectionKind, Seq,
+};
 
-use super::entry::Entry;
+use super::entry::{Entry, NewCommand};
 use super::usage::PeerUsage;
 use crate::settled::SettledSet;
 
@@ -37,8 +39,8 @@ pub struct Room {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Those that were bound or sent before: they go on before anything new is begun.
-    begun: VecDeque<CommandKey>,
-    fresh: VecDeque<CommandKey>,
+    begun: BTreeSet<CommandKey>,
+    fresh: BTreeSet<CommandKey>,
 }
 
 /// All that is for one peer.
@@ -57,28 +59,63 @@ pub(super) struct Peer {
     pub(super) is_settled_news: bool,
 }
 
+impl LinkUp {
+    /// A sender uses nothing that the peer did not list.
+    pub(super) fn check_understood(&self, command: &NewCommand) -> Result<(), Outcome> {
+        let reject = |kind, message: String| Err(Outcome::rejected(kind, message));
+        if !self.commands.contains(&command.name) {
+            return reject(
+                RejectionKind::UnknownCommand,
+                format!("the peer does not understand {}", command.name),
+            );
+        }
+        if command.args.len() > self.args_bytes_max || command.payload.len() > self.payload_bytes_max {
+            return reject(
+                RejectionKind::BadArguments,
+                "the peer takes no arguments or payload of this size".to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Line {
     pub(super) fn is_empty(&self) -> bool {
         self.front().is_none()
     }
 
     pub(super) fn front(&self) -> Option<&CommandKey> {
-        self.begun.front().or(self.fresh.front())
+        self.begun.first().or(self.fresh.first())
     }
 
     pub(super) fn pop_front(&mut self) -> Option<CommandKey> {
-        self.begun.pop_front().or_else(|| self.fresh.pop_front())
+        self.begun.pop_first().or_else(|| self.fresh.pop_first())
+    }
+
+    /// Takes a command out, wherever it stands.
+    pub(super) fn remove(&mut self, key: &CommandKey) {
+        if !self.fresh.remove(key) {
+            self.begun.remove(key);
+        }
+    }
+
+    /// Returns how many commands go before this one.
+    pub(super) fn position(&self, key: &CommandKey) -> Option<usize> {
+        if self.begun.contains(key) {
+            return Some(self.begun.range(..key).count());
+        }
+        self.fresh.contains(key).then(|| self.begun.len() + self.fresh.range(..key).count())
     }
 }
 
 impl Peer {
-    /// Puts a command at the end of its line.
+    /// Puts a command into its line, by age.
     pub(super) fn queue(&mut self, key: CommandKey, is_begun: bool) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         if !std::mem::replace(&mut entry.is_in_line, true) {
             let line = &mut self.lines[entry.command.class];
             let line = if is_begun { &mut line.begun } else { &mut line.fresh };
-            line.push_back(key);
+            line.insert(key);
         }
     }
 

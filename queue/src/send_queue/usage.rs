@@ -68,10 +68,12 @@ pub(super) fn check(
         return Err(Bound::ClassCommands(class));
     }
     let percent = usize::from(config.unreachable_percent_max.min(100));
-    if !is_reachable && total.unreachable.commands >= config.commands_max / 100 * percent {
+    if !is_reachable && total.unreachable.commands >= config.commands_max.saturating_mul(percent) / 100 {
         return Err(Bound::UnreachableCommands);
     }
-    if !is_reachable && total.unreachable.bytes + bytes > config.bytes_max / 100 * percent as u64 {
+    if !is_reachable
+        && total.unreachable.bytes + bytes > config.bytes_max.saturating_mul(percent as u64) / 100
+    {
         return Err(Bound::UnreachableBytes);
     }
     Ok(())

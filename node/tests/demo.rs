@@ -1,0 +1,38 @@
+//! The demo, as a user runs it: real processes, real sockets, and a checker that must notice broken promises.
+
+use std::process::{Command, Output};
+
+#[track_caller]
+fn demo(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_runnel")).arg("demo").args(args).output().expect("the program starts")
+}
+
+#[track_caller]
+fn check(args: &[&str], code: i32, last_line: &str) {
+    let output = demo(args);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}\n{stdout}\n{stderr}");
+    assert_eq!(stdout.lines().last(), Some(last_line), "{args:?}\n{stdout}\n{stderr}");
+}
+
+#[test]
+fn every_command_runs_once_over_a_lossy_path() {
+    check(&["--commands", "60", "--loss", "5"], 0, "lost 0, doubled 0, wrong 0");
+}
+
+#[test]
+fn every_command_runs_once_through_rebinds_and_a_blackout() {
+    let args = ["--commands", "60", "--rebind", "300ms", "--blackout", "400ms+7s"];
+    check(&args, 0, "lost 0, doubled 0, wrong 0");
+}
+
+#[test]
+fn a_command_that_did_not_run_is_noticed() {
+    check(&["--commands", "20", "--sabotage", "lose"], 1, "lost 1, doubled 0, wrong 0");
+}
+
+#[test]
+fn a_command_that_ran_twice_is_noticed() {
+    check(&["--commands", "20", "--sabotage", "double"], 1, "lost 0, doubled 1, wrong 0");
+}

@@ -1,0 +1,98 @@
+//! What the send queue says: to the store, to links and to callers.
+
+use bytes::Bytes;
+use runnel_codec::{CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, Settled};
+
+/// What the send queue stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendRecord {
+    /// A command is in the queue.
+    Stored(CommandId),
+    /// A command is bound to the epoch of its receiver: from now on it may have left.
+    Bound(CommandId, Epoch),
+    /// A command has ended.
+    Ended(CommandId),
+}
+
+/// What is to be written to a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// A command, on a stream of its own.
+    Open {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// Its head.
+        head: Head,
+        /// Its inline payload.
+        payload: Bytes,
+    },
+    /// The wish that a command be cancelled.
+    Cancel {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+    },
+    /// What is settled.
+    Settled {
+        /// To whom.
+        peer: NodeId,
+        /// The numbers.
+        settled: Settled,
+    },
+    /// What has been received of a command's updates.
+    Received {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// Updates received.
+        updates: u64,
+        /// Bytes of the result body received.
+        result_body: u64,
+    },
+    /// How far a part of a command may be written.
+    Credit {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// Which part.
+        part: Part,
+        /// Absolute offset, in bytes.
+        offset: u64,
+    },
+}
+
+/// What happened to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendEvent {
+    /// It is stored.
+    Stored(CommandId),
+    /// Its head is on a stream.
+    Sent(CommandId),
+    /// It is in the receiver's queue.
+    Accepted(CommandId),
+    /// Its handler has been called.
+    Started(CommandId),
+    /// It made progress.
+    Update {
+        /// The command.
+        id: CommandId,
+        /// Number of the record, from 1.
+        number: u64,
+        /// The record.
+        content: Bytes,
+    },
+    /// Its deadline has passed and nobody knows what became of it.
+    Overdue(CommandId),
+    /// It has ended.
+    Outcome {
+        /// The command.
+        id: CommandId,
+        /// How.
+        outcome: Outcome,
+    },
+}
