@@ -20,7 +20,8 @@ pub use budget::{Budget, BudgetConfig, LinkView};
 pub use config::SendQueueConfig;
 pub use error::{Bound, NotFound, ProtocolError, SubmitError};
 pub use receive_queue::{
-    Attachment, ReceiveQueue, ReceiveQueueConfig, ReceiveRecord, Reply, Start, Stop, StopReason,
+    Attachment, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig, ReceiveRecord, Reply, Start, Stop,
+    StopReason,
 };
 pub use scheduler::SchedulerConfig;
 pub use send_queue::{

@@ -6,7 +6,10 @@
 
 mod command;
 mod config;
+mod sender;
+mod usage;
 mod waiting;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -15,15 +18,18 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
-    BusyScope, Class, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
-    Rejection, Settled, StreamFrame, UpdatePolicy,
+    BusyScope, CommandKey, CommandName, FailureKind, Head, LinkNumber, NodeId, Outcome, Part, Rejection,
+    Settled, StreamFrame, UpdatePolicy,
 };
 
-use self::command::{Known, State};
+use self::command::{Accepted, Known, State};
 pub use self::config::ReceiveQueueConfig;
+use self::sender::Sender;
+use self::usage::Usage;
 use self::waiting::Waiting;
-use crate::settled::SettledSet;
+pub use self::words::{Attachment, ReceiveCounts, ReceiveRecord, Reply, Start, Stop, StopReason};
 use crate::store::{Batch, BatchId, Journal};
+use crate::stream_log::StreamLog;
 
 /// The receive queue of a node.
 #[derive(Debug)]
@@ -33,10 +39,11 @@ pub struct ReceiveQueue {
     random: StdRng,
     senders: BTreeMap<NodeId, Sender>,
     waiting: Waiting,
-    waiting_bytes: u64,
-    unfinished: usize,
+    total: Usage,
     running: usize,
     running_by_name: BTreeMap<CommandName, usize>,
+    /// Handlers that returned after their command had ended without them.
+    late: u64,
     journal: Journal<ReceiveRecord>,
     starts: VecDeque<Start>,
     replies: VecDeque<Reply>,
@@ -44,92 +51,6 @@ pub struct ReceiveQueue {
     rooms: VecDeque<(NodeId, CommandKey, usize)>,
     /// Deadlines, and ends of the time that a handler has to stop.
     alarms: BTreeSet<(Instant, NodeId, CommandKey)>,
-}
-
-/// Which stream of which link; a newer one is larger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Attachment {
-    /// The link.
-    pub link: LinkNumber,
-    /// The QUIC stream id.
-    pub stream: u64,
-}
-
-/// What the receive queue stores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReceiveRecord {
-    /// The handler of a command is about to be called.
-    Started(NodeId, CommandKey),
-    /// A command has ended, or never will start.
-    Ended(NodeId, CommandKey),
-    /// Its sender has settled these commands.
-    Settled(NodeId, Settled),
-}
-
-/// A command whose handler is to be called now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Who sent it.
-    pub from: NodeId,
-    /// Which of its commands.
-    pub key: CommandKey,
-    /// Its type.
-    pub name: CommandName,
-    /// Its priority.
-    pub class: Class,
-    /// Encoded arguments.
-    pub args: Bytes,
-    /// Inline payload.
-    pub payload: Bytes,
-    /// When its deadline passes.
-    pub deadline_at: Option<Instant>,
-    /// Its type declares that running it again does no harm.
-    pub idempotent: bool,
-    /// What becomes of its updates.
-    pub updates: UpdatePolicy,
-}
-
-/// A running command that is to stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stop {
-    /// Who sent it.
-    pub from: NodeId,
-    /// Which of its commands.
-    pub key: CommandKey,
-    /// Why.
-    pub reason: StopReason,
-}
-
-/// Why a running command is to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// Its caller cancelled it.
-    Cancelled,
-    /// Its deadline has passed.
-    DeadlineExceeded,
-}
-
-/// What is to be written to a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// To whom.
-    pub peer: NodeId,
-    /// On which stream.
-    pub at: Attachment,
-    /// The frame.
-    pub frame: StreamFrame,
-    /// Nothing follows it.
-    pub is_last: bool,
-}
-
-/// What is known of one sender.
-#[derive(Debug, Default)]
-struct Sender {
-    /// The link that is up; anything of another is refused at the door.
-    link: Option<LinkNumber>,
-    known: BTreeMap<CommandKey, Known>,
-    settled: BTreeMap<Epoch, SettledSet>,
-    unfinished: usize,
 }
 
 impl ReceiveQueue {
@@ -140,10 +61,10 @@ impl ReceiveQueue {
             random: StdRng::seed_from_u64(seed),
             senders: BTreeMap::new(),
             waiting: Waiting::default(),
-            waiting_bytes: 0,
-            unfinished: 0,
+            total: Usage::default(),
             running: 0,
             running_by_name: BTreeMap::new(),
+            late: 0,
             journal: Journal::new(),
             starts: VecDeque::new(),
             replies: VecDeque::new(),
@@ -182,62 +103,51 @@ impl ReceiveQueue {
         }
     }
 
-    /// The head of a command has come, with its inline payload.
+    /// The head of a command has come, with its inline payload. Nothing of a link that was replaced is heard.
     pub fn handle_head(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
-        let key = head.key;
-        let Some(sender) = self.senders.get_mut(peer).filter(|sender| sender.link == Some(at.link)) else {
+        let Some(sender) = self.senders.get(peer).filter(|sender| sender.link == Some(at.link)) else {
             return;
         };
-        if sender.has_settled(key) {
+        if sender.has_settled(head.key) {
             return self.reply(peer, at, StreamFrame::Stale, true);
         }
-        match sender.known.get_mut(&key) {
-            Some(known) if known.at.is_some() => self.reply(peer, at, StreamFrame::Duplicate, true),
-            Some(known) => {
-                known.at = Some(at);
-                let freed = known.log.attach(head.updates_received, head.updates_credit);
-                self.give_room(peer, key, freed);
-                self.greet(peer, key, at);
-                if head.cancelled {
-                    self.handle_cancel(now, peer, key);
-                }
-                self.pump(peer, key);
-            }
-            None if head.cancelled => self.bury(peer, key, Some(at), Outcome::Cancelled),
-            None if head.deadline_remaining.is_some_and(|remaining| remaining.is_zero()) => {
-                self.bury(peer, key, Some(at), Outcome::Expired);
-            }
+        match sender.known.get(&head.key) {
+            Some(known) if !known.may_attach(at) => self.reply(peer, at, StreamFrame::Duplicate, true),
+            Some(_) => self.attach(now, peer, at, &head),
             None => self.admit(now, peer, at, head, payload),
         }
     }
 
-    /// The node does not take this command: it has not started and never will.
+    /// The node does not take this command: it has not started and never will. Too late once its handler is called.
     pub fn reject(&mut self, peer: &NodeId, key: CommandKey, rejection: Rejection) {
-        let is_queued = self.known_mut(peer, key).is_some_and(|known| known.state == State::Queued);
-        if is_queued {
-            self.unqueue(peer, key, Outcome::rejected(rejection.kind, rejection.message));
-        }
+        self.call_off(peer, key, Outcome::rejected(rejection.kind, rejection.message));
     }
 
     /// The caller wants a command cancelled, perhaps one whose head has not come yet.
     pub fn handle_cancel(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
+        let Some(sender) = self.senders.get(peer) else { return };
         if sender.has_settled(key) {
             return;
         }
         match sender.known.get(&key).map(|known| &known.state) {
-            None if sender.known.len() < self.config.journal_max => {
-                self.bury(peer, key, None, Outcome::Cancelled)
-            }
-            Some(State::Queued) => self.unqueue(peer, key, Outcome::Cancelled),
-            Some(State::Starting | State::Running) => self.stop(now, peer, key, StopReason::Cancelled),
+            None if self.journal_has_room(sender) => self.bury(peer, key, None, Outcome::Cancelled),
+            Some(State::Queued(_) | State::Starting(_)) => self.call_off(peer, key, Outcome::Cancelled),
+            Some(State::Running) => self.stop(now, peer, key, StopReason::Cancelled),
             // Without a place in the journal nothing is promised: the head, when it comes, carries the wish again.
             None | Some(State::Ending(_) | State::Ended(_)) => {}
         }
     }
 
-    /// The sender has settled commands. They are forgotten once that is stored.
+    /// The sender has settled commands. Nothing of them starts any more; they are forgotten once that is stored.
     pub fn handle_settled(&mut self, peer: &NodeId, settled: &Settled) {
+        let sender = self.senders.entry(peer.clone()).or_default();
+        if !sender.announce(settled) {
+            return;
+        }
+        // Only an abandoned command is settled before it has ended.
+        for key in sender.known_in(settled) {
+            self.call_off(peer, key, Outcome::Cancelled);
+        }
         self.journal.push(ReceiveRecord::Settled(peer.clone(), settled.clone()));
     }
 
@@ -256,31 +166,34 @@ impl ReceiveQueue {
         if let Some(known) = self.known_mut(peer, key) {
             let freed = known.log.acknowledge(updates);
             self.give_room(peer, key, freed);
+            // Held by the sender counts as written, and that may have been all that an outcome waited for.
+            self.pump(peer, key);
         }
     }
 
     /// A handler has sent an update. Empty ones are dropped: they would cost no credit.
     pub fn handle_update(&mut self, peer: &NodeId, key: CommandKey, content: Bytes) {
-        let Some(known) = self.known_mut(peer, key).filter(|known| known.state == State::Running) else {
-            return;
-        };
-        let len = content.len();
-        if known.updates == UpdatePolicy::Discard {
-            return self.give_room(peer, key, len);
-        }
-        if !content.is_empty() {
-            known.log.push(content);
-            self.pump(peer, key);
+        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        let policy =
+            known.as_ref().and_then(|known| known.accepted.as_ref()).map(|accepted| accepted.updates);
+        match known {
+            Some(known) if policy != Some(UpdatePolicy::Discard) => {
+                if !content.is_empty() {
+                    known.log.push(content);
+                    self.pump(peer, key);
+                }
+            }
+            // Nobody will read it. The handler gets its room back, or it would wait for ever.
+            _ => self.give_room(peer, key, content.len()),
         }
     }
 
     /// A handler has ended. An outcome that has been said already is not changed.
     pub fn handle_finished(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        let Some(known) = self.known_mut(peer, key).filter(|known| known.state == State::Running) else {
-            return;
-        };
-        known.state = State::Ending(outcome);
-        self.journal.push(ReceiveRecord::Ended(peer.clone(), key));
+        match self.known_mut(peer, key).map(|known| &known.state) {
+            Some(State::Running) => self.end(peer, key, outcome),
+            _ => self.late += 1,
+        }
     }
 
     /// A batch of records is stored: what depends on it may be said.
@@ -288,8 +201,12 @@ impl ReceiveQueue {
         for record in self.journal.stored(batch) {
             match record {
                 ReceiveRecord::Started(peer, key) => self.started(peer, key),
-                ReceiveRecord::Ended(peer, key) => self.ended(&peer, key),
-                ReceiveRecord::Settled(peer, settled) => self.settled(&peer, &settled),
+                ReceiveRecord::Ended(peer, key, _) => self.ended(&peer, key),
+                ReceiveRecord::Settled(peer, settled) => {
+                    if let Some(sender) = self.senders.get_mut(&peer) {
+                        sender.prune(&settled);
+                    }
+                }
             }
         }
         self.start_waiting();
@@ -300,18 +217,17 @@ impl ReceiveQueue {
         while let Some((_, peer, key)) = self.alarms.first().filter(|(at, ..)| *at <= now).cloned() {
             self.alarms.pop_first();
             let Some(known) = self.known_mut(&peer, key) else { continue };
-            match known.state {
-                State::Queued => self.unqueue(&peer, key, Outcome::Expired),
-                State::Running if known.stop_until.is_some_and(|until| until <= now) => {
-                    let kind = match known.stop {
-                        Some(StopReason::DeadlineExceeded) => FailureKind::DeadlineExceeded,
-                        _ => FailureKind::Cancelled,
+            match (&known.state, known.stop) {
+                (State::Running, Some((reason, Some(until)))) if until <= now => {
+                    let kind = match reason {
+                        StopReason::Cancelled => FailureKind::Cancelled,
+                        StopReason::DeadlineExceeded => FailureKind::DeadlineExceeded,
                     };
-                    let outcome = Outcome::failed(kind, "the handler did not stop in time");
-                    self.handle_finished(&peer, key, outcome);
+                    self.end(&peer, key, Outcome::failed(kind, "the handler did not stop in time"));
                 }
-                State::Starting | State::Running => self.stop(now, &peer, key, StopReason::DeadlineExceeded),
-                State::Ending(_) | State::Ended(_) => {}
+                (State::Running, None) => self.stop(now, &peer, key, StopReason::DeadlineExceeded),
+                (State::Running, Some(_)) => {}
+                _ => self.call_off(&peer, key, Outcome::Expired),
             }
         }
     }
@@ -349,7 +265,7 @@ impl ReceiveQueue {
 
     /// Returns how many commands of a sender are accepted and have not ended: each keeps a stream open.
     pub fn places(&self, peer: &NodeId) -> usize {
-        self.senders.get(peer).map_or(0, |sender| sender.unfinished)
+        self.senders.get(peer).map_or(0, |sender| sender.usage.all.commands)
     }
 
     /// Returns whether this node owes a sender an answer.
@@ -357,155 +273,193 @@ impl ReceiveQueue {
         self.senders.get(peer).is_some_and(|sender| !sender.known.is_empty())
     }
 
-    /// Takes a new command into the queue, or answers `Busy`.
-    fn admit(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
-        if let Some(scope) = self.busy(peer, &head, payload.len()) {
-            let retry_after = self.config.busy_retry_after.mul_f64(self.random.random_range(1.0..1.5));
-            return self.reply(peer, at, StreamFrame::Busy { scope, retry_after }, true);
+    /// Returns how full the queue is.
+    pub fn counts(&self) -> ReceiveCounts {
+        ReceiveCounts {
+            waiting: self.waiting.len(),
+            waiting_bytes: self.total.bytes,
+            running: self.running,
+            unfinished: self.total.commands,
+            remembered: self.senders.values().map(|sender| sender.known.len()).sum(),
+            kept_bytes: self.senders.values().map(|sender| sender.kept_bytes).sum(),
+            late: self.late,
         }
-        let (key, class) = (head.key, head.class);
-        let known = Known::queued(now, at, head, payload);
-        if let Some(deadline_at) = known.deadline_at {
+    }
+
+    /// Takes a command that is not known: into the queue, into the journal as one that never starts, or not now.
+    fn admit(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
+        let Some(sender) = self.senders.get(peer) else { return };
+        if !self.journal_has_room(sender) {
+            return self.reply_busy(peer, at, BusyScope::Peer);
+        }
+        if head.cancelled {
+            return self.bury(peer, head.key, Some(at), Outcome::Cancelled);
+        }
+        if head.deadline_remaining.is_some_and(|remaining| remaining.is_zero()) {
+            return self.bury(peer, head.key, Some(at), Outcome::Expired);
+        }
+        let bytes = (head.args.len() + payload.len()) as u64;
+        match usage::check(&self.config, self.total, sender.usage, head.class, bytes) {
+            Ok(()) => self.enqueue(now, peer, at, head, payload),
+            Err(scope) => self.reply_busy(peer, at, scope),
+        }
+    }
+
+    /// Takes a new command into the queue.
+    fn enqueue(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
+        let Some(sender) = self.senders.get_mut(peer) else { return };
+        let key = head.key;
+        let mut log = StreamLog::default();
+        log.attach(head.updates_received, head.updates_credit);
+        let accepted = Accepted::new(now, head, payload);
+        let bytes = accepted.waiting_bytes();
+        self.total.commands += 1;
+        self.total.bytes += bytes;
+        sender.usage.add_command(accepted.class, bytes);
+        if let Some(deadline_at) = accepted.deadline_at {
             self.alarms.insert((deadline_at, peer.clone(), key));
         }
-        self.waiting_bytes += known.waiting_bytes();
-        self.waiting.push(class, peer, key);
-        self.unfinished += 1;
-        if let Some(sender) = self.senders.get_mut(peer) {
-            sender.unfinished += 1;
-            sender.known.insert(key, known);
-        }
+        let arrival = self.waiting.push(accepted.class, peer, &accepted.name, key);
+        sender.known.insert(key, Known::queued(at, arrival, log, accepted));
         self.greet(peer, key, at);
     }
 
-    /// Returns what is full for a new command.
-    fn busy(&self, peer: &NodeId, head: &Head, payload_bytes: usize) -> Option<BusyScope> {
-        let sender = self.senders.get(peer)?;
-        if sender.unfinished >= self.config.sender_commands_max
-            || sender.known.len() >= self.config.journal_max
-        {
-            return Some(BusyScope::Peer);
+    /// Answers a known command on a new stream, from where its sender stands.
+    fn attach(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: &Head) {
+        let Some(known) = self.known_mut(peer, head.key) else { return };
+        known.at = Some(at);
+        known.newest = Some(at);
+        let freed = known.log.attach(head.updates_received, head.updates_credit);
+        self.give_room(peer, head.key, freed);
+        self.greet(peer, head.key, at);
+        if head.cancelled {
+            self.handle_cancel(now, peer, head.key);
         }
-        let reserve = if head.class == Class::Urgent { 0 } else { self.config.urgent_reserve };
-        let bytes = self.waiting_bytes + (head.args.len() + payload_bytes) as u64;
-        let is_full = self.unfinished + reserve >= self.config.commands_max || bytes > self.config.bytes_max;
-        is_full.then_some(BusyScope::Class)
+        self.pump(peer, head.key);
     }
 
     /// Has commands started, as far as the limits on running ones allow.
     fn start_waiting(&mut self) {
         while self.waiting.len() > 0 && self.running < self.config.running_max {
-            let (senders, running, limits) =
-                (&self.senders, &self.running_by_name, &self.config.running_max_by_name);
-            let may_start = |peer: &NodeId, key: CommandKey| {
-                let known = senders.get(peer).and_then(|sender| sender.known.get(&key));
-                let Some(name) = known.and_then(|known| known.name.as_ref()) else { return true };
+            let (running, limits) = (&self.running_by_name, &self.config.running_max_by_name);
+            let may_start = |name: &CommandName| {
                 let limit = limits.get(name.as_str()).copied().unwrap_or(usize::MAX);
                 running.get(name).copied().unwrap_or(0) < limit
             };
             let Some((peer, key)) = self.waiting.pop(may_start) else { return };
-            let Some(known) = self.senders.get_mut(&peer).and_then(|sender| sender.known.get_mut(&key))
-            else {
-                continue;
-            };
-            known.state = State::Starting;
-            known.has_started = true;
-            self.waiting_bytes -= known.waiting_bytes();
+            let Some(sender) = self.senders.get_mut(&peer) else { continue };
+            let Some(known) = sender.known.get_mut(&key) else { continue };
+            let Some(accepted) = &known.accepted else { continue };
+            self.total.bytes -= accepted.waiting_bytes();
+            sender.usage.remove_bytes(accepted.class, accepted.waiting_bytes());
             self.running += 1;
-            if let Some(name) = known.name.clone() {
-                *self.running_by_name.entry(name).or_default() += 1;
-            }
+            *self.running_by_name.entry(accepted.name.clone()).or_default() += 1;
+            known.has_place = true;
+            known.state = State::Starting(None);
             self.journal.push(ReceiveRecord::Started(peer, key));
         }
     }
 
+    /// The record of a start is stored: the handler may be called, unless the command has been called off meanwhile.
     fn started(&mut self, peer: NodeId, key: CommandKey) {
         let Some(known) = self.known_mut(&peer, key) else { return };
+        let State::Starting(never) = &mut known.state else { return };
+        if let Some(outcome) = never.take() {
+            return self.end(&peer, key, outcome);
+        }
         known.state = State::Running;
-        let (start, at, stop) = (known.take_start(peer.clone(), key), known.at, known.stop);
+        known.was_called = true;
+        let at = known.at;
+        let start = known.accepted.as_mut().map(|accepted| accepted.take_start(peer.clone(), key));
         self.starts.extend(start);
         if let Some(at) = at {
             self.reply(&peer, at, StreamFrame::Started, false);
         }
-        // It was told to stop before its handler was there to hear it.
-        self.stops.extend(stop.map(|reason| Stop { from: peer, key, reason }));
     }
 
+    /// Ends a command, once that is stored.
+    fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
+        let Some(known) = self.known_mut(peer, key) else { return };
+        if let Some(accepted) = &mut known.accepted {
+            accepted.drop_content();
+        }
+        known.state = State::Ending(outcome.clone());
+        self.journal.push(ReceiveRecord::Ended(peer.clone(), key, outcome));
+    }
+
+    /// The record of an end is stored: it may be said, and the command's places are free.
     fn ended(&mut self, peer: &NodeId, key: CommandKey) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
         let Some(known) = sender.known.get_mut(&key) else { return };
         let State::Ending(outcome) = &known.state else { return };
+        known.kept_bytes = command::outcome_bytes(outcome) + known.log.held_bytes();
+        sender.kept_bytes += known.kept_bytes;
         known.state = State::Ended(outcome.clone());
-        for at in [known.deadline_at, known.stop_until].into_iter().flatten() {
+        for at in known.alarms() {
             self.alarms.remove(&(at, peer.clone(), key));
         }
-        if known.has_started {
-            self.running -= 1;
-            if let Some(name) = &known.name
-                && let Some(running) = self.running_by_name.get_mut(name)
-            {
-                *running -= 1;
+        // A tombstone was never in the queue.
+        if let Some(accepted) = &known.accepted {
+            self.total.commands -= 1;
+            sender.usage.remove_command(accepted.class);
+            if std::mem::take(&mut known.has_place) {
+                self.running -= 1;
+                release(&mut self.running_by_name, &accepted.name);
             }
         }
-        // Tombstones of commands that were never accepted have no name and were not counted.
-        if known.name.is_some() {
-            sender.unfinished -= 1;
-            self.unfinished -= 1;
-        }
         self.pump(peer, key);
-    }
-
-    fn settled(&mut self, peer: &NodeId, settled: &Settled) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
-        sender.settled.entry(settled.epoch).or_default().merge(&SettledSet::from_wire(settled));
-        let set = &sender.settled[&settled.epoch];
-        let is_over = |key: CommandKey, known: &Known| {
-            key.epoch == settled.epoch && set.contains(key.seq) && matches!(known.state, State::Ended(_))
-        };
-        sender.known.retain(|key, known| !is_over(*key, known));
+        // Settled before it ended: no later record will let go of it.
+        if let Some(sender) = self.senders.get_mut(peer)
+            && sender.has_settled(key)
+        {
+            sender.forget_if_ended(key);
+        }
     }
 
     /// Says "never" about a command that is not in the queue, once that is stored.
     fn bury(&mut self, peer: &NodeId, key: CommandKey, at: Option<Attachment>, outcome: Outcome) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        sender.known.insert(key, Known::tombstone(at, outcome));
-        self.journal.push(ReceiveRecord::Ended(peer.clone(), key));
+        sender.known.insert(key, Known::tombstone(at, outcome.clone()));
+        self.journal.push(ReceiveRecord::Ended(peer.clone(), key, outcome));
     }
 
-    /// Says "never" about a command that waits, once that is stored.
-    fn unqueue(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        let Some(known) = self.senders.get_mut(peer).and_then(|sender| sender.known.get_mut(&key)) else {
-            return;
-        };
-        self.waiting_bytes -= known.waiting_bytes();
-        self.waiting.remove(known.class, peer, key);
-        known.args = Bytes::new();
-        known.payload = Bytes::new();
-        known.state = State::Ending(outcome);
-        self.journal.push(ReceiveRecord::Ended(peer.clone(), key));
+    /// Says "never" about a command whose handler has not been called, once that is stored.
+    fn call_off(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
+        let Some(sender) = self.senders.get_mut(peer) else { return };
+        let Some(known) = sender.known.get_mut(&key) else { return };
+        match (&mut known.state, &known.accepted) {
+            (State::Queued(arrival), Some(accepted)) => {
+                let bytes = accepted.waiting_bytes();
+                self.waiting.remove(accepted.class, peer, &accepted.name, *arrival);
+                self.total.bytes -= bytes;
+                sender.usage.remove_bytes(accepted.class, bytes);
+                self.end(peer, key, outcome);
+            }
+            // Its start is on the way into the store; what comes back from there finds this word. The first one counts.
+            (State::Starting(never), _) => {
+                never.get_or_insert(outcome);
+            }
+            _ => {}
+        }
     }
 
     /// Tells a running command to stop; it has a time to do so.
     fn stop(&mut self, now: Instant, peer: &NodeId, key: CommandKey, reason: StopReason) {
-        let until = now + self.config.stop_grace;
+        let until = now.checked_add(self.config.stop_grace);
         let Some(known) = self.known_mut(peer, key).filter(|known| known.stop.is_none()) else { return };
-        known.stop = Some(reason);
-        known.stop_until = Some(until);
-        let is_running = known.state == State::Running;
-        self.alarms.insert((until, peer.clone(), key));
-        if is_running {
-            self.stops.push_back(Stop { from: peer.clone(), key, reason });
-        }
+        known.stop = Some((reason, until));
+        self.alarms.extend(until.map(|until| (until, peer.clone(), key)));
+        self.stops.push_back(Stop { from: peer.clone(), key, reason });
     }
 
     /// Begins the answers on a stream.
     fn greet(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
         let Some(known) = self.known_mut(peer, key) else { return };
-        let is_started = known.has_started && known.state != State::Starting;
-        if known.name.is_some() {
+        let (was_accepted, was_called) = (known.accepted.is_some(), known.was_called);
+        if was_accepted {
             self.reply(peer, at, StreamFrame::Accepted { body_received: 0, body_credit: 0 }, false);
         }
-        if is_started {
+        if was_called {
             self.reply(peer, at, StreamFrame::Started, false);
         }
     }
@@ -535,6 +489,11 @@ impl ReceiveQueue {
         }
     }
 
+    fn reply_busy(&mut self, peer: &NodeId, at: Attachment, scope: BusyScope) {
+        let retry_after = self.config.busy_retry_after.mul_f64(self.random.random_range(1.0..1.5));
+        self.reply(peer, at, StreamFrame::Busy { scope, retry_after }, true);
+    }
+
     fn reply(&mut self, peer: &NodeId, at: Attachment, frame: StreamFrame, is_last: bool) {
         self.replies.push_back(Reply { peer: peer.clone(), at, frame, is_last });
     }
@@ -542,16 +501,21 @@ impl ReceiveQueue {
     fn known_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Known> {
         self.senders.get_mut(peer)?.known.get_mut(&key)
     }
+
+    fn journal_has_room(&self, sender: &Sender) -> bool {
+        sender.known.len() < self.config.journal_max && sender.kept_bytes < self.config.journal_bytes_max
+    }
 }
 
-impl Sender {
-    fn has_settled(&self, key: CommandKey) -> bool {
-        self.settled.get(&key.epoch).is_some_and(|settled| settled.contains(key.seq))
-    }
-
-    fn detach_all(&mut self) {
-        for known in self.known.values_mut() {
-            known.at = None;
+/// Gives a running place of a type back. Types of which nothing runs are not kept.
+fn release(running_by_name: &mut BTreeMap<CommandName, usize>, name: &CommandName) {
+    if let Some(running) = running_by_name.get_mut(name) {
+        *running -= 1;
+        if *running == 0 {
+            running_by_name.remove(name);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

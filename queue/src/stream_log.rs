@@ -9,6 +9,8 @@ use bytes::Bytes;
 pub(crate) struct StreamLog {
     /// Records not acknowledged, oldest first.
     records: VecDeque<Bytes>,
+    /// Bytes of these records.
+    held_bytes: u64,
     /// Number of the last record that was acknowledged.
     acknowledged: u64,
     /// Bytes of all records that were acknowledged.
@@ -24,6 +26,7 @@ pub(crate) struct StreamLog {
 impl StreamLog {
     /// Adds a record.
     pub(crate) fn push(&mut self, content: Bytes) {
+        self.held_bytes += content.len() as u64;
         self.records.push_back(content);
     }
 
@@ -43,6 +46,7 @@ impl StreamLog {
             let Some(record) = self.records.pop_front() else { break };
             self.acknowledged += 1;
             self.acknowledged_bytes += record.len() as u64;
+            self.held_bytes -= record.len() as u64;
             freed += record.len();
         }
         if self.written < self.acknowledged {
@@ -68,6 +72,11 @@ impl StreamLog {
         self.written += 1;
         self.written_bytes = end;
         Some((self.written, record.clone()))
+    }
+
+    /// Returns the bytes of the records that are not acknowledged.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_bytes
     }
 
     /// Returns whether all records are written to the current stream.
@@ -104,7 +113,9 @@ mod tests {
         let mut log = log(&["aa", "bbb", "c"]);
         log.attach(0, 100);
         while log.poll().is_some() {}
+        assert_eq!(log.held_bytes(), 6);
         assert_eq!(log.attach(1, 100), 2, "the first record is let go of");
+        assert_eq!(log.held_bytes(), 4);
         assert_eq!(log.poll(), Some((2, "bbb".into())));
         assert_eq!(log.acknowledge(3), 4);
         assert_eq!(log.poll(), None);

@@ -5,16 +5,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use runnel_codec::{Class, CommandKey, CommandName, Head, NodeId, Outcome, UpdatePolicy};
 
-use super::{Attachment, Start, StopReason};
+use super::waiting::Arrival;
+use super::words::{Attachment, Start, StopReason};
 use crate::stream_log::StreamLog;
 
 /// How far a command has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It waits for its turn.
-    Queued,
-    /// The record of its start is on the way into the store.
-    Starting,
+    /// It waits for its turn, and stands here in its line.
+    Queued(Arrival),
+    /// The record of its start is on the way into the store. If it is not to start any more, this is its outcome.
+    Starting(Option<Outcome>),
     /// Its handler has been called.
     Running,
     /// Its outcome is on the way into the store.
@@ -27,62 +28,85 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) state: State,
-    /// The handler was called, or is about to be.
-    pub(super) has_started: bool,
-    pub(super) class: Class,
-    pub(super) name: Option<CommandName>,
-    pub(super) idempotent: bool,
-    pub(super) args: Bytes,
-    pub(super) payload: Bytes,
-    pub(super) updates: UpdatePolicy,
-    pub(super) deadline_at: Option<Instant>,
+    /// What its head said; `None` for a tombstone of a command that was never accepted.
+    pub(super) accepted: Option<Accepted>,
+    /// It takes a running place.
+    pub(super) has_place: bool,
+    /// Its handler has been called.
+    pub(super) was_called: bool,
     /// The stream on which it is answered.
     pub(super) at: Option<Attachment>,
+    /// The newest stream that it ever had.
+    pub(super) newest: Option<Attachment>,
     pub(super) log: StreamLog,
-    /// It was told to stop, for this reason.
-    pub(super) stop: Option<StopReason>,
-    /// When its handler's time to stop is over.
-    pub(super) stop_until: Option<Instant>,
+    /// It was told to stop, for this reason, and has until then to do so; `None`: for ever.
+    pub(super) stop: Option<(StopReason, Option<Instant>)>,
+    /// Bytes that are kept with it since it has ended.
+    pub(super) kept_bytes: u64,
+}
+
+/// What a receiver remembers of a head.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) class: Class,
+    pub(super) name: CommandName,
+    idempotent: bool,
+    args: Bytes,
+    payload: Bytes,
+    pub(super) updates: UpdatePolicy,
+    pub(super) deadline_at: Option<Instant>,
 }
 
 impl Known {
     /// A command that has just been accepted.
-    pub(super) fn queued(now: Instant, at: Attachment, head: Head, payload: Bytes) -> Self {
-        let mut log = StreamLog::default();
-        log.attach(head.updates_received, head.updates_credit);
-        Self {
-            state: State::Queued,
-            has_started: false,
-            class: head.class,
-            name: Some(head.name),
-            idempotent: head.idempotent,
-            args: head.args,
-            payload,
-            updates: head.updates,
-            deadline_at: head.deadline_remaining.map(|remaining| now + remaining),
-            at: Some(at),
-            log,
-            stop: None,
-            stop_until: None,
-        }
+    pub(super) fn queued(at: Attachment, arrival: Arrival, log: StreamLog, accepted: Accepted) -> Self {
+        Self { log, accepted: Some(accepted), ..Self::new(State::Queued(arrival), Some(at)) }
     }
 
     /// A word that a command has not started and never will, on the way into the store.
     pub(super) fn tombstone(at: Option<Attachment>, outcome: Outcome) -> Self {
+        Self::new(State::Ending(outcome), at)
+    }
+
+    fn new(state: State, at: Option<Attachment>) -> Self {
         Self {
-            state: State::Ending(outcome),
-            has_started: false,
-            class: Class::default(),
-            name: None,
-            idempotent: false,
-            args: Bytes::new(),
-            payload: Bytes::new(),
-            updates: UpdatePolicy::Discard,
-            deadline_at: None,
+            state,
+            accepted: None,
+            has_place: false,
+            was_called: false,
             at,
+            newest: at,
             log: StreamLog::default(),
             stop: None,
-            stop_until: None,
+            kept_bytes: 0,
+        }
+    }
+
+    /// Returns whether a stream may take over: nothing lives on another, and it was not overtaken by one.
+    pub(super) fn may_attach(&self, at: Attachment) -> bool {
+        let is_overtaken = self.newest.is_some_and(|newest| newest.link == at.link && newest >= at);
+        self.at.is_none() && !is_overtaken
+    }
+
+    /// Returns all instants at which somebody looks after it.
+    pub(super) fn alarms(&self) -> impl Iterator<Item = Instant> {
+        let deadline_at = self.accepted.as_ref().and_then(|accepted| accepted.deadline_at);
+        let stop_until = self.stop.and_then(|(_, until)| until);
+        deadline_at.into_iter().chain(stop_until)
+    }
+}
+
+impl Accepted {
+    /// Takes what is remembered of a head. A deadline beyond what the clock can count to never passes.
+    pub(super) fn new(now: Instant, head: Head, payload: Bytes) -> Self {
+        Self {
+            class: head.class,
+            name: head.name,
+            idempotent: head.idempotent,
+            args: head.args,
+            payload,
+            updates: head.updates,
+            deadline_at: head.deadline_remaining.and_then(|remaining| now.checked_add(remaining)),
         }
     }
 
@@ -92,17 +116,34 @@ impl Known {
     }
 
     /// Makes what the handler is called with; it is kept here no longer.
-    pub(super) fn take_start(&mut self, from: NodeId, key: CommandKey) -> Option<Start> {
-        Some(Start {
+    pub(super) fn take_start(&mut self, from: NodeId, key: CommandKey) -> Start {
+        Start {
             from,
             key,
-            name: self.name.clone()?,
+            name: self.name.clone(),
             class: self.class,
             args: std::mem::take(&mut self.args),
             payload: std::mem::take(&mut self.payload),
             deadline_at: self.deadline_at,
             idempotent: self.idempotent,
             updates: self.updates,
-        })
+        }
     }
+
+    /// Lets go of what only a handler needs.
+    pub(super) fn drop_content(&mut self) {
+        self.args = Bytes::new();
+        self.payload = Bytes::new();
+    }
+}
+
+/// Returns the bytes that are kept with an outcome.
+pub(super) fn outcome_bytes(outcome: &Outcome) -> u64 {
+    let bytes = match outcome {
+        Outcome::Done { result } => result.len(),
+        Outcome::Failed(failure) => failure.message.len(),
+        Outcome::Rejected(rejection) => rejection.message.len(),
+        Outcome::Expired | Outcome::Cancelled | Outcome::Unknown(_) => 0,
+    };
+    bytes as u64
 }

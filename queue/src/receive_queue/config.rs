@@ -14,21 +14,52 @@ pub struct ReceiveQueueConfig {
     ///
     /// Too low, senders wait; too high, a node holds more memory.
     pub commands_max: usize,
-    /// Of these, how many only urgent commands may use. Default: 32.
+    /// Of these, and of those of each sender, how many only urgent commands may use; at most half of the bound.
+    /// Default: 32.
+    ///
+    /// Too low, a stop button finds the queue full of bulk; too high, the others are refused early.
     pub urgent_reserve: usize,
     /// Commands of one sender that are accepted and have not ended. Default: 5,000.
     ///
     /// Too low, a busy controller waits; too high, one controller takes the place of others.
     pub sender_commands_max: usize,
+    /// Commands that every sender may have however full the queue is, half of them for Urgent. Default: 64.
+    ///
+    /// Too low, a full queue shuts out other senders; too high, the bounds are exceeded by that much for each sender.
+    pub sender_commands_min: usize,
     /// Bytes of arguments and payloads of all senders that wait to be started. Default: 64 MiB.
+    ///
+    /// Too low, large payloads wait at their senders; too high, a node holds more memory.
     pub bytes_max: u64,
+    /// Of these bytes, and of those of each sender, how many only urgent commands may use; at most half of the bound.
+    /// Default: 2 MiB, as much as 32 heads with the longest arguments.
+    ///
+    /// Too low, an urgent command finds the queue full of payloads; too high, the others are refused early.
+    pub urgent_reserve_bytes: u64,
+    /// Bytes of arguments and payloads of one sender that wait to be started. Default: 32 MiB.
+    ///
+    /// Too low, a busy controller waits; too high, one controller takes the place of others.
+    pub sender_bytes_max: u64,
+    /// Bytes that every sender may have however full the queue is, half of them for Urgent. Default: 256 KiB.
+    ///
+    /// Too low, a full queue shuts out other senders; too high, the bounds are exceeded by that much for each sender.
+    pub sender_bytes_min: u64,
     /// Commands of one sender that are remembered until it has settled them. Default: 100,000.
     ///
     /// Too low, a sender that settles late waits; too high, each sender may make this node remember as much.
     pub journal_max: usize,
+    /// Bytes of outcomes and unacknowledged updates of one sender that are kept until it has settled them; above it,
+    /// nothing new of it is accepted. What runs already may exceed it. Default: 64 MiB.
+    ///
+    /// Too low, a sender that settles late waits; too high, each sender may make this node hold as much.
+    pub journal_bytes_max: u64,
     /// Handlers that run at once. Default: 4,096.
+    ///
+    /// Too low, commands wait behind slow ones; too high, they share the machine with too many others.
     pub running_max: usize,
     /// Handlers that run at once for one command type. Default: none named.
+    ///
+    /// A type at its limit holds up only itself. At 0 its commands are accepted and never start.
     pub running_max_by_name: BTreeMap<String, usize>,
     /// When a sender that was answered `Busy` may try again. Default: 500 ms.
     ///
@@ -36,6 +67,8 @@ pub struct ReceiveQueueConfig {
     #[serde(with = "humantime_serde")]
     pub busy_retry_after: Duration,
     /// How long a handler that was told to stop may take before its outcome is a failure. Default: 10 s.
+    ///
+    /// Too low, handlers are given up before they could clean up; too high, a caller waits for one that is stuck.
     #[serde(with = "humantime_serde")]
     pub stop_grace: Duration,
     /// Stream places that a sender may use ahead of what is accepted. Default: 256.
@@ -50,8 +83,13 @@ impl Default for ReceiveQueueConfig {
             commands_max: 10_000,
             urgent_reserve: 32,
             sender_commands_max: 5_000,
+            sender_commands_min: 64,
             bytes_max: 64 << 20,
+            urgent_reserve_bytes: 2 << 20,
+            sender_bytes_max: 32 << 20,
+            sender_bytes_min: 256 << 10,
             journal_max: 100_000,
+            journal_bytes_max: 64 << 20,
             running_max: 4_096,
             running_max_by_name: BTreeMap::new(),
             busy_retry_after: Duration::from_millis(500),

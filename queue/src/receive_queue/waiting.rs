@@ -1,83 +1,101 @@
-//! Whose accepted command is started next: by class, then senders take turns.
+//! Whose accepted command is started next: by class, then senders take turns, then the oldest that may start.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use runnel_codec::{Class, ClassMap, CommandKey, NodeId};
+use runnel_codec::{Class, ClassMap, CommandKey, CommandName, NodeId};
 
 /// Commands that wait for their start.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     classes: ClassMap<Line>,
     len: usize,
+    arrivals: u64,
 }
+
+/// When a command came, counted in commands: where it stands in its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Arrival(u64);
 
 #[derive(Debug, Default)]
 struct Line {
-    senders: BTreeMap<NodeId, VecDeque<CommandKey>>,
+    senders: BTreeMap<NodeId, ByName>,
     /// Senders with something in this line, in the order of their turns.
     turns: VecDeque<NodeId>,
 }
 
-impl Waiting {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
+/// By name, so that a type at its running limit holds up only itself.
+type ByName = BTreeMap<CommandName, BTreeMap<Arrival, CommandKey>>;
 
-    pub(super) fn push(&mut self, class: Class, sender: &NodeId, key: CommandKey) {
+impl Waiting {
+    pub(super) fn push(
+        &mut self,
+        class: Class,
+        sender: &NodeId,
+        name: &CommandName,
+        key: CommandKey,
+    ) -> Arrival {
+        self.arrivals += 1;
+        let arrival = Arrival(self.arrivals);
         let line = &mut self.classes[class];
-        let keys = line.senders.entry(sender.clone()).or_default();
-        if keys.is_empty() {
+        let names = line.senders.entry(sender.clone()).or_default();
+        if names.is_empty() {
             line.turns.push_back(sender.clone());
         }
-        keys.push_back(key);
+        names.entry(name.clone()).or_default().insert(arrival, key);
         self.len += 1;
+        arrival
     }
 
-    /// Takes the next command that `may_start` lets pass. Of each sender and class only the oldest is asked for.
-    pub(super) fn pop(
-        &mut self,
-        may_start: impl Fn(&NodeId, CommandKey) -> bool,
-    ) -> Option<(NodeId, CommandKey)> {
+    /// Takes the next command whose type `may_start` lets pass. A sender that has none keeps its turn.
+    pub(super) fn pop(&mut self, may_start: impl Fn(&CommandName) -> bool) -> Option<(NodeId, CommandKey)> {
         for class in Class::ALL {
             let line = &mut self.classes[class];
-            for _ in 0..line.turns.len() {
-                let sender = line.turns.pop_front()?;
-                let key = *line.senders.get(&sender)?.front()?;
-                if may_start(&sender, key) {
-                    line.take_first(&sender);
-                    self.len -= 1;
-                    return Some((sender, key));
-                }
-                line.turns.push_back(sender);
+            let found = line.turns.iter().enumerate().find_map(|(turn, sender)| {
+                let (name, arrival, key) = oldest(line.senders.get(sender)?, &may_start)?;
+                Some((turn, sender.clone(), name.clone(), arrival, key))
+            });
+            if let Some((turn, sender, name, arrival, key)) = found {
+                line.turns.remove(turn);
+                line.turns.push_back(sender.clone());
+                self.remove(class, &sender, &name, arrival);
+                return Some((sender, key));
             }
         }
         None
     }
 
     /// Takes a command out of its line, wherever it stands.
-    pub(super) fn remove(&mut self, class: Class, sender: &NodeId, key: CommandKey) {
+    pub(super) fn remove(&mut self, class: Class, sender: &NodeId, name: &CommandName, arrival: Arrival) {
         let line = &mut self.classes[class];
-        let Some(keys) = line.senders.get_mut(sender) else { return };
-        let before = keys.len();
-        keys.retain(|waiting| *waiting != key);
-        self.len -= before - keys.len();
+        let Some(names) = line.senders.get_mut(sender) else { return };
+        let Some(keys) = names.get_mut(name) else { return };
+        if keys.remove(&arrival).is_some() {
+            self.len -= 1;
+        }
         if keys.is_empty() {
+            names.remove(name);
+        }
+        if names.is_empty() {
             line.senders.remove(sender);
             line.turns.retain(|turn| turn != sender);
         }
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
 }
 
-impl Line {
-    fn take_first(&mut self, sender: &NodeId) {
-        let Some(keys) = self.senders.get_mut(sender) else { return };
-        keys.pop_front();
-        if keys.is_empty() {
-            self.senders.remove(sender);
-        } else {
-            self.turns.push_back(sender.clone());
-        }
-    }
+/// Returns the oldest command of a sender whose type may start.
+fn oldest<'a>(
+    names: &'a ByName,
+    may_start: &impl Fn(&CommandName) -> bool,
+) -> Option<(&'a CommandName, Arrival, CommandKey)> {
+    names
+        .iter()
+        .filter(|(name, _)| may_start(name))
+        .filter_map(|(name, keys)| keys.first_key_value().map(|(arrival, key)| (name, *arrival, *key)))
+        .min_by_key(|(_, arrival, _)| *arrival)
 }
 
 #[cfg(test)]
@@ -90,31 +108,57 @@ mod tests {
         CommandKey { epoch: Epoch::from_random(1), seq: Seq::from_wire(number).expect("not 0") }
     }
 
+    fn node(name: &str) -> NodeId {
+        name.parse().expect("a name")
+    }
+
+    fn name(name: &str) -> CommandName {
+        name.parse().expect("a name")
+    }
+
+    /// Takes all that may start and returns their numbers.
+    fn order(waiting: &mut Waiting, may_start: impl Fn(&CommandName) -> bool) -> Vec<u64> {
+        std::iter::from_fn(|| waiting.pop(&may_start)).map(|(_, key)| key.seq.to_wire()).collect()
+    }
+
     #[test]
     fn classes_come_in_order_and_senders_take_turns() {
-        let (a, b): (NodeId, NodeId) = ("a".parse().expect("a name"), "b".parse().expect("a name"));
+        let (a, b, ping) = (node("a"), node("b"), name("ping/1"));
         let mut waiting = Waiting::default();
         for number in 1..=3 {
-            waiting.push(Class::Normal, &a, key(number));
+            waiting.push(Class::Normal, &a, &ping, key(number));
         }
-        waiting.push(Class::Normal, &b, key(4));
-        waiting.push(Class::Urgent, &b, key(5));
-        waiting.push(Class::Normal, &b, key(6));
-        waiting.remove(Class::Normal, &b, key(6));
-        let order: Vec<u64> =
-            std::iter::from_fn(|| waiting.pop(|_, _| true)).map(|(_, key)| key.seq.to_wire()).collect();
-        assert_eq!(order, [5, 1, 4, 2, 3]);
+        waiting.push(Class::Normal, &b, &ping, key(4));
+        waiting.push(Class::Urgent, &b, &ping, key(5));
+        let cancelled = waiting.push(Class::Normal, &b, &ping, key(6));
+        waiting.remove(Class::Normal, &b, &ping, cancelled);
+        waiting.remove(Class::Normal, &b, &ping, cancelled);
+        assert_eq!(waiting.len(), 5);
+        assert_eq!(order(&mut waiting, |_| true), [5, 1, 4, 2, 3]);
         assert_eq!(waiting.len(), 0);
     }
 
     #[test]
-    fn a_command_that_may_not_start_lets_others_pass() {
-        let (a, b): (NodeId, NodeId) = ("a".parse().expect("a name"), "b".parse().expect("a name"));
+    fn a_type_at_its_limit_holds_up_neither_its_sender_nor_others() {
+        let (a, b, exec, ping) = (node("a"), node("b"), name("exec/1"), name("ping/1"));
         let mut waiting = Waiting::default();
-        waiting.push(Class::High, &a, key(1));
-        waiting.push(Class::High, &b, key(2));
-        assert_eq!(waiting.pop(|sender, _| *sender == b), Some((b, key(2))));
-        assert_eq!(waiting.pop(|_, _| false), None);
-        assert_eq!(waiting.pop(|_, _| true), Some((a, key(1))));
+        waiting.push(Class::High, &a, &exec, key(1));
+        waiting.push(Class::High, &a, &ping, key(2));
+        waiting.push(Class::High, &b, &ping, key(3));
+        waiting.push(Class::Low, &b, &ping, key(4));
+        assert_eq!(order(&mut waiting, |name| *name == ping), [2, 3, 4]);
+        assert_eq!(order(&mut waiting, |_| false), []);
+        assert_eq!(order(&mut waiting, |_| true), [1]);
+    }
+
+    #[test]
+    fn a_sender_that_was_passed_over_keeps_its_turn() {
+        let (a, b, exec, ping) = (node("a"), node("b"), name("exec/1"), name("ping/1"));
+        let mut waiting = Waiting::default();
+        waiting.push(Class::Normal, &a, &exec, key(1));
+        waiting.push(Class::Normal, &b, &ping, key(2));
+        waiting.push(Class::Normal, &b, &ping, key(3));
+        assert_eq!(waiting.pop(|name| *name == ping), Some((b, key(2))));
+        assert_eq!(waiting.pop(|_| true), Some((a, key(1))), "it comes before the other's second");
     }
 }

@@ -1,0 +1,141 @@
+//! What a receiver remembers of one sender: its commands until they are settled, and what it has settled.
+//!
+//! What is settled counts at the door at once, so that nothing of it is run any more; commands are forgotten only when
+//! it is stored.
+
+use std::collections::BTreeMap;
+
+use runnel_codec::{CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Seq, Settled};
+
+use super::command::{Known, State};
+use super::usage::SenderUsage;
+use crate::settled::SettledSet;
+
+/// What is known of one sender.
+#[derive(Debug, Default)]
+pub(super) struct Sender {
+    /// The link that is up; anything of another is refused at the door.
+    pub(super) link: Option<LinkNumber>,
+    pub(super) known: BTreeMap<CommandKey, Known>,
+    pub(super) usage: SenderUsage,
+    /// Bytes that are kept with commands that have ended.
+    pub(super) kept_bytes: u64,
+    settled: BTreeMap<Epoch, Announced>,
+    announcements: u64,
+}
+
+/// What a sender has settled of one of its epochs.
+#[derive(Debug, Default)]
+struct Announced {
+    set: SettledSet,
+    /// When it was last heard of, counted in announcements of this sender.
+    heard: u64,
+}
+
+impl Sender {
+    /// Takes note of what is settled. Returns whether anything of it is new.
+    pub(super) fn announce(&mut self, settled: &Settled) -> bool {
+        if !self.settled.contains_key(&settled.epoch) && self.settled.len() >= HELLO_SETTLED_MAX {
+            self.forget_oldest_epoch();
+        }
+        self.announcements += 1;
+        let announced = self.settled.entry(settled.epoch).or_default();
+        announced.heard = self.announcements;
+        let before = announced.set.clone();
+        announced.set.merge(&SettledSet::from_wire(settled));
+        announced.set != before
+    }
+
+    /// Forgets the commands that have ended and are in `settled`, now that this is stored.
+    pub(super) fn prune(&mut self, settled: &Settled) {
+        for key in self.known_in(settled) {
+            self.forget_if_ended(key);
+        }
+    }
+
+    /// Forgets a command if it has ended.
+    pub(super) fn forget_if_ended(&mut self, key: CommandKey) {
+        if self.known.get(&key).is_some_and(|known| matches!(known.state, State::Ended(_)))
+            && let Some(known) = self.known.remove(&key)
+        {
+            self.kept_bytes -= known.kept_bytes;
+        }
+    }
+
+    /// The link is gone, and all its streams with it.
+    pub(super) fn detach_all(&mut self) {
+        for known in self.known.values_mut() {
+            known.at = None;
+        }
+    }
+
+    /// Returns whether a command is settled, whether or not that is stored already.
+    pub(super) fn has_settled(&self, key: CommandKey) -> bool {
+        self.settled.get(&key.epoch).is_some_and(|announced| announced.set.contains(key.seq))
+    }
+
+    /// Returns the known commands in `settled`. The cost is that of what is found, however much is known.
+    pub(super) fn known_in(&self, settled: &Settled) -> Vec<CommandKey> {
+        let key = |seq| CommandKey { epoch: settled.epoch, seq };
+        let low = settled.low.map(|low| (Seq::FIRST, low));
+        low.into_iter()
+            .chain(settled.ranges.iter().copied())
+            .filter(|(first, last)| first <= last)
+            .flat_map(|(first, last)| self.known.range(key(first)..=key(last)))
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
+    /// Living epochs are named in every hello, so the one not heard of for longest is the one that is gone.
+    fn forget_oldest_epoch(&mut self) {
+        let oldest =
+            self.settled.iter().min_by_key(|(_, announced)| announced.heard).map(|(epoch, _)| *epoch);
+        if let Some(epoch) = oldest {
+            self.settled.remove(&epoch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(epoch: u64, low: u64) -> Settled {
+        Settled { epoch: Epoch::from_random(epoch), low: Seq::from_wire(low), ranges: Vec::new() }
+    }
+
+    fn key(epoch: u64) -> CommandKey {
+        CommandKey { epoch: Epoch::from_random(epoch), seq: Seq::FIRST }
+    }
+
+    #[test]
+    fn what_is_said_again_is_not_new() {
+        let mut sender = Sender::default();
+        assert!(sender.announce(&settled(1, 3)));
+        assert!(!sender.announce(&settled(1, 3)));
+        assert!(!sender.announce(&settled(1, 2)), "and nothing becomes unsettled");
+        assert!(
+            sender.has_settled(CommandKey { epoch: Epoch::from_random(1), seq: Seq::from_wire(3).unwrap() })
+        );
+    }
+
+    #[test]
+    fn epochs_are_bounded_and_the_one_not_heard_of_goes_first() {
+        let mut sender = Sender::default();
+        for epoch in 1..=HELLO_SETTLED_MAX as u64 {
+            sender.announce(&settled(epoch, 1));
+        }
+        sender.announce(&settled(1, 1));
+        sender.announce(&settled(1000, 1));
+        assert_eq!(sender.settled.len(), HELLO_SETTLED_MAX);
+        assert!(sender.has_settled(key(1)) && sender.has_settled(key(1000)));
+        assert!(!sender.has_settled(key(2)));
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_empty() {
+        let seq = |number| Seq::from_wire(number).unwrap();
+        let backwards = Settled { epoch: Epoch::from_random(1), low: None, ranges: vec![(seq(5), seq(2))] };
+        assert_eq!(Sender::default().known_in(&backwards), []);
+    }
+}
