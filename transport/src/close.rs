@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quinn::{ConnectError, ConnectionError, TransportErrorCode};
+use quinn::{ConnectionError, TransportErrorCode};
 use runnel_certs::IdentityError;
 use runnel_codec::CloseCode;
 
@@ -104,8 +104,8 @@ impl CloseReason {
         }
     }
 
-    pub(crate) fn of_connect(error: &ConnectError) -> Self {
-        Self::Unreachable { text: error.to_string() }
+    pub(crate) fn unreachable(text: &str) -> Self {
+        Self::Unreachable { text: text.to_owned() }
     }
 
     pub(crate) fn local(code: CloseCode, text: &str) -> Self {

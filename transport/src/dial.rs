@@ -1,15 +1,15 @@
 //! Dialling: resolve anew, race the addresses (RFC 8305), keep the first that answers.
 
-use std::future::Future;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use quinn::{ConnectError, Connecting, Connection};
 use runnel_codec::NodeId;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::close::CloseReason;
 use crate::env::Env;
@@ -29,6 +29,9 @@ pub(crate) async fn accept(connecting: Connecting) -> Result<Connection, CloseRe
 }
 
 /// Resolves and races the addresses. Losers are dropped, which closes them.
+///
+/// Names are resolved side by side; those that take longer join the race later. `connect` begins an attempt, and
+/// returns `None` for a family of addresses that this machine has no socket for.
 pub(crate) async fn dial<C>(
     env: Arc<dyn Env>,
     request: DialRequest,
@@ -38,56 +41,109 @@ pub(crate) async fn dial<C>(
 where
     C: Fn(SocketAddr) -> Option<Result<Connecting, ConnectError>>,
 {
-    let mut failure = CloseReason::Unreachable { text: "no address is known".to_owned() };
-    let mut addresses = Vec::new();
-    for name in request.addresses {
-        match env.resolve(name.clone()).await {
-            Ok(found) => addresses.extend(found),
-            Err(error) => failure = CloseReason::Unreachable { text: format!("{name}: {error}") },
-        }
+    let resolve = |name: String| {
+        let found = env.resolve(name.clone());
+        async move { found.await.map_err(|error| CloseReason::unreachable(&format!("{name}: {error}"))) }
+    };
+    let mut resolving: FuturesUnordered<_> = request.addresses.into_iter().map(resolve).collect();
+    let mut race = Race::default();
+    while let Some(Some(found)) = resolving.next().now_or_never() {
+        race.handle_resolved(found);
     }
-    let mut waiting = interleave(addresses).into_iter();
-    let mut racing = FuturesUnordered::new();
     loop {
-        if let Some(address) = waiting.next() {
+        while let Some(address) = race.poll_start(Instant::now(), stagger) {
             match connect(address) {
-                Some(Ok(connecting)) => racing.push(accept(connecting)),
-                Some(Err(error)) => failure = CloseReason::of_connect(&error),
-                None => failure = CloseReason::Unreachable { text: format!("no socket for {address}") },
+                Some(Ok(connecting)) => race.attempts.push(accept(connecting)),
+                Some(Err(error)) => race.handle_failed(CloseReason::unreachable(&error.to_string())),
+                None => race.handle_failed(CloseReason::unreachable(&format!("no socket for {address}"))),
             }
-        } else if racing.is_empty() {
-            return Err(failure);
         }
-        let is_last = waiting.len() == 0;
-        match next_or_stagger(&mut racing, (!is_last).then_some(stagger)).await {
-            Some(Ok(connection)) => return Ok(connection),
-            Some(Err(reason)) => failure = reason,
-            None => {}
+        if race.attempts.is_empty() && resolving.is_empty() {
+            return Err(race.failure);
+        }
+        tokio::select! {
+            biased;
+            Some(end) = race.attempts.next() => match end {
+                Ok(connection) => return Ok(connection),
+                Err(reason) => race.handle_failed(reason),
+            },
+            Some(found) = resolving.next() => race.handle_resolved(found),
+            () = sleep_until(race.next_at), if !race.waiting.is_empty() => {}
         }
     }
 }
 
-/// Waits for the next end of the race, but no longer than until the next address may start.
-async fn next_or_stagger<F: Future>(
-    racing: &mut FuturesUnordered<F>,
-    stagger: Option<Duration>,
-) -> Option<F::Output> {
-    if racing.is_empty() {
-        return None;
+/// Attempts at several addresses, of which the first to answer wins.
+struct Race<F> {
+    /// Addresses that have not had their turn.
+    waiting: VecDeque<SocketAddr>,
+    seen: Vec<SocketAddr>,
+    attempts: FuturesUnordered<F>,
+    /// When the next address has its turn, if no attempt fails before.
+    next_at: Instant,
+    /// What to say if all fail.
+    failure: CloseReason,
+}
+
+impl<F> Default for Race<F> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            seen: Vec::new(),
+            attempts: FuturesUnordered::new(),
+            next_at: Instant::now(),
+            failure: CloseReason::unreachable("no address is known"),
+        }
     }
-    match stagger {
-        None => racing.next().await,
-        Some(stagger) => tokio::select! {
-            biased;
-            end = racing.next() => end,
-            () = sleep(stagger) => None,
-        },
+}
+
+impl<F> Race<F> {
+    /// A name has been resolved, or cannot be.
+    fn handle_resolved(&mut self, found: Result<Vec<SocketAddr>, CloseReason>) {
+        match found {
+            Ok(addresses) => {
+                for address in addresses {
+                    if !self.seen.contains(&address) {
+                        self.seen.push(address);
+                        self.waiting.push_back(address);
+                    }
+                }
+                self.waiting = interleave(self.waiting.drain(..)).into();
+            }
+            Err(reason) => self.failure = worse(&self.failure, reason),
+        }
     }
+
+    /// An attempt has failed: the next address has its turn at once.
+    fn handle_failed(&mut self, reason: CloseReason) {
+        self.failure = worse(&self.failure, reason);
+        self.next_at = Instant::now();
+    }
+
+    /// Returns the address whose turn it is.
+    fn poll_start(&mut self, now: Instant, stagger: Duration) -> Option<SocketAddr> {
+        if self.next_at > now {
+            return None;
+        }
+        let address = self.waiting.pop_front()?;
+        self.next_at = now + stagger;
+        Some(address)
+    }
+}
+
+/// Returns the failure that tells more: what a peer said, then silence, then what kept us from trying.
+fn worse(known: &CloseReason, new: CloseReason) -> CloseReason {
+    let weight = |reason: &CloseReason| match reason {
+        CloseReason::Unreachable { .. } => 0,
+        CloseReason::TimedOut | CloseReason::Reset => 1,
+        _ => 2,
+    };
+    if weight(&new) >= weight(known) { new } else { known.clone() }
 }
 
 /// Orders addresses so that the families alternate, IPv6 first, each in its own order (RFC 8305, section 4).
-fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let (v6, v4): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv6);
+fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (v6, v4): (Vec<_>, Vec<_>) = addresses.partition(SocketAddr::is_ipv6);
     let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
     let mut ordered = Vec::new();
     loop {
@@ -104,10 +160,43 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 mod tests {
     use super::*;
 
+    fn addresses<const N: usize>(texts: [&str; N]) -> Vec<SocketAddr> {
+        texts.map(|text| text.parse().expect("an address")).to_vec()
+    }
+
+    /// Returns what a race without attempts begins with, each in its turn.
+    fn turns(race: &mut Race<()>) -> Vec<SocketAddr> {
+        std::iter::from_fn(|| race.poll_start(race.next_at, STAGGER)).collect()
+    }
+
+    const STAGGER: Duration = Duration::from_millis(250);
+
     #[test]
-    fn families_alternate_with_ipv6_first() {
-        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
-        let ordered = interleave(["1.1.1.1:1", "2.2.2.2:2", "3.3.3.3:3", "[::1]:1"].map(address).to_vec());
-        assert_eq!(ordered, ["[::1]:1", "1.1.1.1:1", "2.2.2.2:2", "3.3.3.3:3"].map(address));
+    fn families_alternate_with_ipv6_first_and_each_address_has_one_turn() {
+        let mut race = Race::default();
+        race.handle_resolved(Ok(addresses(["1.1.1.1:1", "2.2.2.2:2", "3.3.3.3:3"])));
+        race.handle_resolved(Ok(addresses(["[::1]:1", "2.2.2.2:2"])));
+        assert_eq!(turns(&mut race), addresses(["[::1]:1", "1.1.1.1:1", "2.2.2.2:2", "3.3.3.3:3"]));
+    }
+
+    #[test]
+    fn an_address_waits_for_its_turn_unless_the_one_before_fails() {
+        let mut race = Race::<()>::default();
+        race.handle_resolved(Ok(addresses(["1.1.1.1:1", "2.2.2.2:2", "3.3.3.3:3"])));
+        let now = race.next_at;
+        assert!(race.poll_start(now, STAGGER).is_some());
+        assert_eq!(race.poll_start(now, STAGGER), None);
+        assert!(race.poll_start(now + STAGGER, STAGGER).is_some());
+        race.handle_failed(CloseReason::TimedOut);
+        assert!(race.poll_start(Instant::now(), STAGGER).is_some());
+    }
+
+    #[test]
+    fn what_a_peer_said_is_reported_rather_than_silence() {
+        let mut race = Race::<()>::default();
+        race.handle_failed(CloseReason::VersionMismatch);
+        race.handle_failed(CloseReason::TimedOut);
+        race.handle_resolved(Err(CloseReason::unreachable("no such name")));
+        assert_eq!(race.failure, CloseReason::VersionMismatch);
     }
 }

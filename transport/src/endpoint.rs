@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig};
@@ -16,8 +17,9 @@ use runnel_codec::CloseCode;
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
-use tracing::{debug, warn};
+use tracing::warn;
 
+use crate::close::CloseReason;
 use crate::config::TransportConfig;
 use crate::dial::{self, DialRequest};
 use crate::env::Env;
@@ -49,7 +51,8 @@ struct DiallingEndpoints {
 /// A socket that takes links, and the wait for the next one.
 struct Listening {
     endpoint: quinn::Endpoint,
-    next: Pin<Box<dyn Future<Output = Option<quinn::Incoming>> + Send>>,
+    /// `None` once the endpoint is closed.
+    next: Option<Pin<Box<dyn Future<Output = Option<quinn::Incoming>> + Send>>>,
 }
 
 impl Endpoint {
@@ -109,7 +112,7 @@ impl Endpoint {
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let endpoint = self.bind(address, Some(self.server.clone()))?;
         let address = endpoint.local_addr()?;
-        self.listening.push(Listening { next: next_incoming(&endpoint), endpoint });
+        self.listening.push(Listening::new(endpoint));
         Ok(address)
     }
 
@@ -132,11 +135,16 @@ impl Endpoint {
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Link> {
         let handshakes_max = self.context.config.handshakes_max.get();
         for listening in &mut self.listening {
-            while let Poll::Ready(Some(incoming)) = listening.next.as_mut().poll(cx) {
-                listening.next = next_incoming(&listening.endpoint);
-                if self.context.handshakes.load(Ordering::Relaxed) >= handshakes_max && incoming.may_retry() {
+            while let Poll::Ready(Some(incoming)) = listening.poll_next(cx) {
+                let handshakes = self.context.handshakes.load(Ordering::Relaxed);
+                if handshakes >= handshakes_max && incoming.may_retry() {
                     // The address must prove itself before it costs a handshake (RFC 9000, section 8.1.2).
                     incoming.retry().ok();
+                    continue;
+                }
+                if handshakes >= handshakes_max.saturating_mul(PROVEN_HANDSHAKES_FACTOR) {
+                    // The peer tries again by itself, and finds a calmer node.
+                    incoming.ignore();
                     continue;
                 }
                 let remote = incoming.remote_address();
@@ -148,7 +156,10 @@ impl Endpoint {
                                 .with_remote(remote),
                         );
                     }
-                    Err(error) => debug!(%remote, %error, "an offer was not taken"),
+                    Err(error) => {
+                        let reason = CloseReason::of_connection(&error);
+                        warn!(%remote, %reason, "an offer was not taken");
+                    }
                 }
             }
         }
@@ -218,10 +229,37 @@ impl Endpoint {
         let ids = self.keys.connection_ids(self.env.clone());
         let mut seed = [0; 32];
         self.env.fill_random(&mut seed);
-        config.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(seed));
+        config
+            .cid_generator(move || Box::new(ids.clone()))
+            .rng_seed(Some(seed))
+            .min_reset_interval(RESET_INTERVAL_MIN);
         let socket = self.env.bind(address)?;
         let runtime = Arc::new(EnvRuntime(self.env.clone()));
         quinn::Endpoint::new_with_abstract_socket(config, server, socket.0, runtime)
+    }
+}
+
+impl Listening {
+    fn new(endpoint: quinn::Endpoint) -> Self {
+        let mut listening = Self { endpoint, next: None };
+        listening.wait();
+        listening
+    }
+
+    /// Returns the next offer, or `None` once the endpoint is closed.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<quinn::Incoming>> {
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let incoming = ready!(next.as_mut().poll(cx));
+        self.next = None;
+        if incoming.is_some() {
+            self.wait();
+        }
+        Poll::Ready(incoming)
+    }
+
+    fn wait(&mut self) {
+        let endpoint = self.endpoint.clone();
+        self.next = Some(Box::pin(async move { endpoint.accept().await }));
     }
 }
 
@@ -229,13 +267,6 @@ impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listening").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
-}
-
-fn next_incoming(
-    endpoint: &quinn::Endpoint,
-) -> Pin<Box<dyn Future<Output = Option<quinn::Incoming>> + Send>> {
-    let endpoint = endpoint.clone();
-    Box::pin(async move { endpoint.accept().await })
 }
 
 /// The cipher suite of QUIC's first packets (RFC 9001, section 5.2).
@@ -250,6 +281,12 @@ fn initial_suite(crypto: &rustls::crypto::CryptoProvider) -> Option<Suite> {
 
 const ANY_V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+/// Pause between stateless resets. With quinn's default of 20 ms a thousand peers would learn of a restart within 20 s.
+const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// Handshakes with proven addresses may be so many times those with others.
+const PROVEN_HANDSHAKES_FACTOR: u32 = 4;
 
 /// Offers that may wait to be taken; quinn's default of 65536 would cost 640 MiB in a flood.
 const MAX_INCOMING: usize = 1024;

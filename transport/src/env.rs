@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -60,9 +60,22 @@ impl Socket {
         // The system may grant less; the default of some 200 KiB drops packets in bursts.
         socket.set_recv_buffer_size(BUFFER_BYTES).ok();
         socket.set_send_buffer_size(BUFFER_BYTES).ok();
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        TokioRuntime.wrap_udp_socket(socket.into()).map(Self)
+        Self::from_std(socket.into())
+    }
+
+    /// Takes a UDP socket that is bound already: one handed over by a supervisor, say.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub fn from_std(socket: UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        TokioRuntime.wrap_udp_socket(socket).map(Self)
     }
 
     /// Takes any socket that quinn can use: that of a simulated network, say.
@@ -73,3 +86,36 @@ impl Socket {
 }
 
 const BUFFER_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An environment without tasks, sockets and names, in which every random number is 7.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct NoEnv;
+
+    impl Env for NoEnv {
+        fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+
+        fn fill_random(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+
+        fn wall_clock(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
+        fn bind(&self, _: SocketAddr) -> io::Result<Socket> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn resolve(&self, _: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+
+        fn crypto(&self) -> Arc<CryptoProvider> {
+            runnel_certs::default_provider()
+        }
+    }
+}

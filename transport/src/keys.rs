@@ -111,3 +111,40 @@ impl ConnectionIdGenerator for ConnectionIds {
 }
 
 const HALF: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(first: u8) -> [u8; EndpointKeys::BYTES] {
+        std::array::from_fn(|index| first.wrapping_add(u8::try_from(index).expect("below 256")))
+    }
+
+    fn proof(keys: &EndpointKeys, nonce: [u8; HALF]) -> ConnectionId {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &keys.connection_id);
+        let tag = hmac::sign(&key, &nonce);
+        ConnectionId::new(&[&nonce, &tag.as_ref()[..HALF]].concat())
+    }
+
+    #[test]
+    fn keys_are_read_back_as_they_were_kept() {
+        assert_eq!(EndpointKeys::from_bytes(&bytes(1)).to_bytes(), bytes(1));
+    }
+
+    #[test]
+    fn the_same_keys_know_their_connection_ids_again() {
+        let env = crate::env::tests::NoEnv;
+        let ids = |first| EndpointKeys::from_bytes(&bytes(first)).connection_ids(Arc::new(env));
+        let id = ids(1).generate_cid();
+        assert_eq!(id, proof(&EndpointKeys::from_bytes(&bytes(1)), [7; HALF]));
+        assert!(ids(1).validate(&id).is_ok());
+        assert!(ids(2).validate(&id).is_err());
+        assert!(ids(1).validate(&ConnectionId::new(&id[..7])).is_err());
+        assert!(ids(1).validate(&ConnectionId::new(&[])).is_err());
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_keys() {
+        assert_eq!(format!("{:?}", EndpointKeys::from_bytes(&bytes(1))), "EndpointKeys { .. }");
+    }
+}

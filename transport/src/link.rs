@@ -5,9 +5,16 @@
 //! stream at once; what the receiver does with it is bounded by credit, above.
 
 mod budget;
+mod event;
+mod heads;
+mod open;
+mod openings;
+mod peer;
+mod reader;
+mod stats;
 mod stream;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -16,25 +23,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
-use runnel_certs::{PeerIdentity, Trust, check_peer, read_identity};
-use runnel_codec::{
-    CloseCode, ControlFrame, Head, StreamFrame, StreamKind, encode_control, encode_stream_kind,
-};
-use rustls::pki_types::CertificateDer;
-use slab::Slab;
-use tokio::time::{Sleep, sleep_until};
+use bytes::Bytes;
+use quinn::Connection;
+use runnel_certs::{PeerIdentity, Trust};
+use runnel_codec::{CloseCode, ControlFrame, Head, StreamFrame};
+use tracing::trace;
 
-use self::budget::InFlight;
+pub use self::event::{LinkEvent, Side};
+use self::open::Open;
+pub use self::stats::LinkStats;
 pub use self::stream::StreamId;
-use self::stream::{Role, Stream, StreamEvent};
-use crate::close::{CloseReason, LinkClosed, code_of_identity};
+use crate::close::{CloseReason, LinkClosed};
 use crate::config::{TransportConfig, varint};
 use crate::error::NoPlace;
-use crate::ready::ReadySet;
 
 /// One authenticated connection to one peer. Dropping it closes it.
 #[must_use]
@@ -56,83 +58,6 @@ pub(crate) struct LinkContext {
     pub(crate) handshakes: AtomicU32,
 }
 
-/// Which end of a link this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// It dialled.
-    Dialler,
-    /// It was dialled.
-    Acceptor,
-}
-
-/// What happened on a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinkEvent {
-    /// The handshake is done and [`Link::peer`] is known. The dialler says hello now.
-    Connected,
-    /// A frame of the control stream.
-    Control(ControlFrame),
-    /// The peer opened a stream with a command; its inline payload, if announced, is complete.
-    Head {
-        /// The stream.
-        stream: StreamId,
-        /// The head.
-        head: Head,
-        /// The inline payload; empty if none was announced.
-        payload: Bytes,
-    },
-    /// A further frame of a command's stream, in either direction.
-    Frame {
-        /// The stream.
-        stream: StreamId,
-        /// The frame.
-        frame: StreamFrame,
-    },
-    /// The peer's half of a stream has ended as it should.
-    Finished {
-        /// The stream.
-        stream: StreamId,
-    },
-    /// The peer's half of a stream was aborted.
-    Lost {
-        /// The stream.
-        stream: StreamId,
-        /// Why; `None` if the code is not ours.
-        code: Option<CloseCode>,
-    },
-    /// [`Link::open_command`] may succeed again.
-    Places,
-    /// The peer has taken bytes that were in flight.
-    Budget,
-    /// The link has ended; the last event.
-    Closed(LinkClosed),
-}
-
-/// Figures of a link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LinkStats {
-    /// Smoothed round-trip time.
-    pub rtt: Duration,
-    /// Congestion window, in bytes.
-    pub congestion_window: u64,
-    /// Packets sent.
-    pub packets_sent: u64,
-    /// Packets found lost.
-    pub packets_lost: u64,
-    /// UDP payload bytes sent.
-    pub bytes_sent: u64,
-    /// UDP payload bytes received.
-    pub bytes_received: u64,
-    /// Authenticated frames received: the peer's signs of life.
-    pub frames_received: u64,
-    /// Times the peer's address changed.
-    pub migrations: u64,
-    /// Largest UDP payload that the path carries.
-    pub mtu: u16,
-}
-
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, CloseReason>> + Send>>;
 
 enum Phase {
@@ -145,33 +70,6 @@ enum Phase {
 struct Handshake {
     connecting: Connecting,
     counted: Option<Arc<LinkContext>>,
-}
-
-/// A link whose handshake is done.
-struct Open {
-    connection: Connection,
-    context: Arc<LinkContext>,
-    side: Side,
-    ready: ReadySet,
-    streams: Slab<Stream>,
-    indices: HashMap<StreamId, usize>,
-    /// Index of the control stream among the streams.
-    control: Option<usize>,
-    /// Control frames said before the control stream was there.
-    early_control: BytesMut,
-    opening: Opening,
-    accepting: Opening,
-    closed: Pin<Box<dyn Future<Output = ConnectionError> + Send>>,
-    /// A stream that is open and not used yet.
-    place: Option<(SendStream, RecvStream)>,
-    /// Streams whose head is not complete, oldest first.
-    heads: VecDeque<(Instant, usize, StreamId)>,
-    head_timer: Pin<Box<Sleep>>,
-    in_flight: InFlight,
-    /// Why we closed it, if we did.
-    closed_with: Option<CloseReason>,
-    remote: SocketAddr,
-    migrations: u64,
 }
 
 impl Link {
@@ -208,19 +106,12 @@ impl Link {
                     };
                     self.handle_handshake(result);
                 }
-                Phase::Open(open) => {
-                    let poll = open.poll(cx, &mut self.events);
-                    self.remote = Some(open.remote);
-                    match poll {
-                        Poll::Ready(Some(reason)) => {
-                            self.events.push_back(LinkEvent::Closed(LinkClosed { reason }));
-                            self.phase = Phase::Closed;
-                        }
-                        Poll::Ready(None) => {}
-                        Poll::Pending if self.events.is_empty() => return Poll::Pending,
-                        Poll::Pending => {}
-                    }
-                }
+                Phase::Open(open) => match open.poll(cx, &mut self.events) {
+                    Poll::Ready(Some(reason)) => self.end(reason),
+                    Poll::Ready(None) => {}
+                    Poll::Pending if self.events.is_empty() => return Poll::Pending,
+                    Poll::Pending => {}
+                },
                 Phase::Closed => return Poll::Pending,
             }
         }
@@ -241,39 +132,52 @@ impl Link {
     /// Returns how many commands can be opened for sure now.
     pub fn places(&self) -> usize {
         match &self.phase {
-            Phase::Open(open) => usize::from(open.place.is_some()),
+            Phase::Open(open) => open.places(),
             _ => 0,
         }
     }
 
-    /// Writes a frame to a command's stream. Frames for a stream that has ended are ignored.
+    /// Writes a frame to a command's stream, behind what waits there already. Frames for a stream that has ended are
+    /// ignored.
+    ///
+    /// Nothing bounds what waits but the caller, by the budget and by [`pending_bytes`](Self::pending_bytes).
     pub fn send(&mut self, stream: StreamId, frame: &StreamFrame) {
         if let Phase::Open(open) = &mut self.phase {
-            open.with_stream(stream, |stream, in_flight| in_flight.add_written(stream.push_frame(frame)));
+            open.with_command(stream, |stream, in_flight| in_flight.add_written(stream.push_frame(frame)));
+        }
+    }
+
+    /// Returns the bytes that wait to be written to a stream: QUIC's windows are full, or [`poll_event`](Self::poll_event)
+    /// was not called since. When they have been many, [`LinkEvent::Writable`] says that they are few again.
+    pub fn pending_bytes(&self, stream: StreamId) -> usize {
+        match &self.phase {
+            Phase::Open(open) => open.pending_bytes(stream),
+            _ => 0,
         }
     }
 
     /// Ends this side of a stream after what has been written.
     pub fn finish(&mut self, stream: StreamId) {
         if let Phase::Open(open) = &mut self.phase {
-            open.with_stream(stream, |stream, _| stream.finish());
+            open.with_command(stream, |stream, _| stream.finish());
         }
     }
 
-    /// Aborts this side of a stream: what has not arrived is dropped.
+    /// Aborts this side of a stream: what has not arrived is dropped. The peer gets [`LinkEvent::Lost`].
     pub fn reset(&mut self, stream: StreamId, code: CloseCode) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        let mut bytes = None;
-        open.with_stream(stream, |stream, _| bytes = stream.reset(code));
-        if let Some(bytes) = bytes {
-            open.push_control(&ControlFrame::StreamEnded { stream: stream.to_wire(), bytes });
+        if let Phase::Open(open) = &mut self.phase {
+            open.reset(stream, code);
         }
     }
 
-    /// Asks the peer to abort its side of a stream; what comes of it is dropped.
+    /// Drops what still comes of the peer's side of a stream; no event tells of it any more.
+    ///
+    /// It is read and counted nonetheless, so that the peer's bytes in flight do not seem to grow for ever. The peer
+    /// learns of it when this side is [reset](Self::reset), or from the credit that it no longer gets.
     pub fn stop(&mut self, stream: StreamId, code: CloseCode) {
+        trace!(%stream, %code, "dropping what still comes");
         if let Phase::Open(open) = &mut self.phase {
-            open.with_stream(stream, |stream, _| stream.stop(code));
+            open.with_command(stream, |stream, _| stream.discard());
         }
     }
 
@@ -304,10 +208,7 @@ impl Link {
     pub fn close(&mut self, code: CloseCode, text: &str) {
         let reason = CloseReason::local(code, text);
         match &mut self.phase {
-            Phase::Connecting(_) => {
-                self.phase = Phase::Closed;
-                self.events.push_back(LinkEvent::Closed(LinkClosed { reason }));
-            }
+            Phase::Connecting(_) => self.end(reason),
             Phase::Open(open) => open.close(code, text),
             Phase::Closed => {}
         }
@@ -325,36 +226,26 @@ impl Link {
 
     /// Returns where the peer's packets come from, as far as is known.
     pub fn remote_address(&self) -> Option<SocketAddr> {
-        self.remote
+        match &self.phase {
+            Phase::Open(open) => Some(open.remote.look(&open.connection)),
+            _ => self.remote,
+        }
     }
 
     /// Returns the link's figures. They cost a lock of the connection.
     pub fn stats(&self) -> LinkStats {
-        let Phase::Open(open) = &self.phase else { return LinkStats::default() };
-        let stats = open.connection.stats();
-        LinkStats {
-            rtt: stats.path.rtt,
-            congestion_window: stats.path.cwnd,
-            packets_sent: stats.path.sent_packets,
-            packets_lost: stats.path.lost_packets,
-            bytes_sent: stats.udp_tx.bytes,
-            bytes_received: stats.udp_rx.bytes,
-            frames_received: frames_received(&stats.frame_rx),
-            migrations: open.migrations,
-            mtu: stats.path.current_mtu,
+        match &self.phase {
+            Phase::Open(open) => open.remote.stats(&open.connection),
+            _ => LinkStats::default(),
         }
     }
 
     fn handle_handshake(&mut self, result: Result<Connection, CloseReason>) {
         let connection = match result {
             Ok(connection) => connection,
-            Err(reason) => {
-                self.phase = Phase::Closed;
-                return self.events.push_back(LinkEvent::Closed(LinkClosed { reason }));
-            }
+            Err(reason) => return self.end(reason),
         };
-        self.remote = Some(connection.remote_address());
-        let identity = identify(&connection, &self.context.trust);
+        let identity = peer::identify(&connection, &self.context.trust);
         let mut open = Box::new(Open::new(self.context.clone(), self.side, connection));
         match identity {
             Ok(peer) => {
@@ -365,253 +256,11 @@ impl Link {
         }
         self.phase = Phase::Open(open);
     }
-}
 
-impl Open {
-    fn new(context: Arc<LinkContext>, side: Side, connection: Connection) -> Self {
-        let mut ready = ReadySet::default();
-        ready.insert(CONNECTION);
-        let closed = {
-            let connection = connection.clone();
-            Box::pin(async move { connection.closed().await })
-        };
-        Self {
-            opening: open_bi(&connection),
-            accepting: accept_bi(&connection),
-            remote: connection.remote_address(),
-            head_timer: Box::pin(sleep_until(tokio::time::Instant::now())),
-            connection,
-            context,
-            side,
-            ready,
-            streams: Slab::new(),
-            indices: HashMap::new(),
-            control: None,
-            early_control: BytesMut::new(),
-            closed,
-            place: None,
-            heads: VecDeque::new(),
-            in_flight: InFlight::default(),
-            closed_with: None,
-            migrations: 0,
-        }
-    }
-
-    /// Does all that can be done now. Ready with a reason when the link has ended, ready without one after it did
-    /// something.
-    fn poll(&mut self, cx: &mut Context<'_>, events: &mut VecDeque<LinkEvent>) -> Poll<Option<CloseReason>> {
-        let Poll::Ready(index) = self.ready.poll_next(cx) else {
-            self.report_taken(false);
-            return match self.ready.poll_next(cx) {
-                Poll::Ready(index) => {
-                    self.ready.wake(index);
-                    Poll::Ready(None)
-                }
-                Poll::Pending => Poll::Pending,
-            };
-        };
-        let waker = self.ready.waker(index);
-        let mut cx = Context::from_waker(&waker);
-        if index == CONNECTION {
-            if let Poll::Ready(error) = self.closed.as_mut().poll(&mut cx) {
-                let reason = self.closed_with.take();
-                return Poll::Ready(Some(reason.unwrap_or_else(|| CloseReason::of_connection(&error))));
-            }
-            self.poll_connection(&mut cx, events);
-        } else {
-            self.poll_stream(&mut cx, index - 1, events);
-        }
-        self.report_taken(true);
-        Poll::Ready(None)
-    }
-
-    /// Takes new streams, from the peer and for ourselves.
-    fn poll_connection(&mut self, cx: &mut Context<'_>, events: &mut VecDeque<LinkEvent>) {
-        while let Poll::Ready(Ok((send, recv))) = self.accepting.as_mut().poll(cx) {
-            self.accepting = accept_bi(&self.connection);
-            let stream = Stream::accepted(send, recv, self.context.config.limits());
-            let id = stream.id();
-            let index = self.add_stream(stream);
-            self.heads.push_back((now() + self.context.config.head_timeout, index, id));
-        }
-        while self.place.is_none() {
-            let Poll::Ready(Ok((send, recv))) = self.opening.as_mut().poll(cx) else { break };
-            self.opening = open_bi(&self.connection);
-            if self.side == Side::Dialler && self.control.is_none() {
-                self.open_control(send, recv);
-            } else {
-                self.place = Some((send, recv));
-                events.push_back(LinkEvent::Places);
-            }
-        }
-        self.poll_heads(cx);
-        let remote = self.connection.remote_address();
-        if remote != self.remote {
-            self.remote = remote;
-            self.migrations += 1;
-        }
-    }
-
-    /// Closes the link when a head takes too long.
-    fn poll_heads(&mut self, cx: &mut Context<'_>) {
-        while let Some((until, index, id)) = self.heads.front().copied() {
-            let is_waiting =
-                self.streams.get(index).is_some_and(|stream| stream.id() == id && stream.lacks_head());
-            if !is_waiting {
-                self.heads.pop_front();
-                continue;
-            }
-            self.head_timer.as_mut().reset(until.into());
-            if self.head_timer.as_mut().poll(cx).is_ready() {
-                self.close(CloseCode::HeadTimeout, "a head was not complete in time");
-            }
-            return;
-        }
-    }
-
-    fn poll_stream(&mut self, cx: &mut Context<'_>, index: usize, events: &mut VecDeque<LinkEvent>) {
-        let Some(stream) = self.streams.get_mut(index) else { return };
-        let id = stream.id();
-        let stopped_bytes = stream.poll_write(cx);
-        // The number of reads in a turn is bounded inside, so that no stream keeps the others waiting.
-        let (is_blocked, mut happened) = stream.poll_read(cx);
-        if !is_blocked {
-            self.ready.wake(index + 1);
-        }
-        if stream.is_over() {
-            self.remove_stream(index);
-        }
-        if let Some(bytes) = stopped_bytes {
-            self.push_control(&ControlFrame::StreamEnded { stream: id.to_wire(), bytes });
-        }
-        for event in happened.drain(..) {
-            self.handle_stream_event(id, index, event, events);
-        }
-    }
-
-    fn handle_stream_event(
-        &mut self,
-        stream: StreamId,
-        index: usize,
-        event: StreamEvent,
-        events: &mut VecDeque<LinkEvent>,
-    ) {
-        match event {
-            StreamEvent::IsControl => self.take_control(index),
-            StreamEvent::Control(frame) => self.handle_control(frame, events),
-            StreamEvent::Head { head, payload, taken } => {
-                self.in_flight.add_taken(taken);
-                events.push_back(LinkEvent::Head { stream, head, payload });
-            }
-            StreamEvent::Frame { frame, taken } => {
-                self.in_flight.add_taken(taken);
-                events.push_back(LinkEvent::Frame { stream, frame });
-            }
-            StreamEvent::Finished if self.control == Some(index) => {
-                self.close(CloseCode::UnexpectedFrame, "the control stream ended");
-            }
-            StreamEvent::Finished => events.push_back(LinkEvent::Finished { stream }),
-            StreamEvent::Lost { code, taken } => {
-                self.in_flight.handle_lost(stream, taken);
-                events.push_back(LinkEvent::Lost { stream, code });
-            }
-            StreamEvent::Broken(error) => self.close(error.close_code(), &error.to_string()),
-        }
-    }
-
-    /// Keeps what is the transport's own and passes the rest on.
-    fn handle_control(&mut self, frame: ControlFrame, events: &mut VecDeque<LinkEvent>) {
-        match frame {
-            ControlFrame::Taken { bytes } => {
-                if self.in_flight.handle_taken(bytes) {
-                    events.push_back(LinkEvent::Budget);
-                }
-            }
-            ControlFrame::StreamEnded { stream, bytes } => {
-                self.in_flight.handle_stream_ended(StreamId::from_wire(stream), bytes);
-            }
-            frame => events.push_back(LinkEvent::Control(frame)),
-        }
-    }
-
-    fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
-        let (send, recv) = self.place.take().ok_or(NoPlace)?;
-        self.ready.wake(CONNECTION);
-        let (stream, written) = Stream::opened(send, recv, self.context.config.limits(), head, payload);
-        self.in_flight.add_written(written);
-        let id = stream.id();
-        self.add_stream(stream);
-        Ok(id)
-    }
-
-    fn open_control(&mut self, send: SendStream, recv: RecvStream) {
-        let stream = Stream::control(send, recv, self.context.config.limits());
-        let index = self.add_stream(stream);
-        let mut kind = BytesMut::new();
-        encode_stream_kind(StreamKind::Control, &mut kind);
-        kind.unsplit(std::mem::take(&mut self.early_control));
-        self.early_control = kind;
-        self.take_control(index);
-    }
-
-    /// The control stream is there: what was said before goes out first.
-    fn take_control(&mut self, index: usize) {
-        if self.control.is_some() {
-            return self.close(CloseCode::UnexpectedFrame, "a second control stream");
-        }
-        self.control = Some(index);
-        let early = std::mem::take(&mut self.early_control).freeze();
-        if let Some(stream) = self.streams.get_mut(index) {
-            stream.set_role(Role::Control);
-            stream.push_bytes(early);
-        }
-        self.ready.wake(index + 1);
-    }
-
-    fn push_control(&mut self, frame: &ControlFrame) {
-        match self.control.and_then(|index| Some((index, self.streams.get_mut(index)?))) {
-            Some((index, stream)) => {
-                stream.push_control(frame);
-                self.ready.wake(index + 1);
-            }
-            None => encode_control(frame, &mut self.early_control),
-        }
-    }
-
-    /// Tells the peer what was taken: in steps while there is more to do, all of it before a rest.
-    fn report_taken(&mut self, is_busy: bool) {
-        if let Some(bytes) = self.in_flight.poll_report(is_busy) {
-            self.push_control(&ControlFrame::Taken { bytes });
-        }
-    }
-
-    fn with_stream(&mut self, id: StreamId, act: impl FnOnce(&mut Stream, &mut InFlight)) {
-        let Some(index) = self.indices.get(&id).copied() else { return };
-        if let Some(stream) = self.streams.get_mut(index) {
-            act(stream, &mut self.in_flight);
-            self.ready.wake(index + 1);
-        }
-    }
-
-    fn add_stream(&mut self, stream: Stream) -> usize {
-        let id = stream.id();
-        let index = self.streams.insert(stream);
-        self.indices.insert(id, index);
-        self.ready.insert(index + 1);
-        index
-    }
-
-    fn remove_stream(&mut self, index: usize) {
-        let stream = self.streams.remove(index);
-        self.indices.remove(&stream.id());
-    }
-
-    fn close(&mut self, code: CloseCode, text: &str) {
-        if self.closed_with.is_none() {
-            self.closed_with = Some(CloseReason::local(code, text));
-            self.connection.close(code.to_wire().into(), text.as_bytes());
-            self.ready.wake(CONNECTION);
-        }
+    fn end(&mut self, reason: CloseReason) {
+        self.remote = self.remote_address();
+        self.phase = Phase::Closed;
+        self.events.push_back(LinkEvent::Closed(LinkClosed { reason }));
     }
 }
 
@@ -634,58 +283,7 @@ impl fmt::Debug for Link {
             .field("side", &self.side)
             .field("phase", &phase)
             .field("peer", &self.peer)
-            .field("remote", &self.remote)
+            .field("remote", &self.remote_address())
             .finish_non_exhaustive()
     }
 }
-
-type Opening = Pin<Box<dyn Future<Output = Result<(SendStream, RecvStream), ConnectionError>> + Send>>;
-
-fn open_bi(connection: &Connection) -> Opening {
-    let connection = connection.clone();
-    Box::pin(async move { connection.open_bi().await })
-}
-
-fn accept_bi(connection: &Connection) -> Opening {
-    let connection = connection.clone();
-    Box::pin(async move { connection.accept_bi().await })
-}
-
-/// Reads who the peer is from the leaf that TLS has verified, and whether we accept it.
-fn identify(connection: &Connection, trust: &Trust) -> Result<PeerIdentity, (CloseCode, String)> {
-    let chain =
-        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let Some(leaf) = chain.as_deref().and_then(|chain| chain.first()) else {
-        return Err((CloseCode::BadIdentity, "no certificate was shown".to_owned()));
-    };
-    let checked = read_identity(leaf).and_then(|peer| check_peer(trust, &peer).map(|()| peer));
-    checked.map_err(|error| (code_of_identity(&error), error.to_string()))
-}
-
-/// Everything that only an authenticated packet can carry.
-fn frames_received(frames: &quinn::FrameStats) -> u64 {
-    frames.acks
-        + frames.crypto
-        + frames.data_blocked
-        + u64::from(frames.handshake_done)
-        + frames.max_data
-        + frames.max_stream_data
-        + frames.max_streams_bidi
-        + frames.new_connection_id
-        + frames.path_challenge
-        + frames.path_response
-        + frames.ping
-        + frames.reset_stream
-        + frames.retire_connection_id
-        + frames.stop_sending
-        + frames.stream
-        + frames.stream_data_blocked
-        + frames.streams_blocked_bidi
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-/// Number of the connection itself among what is woken; stream `i` has number `i + 1`.
-const CONNECTION: usize = 0;

@@ -39,6 +39,8 @@ pub struct LivenessConfig {
 pub struct Liveness {
     config: LivenessConfig,
     is_owed: bool,
+    /// Since when anything is owed, if it is: the shorter patience begins then.
+    owed_at: Instant,
     frames: u64,
     heard_at: Instant,
     heartbeat_at: Instant,
@@ -66,6 +68,7 @@ impl Liveness {
         let mut liveness = Self {
             config,
             is_owed: false,
+            owed_at: now,
             frames: 0,
             heard_at: now,
             heartbeat_at,
@@ -81,6 +84,7 @@ impl Liveness {
     /// Takes note whether anything is owed, in either direction.
     pub fn handle_owed(&mut self, now: Instant, is_owed: bool) {
         if is_owed && !self.is_owed {
+            self.owed_at = now;
             self.heartbeat_at = self.heartbeat_at.min(now + self.config.owed_interval);
         }
         self.is_owed = is_owed;
@@ -101,13 +105,14 @@ impl Liveness {
         let late = now.saturating_duration_since(self.wake_at);
         if late > LATE_TOLERATED {
             self.heard_at = (self.heard_at + late).min(now);
+            self.owed_at = (self.owed_at + late).min(now);
         }
         self.looked_at = now;
         if now >= self.heartbeat_at {
             self.is_heartbeat_due = true;
             self.heartbeat_at = now + self.interval();
         }
-        if self.silent_for(now) >= self.patience() {
+        if now >= self.suspect_at() {
             self.is_suspect = true;
         }
         self.arm(now);
@@ -136,8 +141,7 @@ impl Liveness {
     /// Looks often enough that commands which begin to be owed find a fresh count of frames.
     fn arm(&mut self, now: Instant) {
         let look_at = now + self.config.owed_interval;
-        let suspect_at = self.heard_at + self.patience();
-        let suspect_at = if self.is_suspect { look_at } else { suspect_at };
+        let suspect_at = if self.is_suspect { look_at } else { self.suspect_at() };
         self.wake_at = self.heartbeat_at.min(suspect_at).min(look_at).max(now + SHORTEST_WAIT);
     }
 
@@ -145,8 +149,13 @@ impl Liveness {
         if self.is_owed { self.config.owed_interval } else { self.config.idle_interval }
     }
 
-    fn patience(&self) -> Duration {
-        if self.is_owed { self.config.suspect_after } else { self.config.idle_suspect_after }
+    fn suspect_at(&self) -> Instant {
+        let idle = self.heard_at + self.config.idle_suspect_after;
+        if self.is_owed {
+            idle.min(self.heard_at.max(self.owed_at) + self.config.suspect_after)
+        } else {
+            idle
+        }
     }
 }
 
@@ -203,6 +212,28 @@ mod tests {
         assert!(liveness.is_suspect());
         liveness.handle_frames_received(now + 6000 * MS, 1);
         assert!(!liveness.is_suspect());
+    }
+
+    #[test]
+    fn the_silence_of_an_idle_link_is_not_held_against_it_once_something_is_owed() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        run(&mut liveness, now, 14_000 * MS, false);
+        liveness.handle_owed(now + 14_000 * MS, true);
+        run(&mut liveness, now + 14_000 * MS, 4_900 * MS, false);
+        assert!(!liveness.is_suspect());
+        run(&mut liveness, now + 14_000 * MS, 5_100 * MS, false);
+        assert!(liveness.is_suspect());
+    }
+
+    #[test]
+    fn an_idle_link_is_suspect_after_forty_silent_seconds() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        run(&mut liveness, now, 39_900 * MS, false);
+        assert!(!liveness.is_suspect());
+        run(&mut liveness, now, 40_100 * MS, false);
+        assert!(liveness.is_suspect());
     }
 
     #[test]

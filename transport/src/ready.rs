@@ -56,18 +56,30 @@ impl ReadySet {
         self.wakers[index].clone()
     }
 
+    /// Returns the next number that was woken, if there is one. Whoever polls the set is not woken for the others.
+    pub fn pop(&mut self) -> Option<usize> {
+        self.queue.lock().pop()
+    }
+
     /// Returns the next number that was woken.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.queue.lock();
-        let Some(index) = state.woken.pop_front() else {
+        let Some(index) = state.pop() else {
             match &mut state.task {
                 Some(task) => task.clone_from(cx.waker()),
                 None => state.task = Some(cx.waker().clone()),
             }
             return Poll::Pending;
         };
-        state.is_woken[index] = false;
         Poll::Ready(index)
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<usize> {
+        let index = self.woken.pop_front()?;
+        self.is_woken[index] = false;
+        Some(index)
     }
 }
 

@@ -35,6 +35,11 @@ pub struct ReconnectConfig {
     /// Too low, a restarted controller is stormed; too high, workers come back late.
     #[serde(with = "humantime_serde")]
     pub refused_pause_max: Duration,
+    /// Longest pause that a peer may ask for. Default: 60 s.
+    ///
+    /// Too low, a peer that drains is dialled in vain; too high, one mistaken word keeps a peer away for as long.
+    #[serde(with = "humantime_serde")]
+    pub asked_pause_max: Duration,
 }
 
 /// Which peers are to be dialled, and when.
@@ -79,6 +84,7 @@ impl Default for ReconnectConfig {
             pause_min: Duration::from_millis(200),
             silent_pause_max: Duration::from_secs(1),
             refused_pause_max: Duration::from_secs(5),
+            asked_pause_max: Duration::from_secs(60),
         }
     }
 }
@@ -93,6 +99,24 @@ impl Reconnect {
     pub fn handle_wanted(&mut self, now: Instant, peer: &NodeId) {
         let state = State::Waiting { until: now, is_up: false };
         self.peers.entry(peer.clone()).or_insert(Wanted { state, failures: 0 });
+    }
+
+    /// Has a peer dialled no more.
+    pub fn handle_unwanted(&mut self, peer: &NodeId) {
+        self.peers.remove(peer);
+    }
+
+    /// The peer asks not to be dialled for a while: it drains, restarts or is paused.
+    ///
+    /// The pause is cut to [`ReconnectConfig::asked_pause_max`]; after it comes the usual jitter, so that not all of a
+    /// restarted controller's peers come at once. Call this after what made the pause necessary: the link's end or the
+    /// attempt's failure.
+    pub fn handle_retry_after(&mut self, now: Instant, peer: &NodeId, retry_after: Duration) {
+        let Some(wanted) = self.peers.get_mut(peer) else { return };
+        if let State::Waiting { until, .. } = &mut wanted.state {
+            let jitter = draw(&mut self.random, self.config.pause_min, self.config.silent_pause_max);
+            *until = (*until).max(now + retry_after.min(self.config.asked_pause_max) + jitter);
+        }
     }
 
     /// A link to the peer is up, whoever dialled it.
@@ -231,6 +255,25 @@ mod tests {
             now = until;
         }
         assert!((Duration::from_secs(4)..=Duration::from_secs(5)).contains(&longest), "{longest:?}");
+    }
+
+    #[test]
+    fn a_peer_that_asks_for_a_pause_gets_it_within_bounds() {
+        for (asked, granted) in [(10, 10), (3600, 60)] {
+            let (mut reconnect, peer, now) = begin();
+            reconnect.poll_dial(now);
+            reconnect.handle_failed(now, &peer, true);
+            reconnect.handle_retry_after(now, &peer, Duration::from_secs(asked));
+            let pause = reconnect.poll_timeout().expect("another attempt is planned") - now;
+            assert!((granted..=granted + 1).contains(&pause.as_secs()), "{pause:?}");
+        }
+    }
+
+    #[test]
+    fn an_unwanted_peer_is_forgotten() {
+        let (mut reconnect, peer, now) = begin();
+        reconnect.handle_unwanted(&peer);
+        assert_eq!((reconnect.poll_dial(now), reconnect.poll_timeout()), (None, None));
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use runnel_codec::{
-    Class, CloseCode, ControlDecoder, ControlFrame, DecodeError, Head, Limits, PieceKind, ReplyDecoder,
-    StreamDecoder, StreamFrame, StreamItem, StreamKind, encode_control, encode_frame_split,
-    encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
+    Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, encode_control,
+    encode_frame_split, encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
 };
+
+use super::openings::Pair;
+use super::reader::{Item, Reader};
 
 /// Number of a stream within its link, as in QUIC (RFC 9000, section 2.1). Later streams of a side have larger ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,14 +27,23 @@ pub(super) struct Stream {
     send: Option<SendStream>,
     recv: Option<RecvStream>,
     reader: Reader,
-    /// A head whose announced payload has not come yet, and its budgeted bytes.
-    head: Option<(Head, u64)>,
+    /// A head whose announced payload has not come yet.
+    head: Option<Head>,
+    /// Its head has been passed on, or we opened it.
+    is_known: bool,
+    /// What comes is read and dropped.
+    discards: bool,
     pending: VecDeque<Bytes>,
+    pending_bytes: usize,
+    /// More was pending than [`PENDING_BYTES_HIGH`], and not yet less than [`PENDING_BYTES_LOW`].
+    is_crowded: bool,
     finishes: bool,
+    rank: Option<i32>,
     /// Budgeted bytes written to it.
     written: u64,
-    /// Budgeted bytes taken off it.
+    /// Budgeted bytes taken off it, and those of them that the link has counted.
     taken: u64,
+    taken_counted: u64,
 }
 
 /// What a stream is for.
@@ -46,7 +57,7 @@ pub(super) enum Role {
     Command,
 }
 
-/// What was read from a stream.
+/// What happened on a stream.
 pub(super) enum StreamEvent {
     /// It is the control stream.
     IsControl,
@@ -54,37 +65,23 @@ pub(super) enum StreamEvent {
     Head {
         head: Head,
         payload: Bytes,
-        taken: u64,
     },
-    Frame {
-        frame: StreamFrame,
-        taken: u64,
-    },
+    Frame(StreamFrame),
     Finished,
-    /// The peer aborted it, after this many budgeted bytes of it were taken.
+    /// The peer aborted its half.
     Lost {
         code: Option<CloseCode>,
-        taken: u64,
+        /// Its head has been passed on, or we opened it.
+        is_known: bool,
     },
+    /// The peer wants no more of our half, to which this many budgeted bytes were written.
+    Stopped {
+        code: Option<CloseCode>,
+        written: u64,
+    },
+    Writable,
     /// The peer broke the rules.
     Broken(DecodeError),
-}
-
-enum Reader {
-    /// For a stream that the peer opened.
-    Opened(Box<StreamDecoder>),
-    /// For the answers on a command's stream that we opened.
-    Replies(Box<ReplyDecoder>),
-    /// For the peer's half of the control stream that we opened.
-    Control(Box<ControlDecoder>),
-}
-
-enum Item {
-    IsControl,
-    Control(ControlFrame),
-    Head(Head),
-    Frame(StreamFrame),
-    None,
 }
 
 impl StreamId {
@@ -113,56 +110,56 @@ impl fmt::Display for StreamId {
 
 impl Stream {
     /// A stream that the peer opened.
-    pub(super) fn accepted(send: SendStream, recv: RecvStream, limits: Limits) -> Self {
-        let reader = Reader::Opened(Box::new(StreamDecoder::new(limits)));
-        Self::new(send, recv, Role::Unknown, Class::Urgent, reader)
+    pub(super) fn accepted(pair: Pair, limits: Limits) -> Self {
+        Self::new(pair, Role::Unknown, Class::Urgent, Reader::opened(limits))
     }
 
     /// The control stream, opened here.
-    pub(super) fn control(send: SendStream, recv: RecvStream, limits: Limits) -> Self {
-        let reader = Reader::Control(Box::new(ControlDecoder::new(limits)));
-        Self::new(send, recv, Role::Unknown, Class::Urgent, reader)
+    pub(super) fn control(pair: Pair, limits: Limits) -> Self {
+        Self::new(pair, Role::Control, Class::Urgent, Reader::control(limits))
     }
 
-    /// A stream for a command, opened here. Returns it with the budgeted bytes that it begins with.
-    pub(super) fn opened(
-        send: SendStream,
-        recv: RecvStream,
-        limits: Limits,
-        head: &Head,
-        payload: Bytes,
-    ) -> (Self, u64) {
-        let reader = Reader::Replies(Box::new(ReplyDecoder::new(limits, head.updates_received)));
-        let mut stream = Self::new(send, recv, Role::Command, head.class, reader);
-        stream.set_priority();
+    /// A stream for a command, opened here. Its head and payload wait to be written.
+    pub(super) fn opened(pair: Pair, limits: Limits, head: &Head, payload: Bytes) -> Self {
+        let reader = Reader::replies(limits, head.updates_received);
+        let mut stream = Self::new(pair, Role::Command, head.class, reader);
         let mut bytes = BytesMut::with_capacity(HEAD_BYTES_TYPICAL);
         let args = encode_head_split(head, &mut bytes);
         stream.push_bytes(bytes.freeze());
         stream.push_bytes(args);
-        let mut written = if head.class == Class::Urgent { 0 } else { head_encoded_len(head) as u64 };
+        if head.class != Class::Urgent {
+            stream.written = head_encoded_len(head) as u64;
+        }
+        stream.set_rank(head.class);
         if !payload.is_empty() {
             let prefix = piece_prefix(PieceKind::Payload, payload.len());
-            written += (prefix.as_slice().len() + payload.len()) as u64;
+            stream.written += (prefix.as_slice().len() + payload.len()) as u64;
             stream.push_bytes(Bytes::copy_from_slice(prefix.as_slice()));
             stream.push_bytes(payload);
+            stream.set_rank(head.class.of_bulk_bytes());
         }
-        stream.written = written;
-        (stream, written)
+        stream
     }
 
-    fn new(send: SendStream, recv: RecvStream, role: Role, class: Class, reader: Reader) -> Self {
+    fn new((send, recv): Pair, role: Role, class: Class, reader: Reader) -> Self {
         Self {
             id: StreamId(VarInt::from(send.id()).into_inner()),
             role,
             class,
             send: Some(send),
             recv: Some(recv),
-            reader,
             head: None,
+            is_known: !matches!(reader, Reader::Opened(_)),
+            reader,
+            discards: false,
             pending: VecDeque::new(),
+            pending_bytes: 0,
+            is_crowded: false,
             finishes: false,
+            rank: None,
             written: 0,
             taken: 0,
+            taken_counted: 0,
         }
     }
 
@@ -170,19 +167,57 @@ impl Stream {
         self.id
     }
 
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
     /// Returns whether both halves are done.
     pub(super) fn is_over(&self) -> bool {
         self.send.is_none() && self.recv.is_none()
     }
 
-    /// Returns whether the peer opened it and has not completed its head.
-    pub(super) fn lacks_head(&self) -> bool {
-        self.role == Role::Unknown || self.head.is_some()
+    /// Returns whether the peer's half is still to be read.
+    pub(super) fn is_read(&self) -> bool {
+        self.recv.is_some()
     }
 
-    pub(super) fn set_role(&mut self, role: Role) {
-        self.role = role;
-        self.set_priority();
+    /// Returns whether the peer opened it for a command.
+    pub(super) fn is_incoming_command(&self) -> bool {
+        self.role == Role::Command && matches!(self.reader, Reader::Opened(_))
+    }
+
+    /// Returns the bytes held of a head that has begun and is not complete.
+    pub(super) fn head_bytes(&self) -> Option<usize> {
+        let bytes = self.reader.buffered_bytes();
+        (self.role == Role::Unknown && self.recv.is_some() && bytes > 0).then_some(bytes)
+    }
+
+    /// Returns the bytes that wait to be written.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// Returns the budgeted bytes written to it so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Returns the budgeted bytes taken off it so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Returns the budgeted bytes that were taken since this was last asked.
+    pub(super) fn count_taken(&mut self) -> u64 {
+        let news = self.taken - self.taken_counted;
+        self.taken_counted = self.taken;
+        news
+    }
+
+    /// It has turned out to be the control stream.
+    pub(super) fn become_control(&mut self) {
+        self.role = Role::Control;
+        self.set_rank(Class::Urgent);
     }
 
     /// Writes a frame behind what waits already. Returns its budgeted bytes.
@@ -194,6 +229,7 @@ impl Stream {
         let content = encode_frame_split(frame, &mut bytes);
         self.push_bytes(bytes.freeze());
         self.push_bytes(content);
+        self.set_rank(if frame.is_bulk() { self.class.of_bulk_bytes() } else { self.class });
         let budgeted = self.budgeted(frame);
         self.written += budgeted;
         budgeted
@@ -206,7 +242,9 @@ impl Stream {
     }
 
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
+        if self.send.is_some() && !bytes.is_empty() {
+            self.pending_bytes += bytes.len();
+            self.is_crowded |= self.pending_bytes > PENDING_BYTES_HIGH;
             self.pending.push_back(bytes);
         }
     }
@@ -219,118 +257,140 @@ impl Stream {
     pub(super) fn reset(&mut self, code: CloseCode) -> Option<u64> {
         let mut send = self.send.take()?;
         self.pending.clear();
+        self.pending_bytes = 0;
         send.reset(code.to_wire().into()).ok()?;
         Some(self.written)
     }
 
-    /// Drops what still comes.
-    pub(super) fn stop(&mut self, code: CloseCode) {
-        if let Some(mut recv) = self.recv.take() {
-            // It may have ended already; then there is nothing to stop.
-            recv.stop(code.to_wire().into()).ok();
-        }
+    /// Reads and drops what still comes.
+    ///
+    /// QUIC's STOP_SENDING would hide how much of it was written, and the peer's count of bytes in flight would never
+    /// fall again.
+    pub(super) fn discard(&mut self) {
+        self.discards = true;
     }
 
-    /// Writes what waits, as far as it is taken. Returns the budgeted bytes of our half if the peer stopped it.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Option<u64> {
-        let send = self.send.as_mut()?;
+    /// Writes what waits, as far as it is taken.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) {
+        let Some(send) = self.send.as_mut() else { return };
         while !self.pending.is_empty() {
             let chunks = self.pending.make_contiguous();
             let result = pin!(send.write_chunks(chunks)).poll(cx);
             match result {
-                Poll::Ready(Ok(written)) => drop(self.pending.drain(..written.chunks)),
-                Poll::Ready(Err(WriteError::Stopped(_))) => {
-                    let code = CloseCode::Stopped;
-                    return self.reset(code);
+                Poll::Ready(Ok(written)) => {
+                    // A chunk of which a part was written is cut to the rest.
+                    self.pending.drain(..written.chunks);
+                    self.pending_bytes -= written.bytes;
+                }
+                Poll::Ready(Err(WriteError::Stopped(code))) => {
+                    let code = CloseCode::from_wire(code.into_inner());
+                    if let Some(written) = self.reset(CloseCode::Stopped) {
+                        events.push(StreamEvent::Stopped { code, written });
+                    }
+                    return;
                 }
                 Poll::Ready(Err(_)) => {
                     // The link is gone, and says so itself.
                     self.send = None;
-                    return None;
+                    return;
                 }
-                Poll::Pending => return None,
+                Poll::Pending => break,
             }
         }
-        if self.finishes {
+        if self.is_crowded && self.pending_bytes < PENDING_BYTES_LOW {
+            self.is_crowded = false;
+            events.push(StreamEvent::Writable);
+        }
+        if self.pending.is_empty() && self.finishes {
+            // It may have been stopped: then nobody waits for the end either.
             send.finish().ok();
             self.send = None;
         }
-        None
     }
 
-    /// Reads what has come. Returns whether nothing more is there now, and what happened.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> (bool, Vec<StreamEvent>) {
-        let mut events = Vec::new();
+    /// Reads what has come, up to a bound. Returns whether nothing more is there now.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) -> bool {
         for _ in 0..READS_MAX {
-            let Some(recv) = self.recv.as_mut() else { return (true, events) };
+            let Some(recv) = self.recv.as_mut() else { return true };
             let result = pin!(recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
             match result {
-                Poll::Pending => return (true, events),
+                Poll::Pending => return true,
                 Poll::Ready(Ok(Some(chunk))) => {
                     self.reader.push(chunk.bytes);
-                    if let Err(error) = self.decode(&mut events) {
-                        self.break_off(error, &mut events);
+                    if let Err(error) = self.decode(events) {
+                        self.break_off(error, events);
                     }
                 }
                 Poll::Ready(Ok(None)) => {
                     self.recv = None;
                     match self.reader.finish() {
+                        Ok(()) if self.discards => {}
                         Ok(()) => events.push(StreamEvent::Finished),
                         Err(error) => events.push(StreamEvent::Broken(error)),
                     }
                 }
                 Poll::Ready(Err(ReadError::Reset(code))) => {
                     self.recv = None;
+                    if !self.is_known {
+                        // Nobody else will ever end our half.
+                        self.reset(CloseCode::Stopped);
+                    }
                     let code = CloseCode::from_wire(code.into_inner());
-                    events.push(StreamEvent::Lost { code, taken: self.taken });
+                    events.push(StreamEvent::Lost { code, is_known: self.is_known && !self.discards });
                 }
                 Poll::Ready(Err(_)) => self.recv = None,
             }
         }
-        (false, events)
+        false
     }
 
     fn decode(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
-        loop {
-            match self.reader.next()? {
-                Item::None => return Ok(()),
+        while let Some(item) = self.reader.next_item()? {
+            match item {
                 Item::IsControl => events.push(StreamEvent::IsControl),
                 Item::Control(frame) => events.push(StreamEvent::Control(frame)),
                 Item::Head(head) => self.take_head(head, events),
                 Item::Frame(frame) => self.take_frame(frame, events),
             }
         }
+        if self.role == Role::Command && self.class != Class::Urgent {
+            self.taken = self.reader.completed_bytes();
+        }
+        Ok(())
     }
 
     fn take_head(&mut self, head: Head, events: &mut Vec<StreamEvent>) {
+        self.role = Role::Command;
         self.class = head.class;
-        self.set_role(Role::Command);
-        let taken = if head.class == Class::Urgent { 0 } else { head_encoded_len(&head) as u64 };
-        self.taken += taken;
+        self.set_rank(head.class);
         if head.payload_bytes > 0 {
-            self.head = Some((head, taken));
+            self.head = Some(head);
         } else {
-            events.push(StreamEvent::Head { head, payload: Bytes::new(), taken });
+            self.is_known = true;
+            events.push(StreamEvent::Head { head, payload: Bytes::new() });
         }
     }
 
     fn take_frame(&mut self, frame: StreamFrame, events: &mut Vec<StreamEvent>) {
-        let taken = self.budgeted(&frame);
-        self.taken += taken;
+        if self.class == Class::Urgent {
+            self.taken += self.budgeted(&frame);
+        }
         match (frame, self.head.take()) {
-            (StreamFrame::Payload(payload), Some((head, head_taken))) => {
-                events.push(StreamEvent::Head { head, payload, taken: head_taken + taken });
+            (StreamFrame::Payload(payload), Some(head)) => {
+                self.is_known = true;
+                events.push(StreamEvent::Head { head, payload });
             }
-            (frame, head) => {
-                self.head = head;
-                events.push(StreamEvent::Frame { frame, taken });
-            }
+            _ if self.discards => {}
+            (frame, _) => events.push(StreamEvent::Frame(frame)),
         }
     }
 
-    /// The peer broke the rules: mostly the link ends, but an optional stream that we do not know is only stopped.
+    /// The peer broke the rules: mostly the link ends, but a stream of a kind that may be skipped is only refused.
     fn break_off(&mut self, error: DecodeError, events: &mut Vec<StreamEvent>) {
-        self.stop(error.close_code());
+        if let Some(mut recv) = self.recv.take() {
+            // It may have ended already; then there is nothing to stop.
+            recv.stop(error.close_code().to_wire().into()).ok();
+        }
         if error.spares_link() {
             self.reset(error.close_code());
         } else {
@@ -338,14 +398,19 @@ impl Stream {
         }
     }
 
-    /// Sets the rank among the link's streams: before the first write, since a stream keeps its rank while it waits.
-    fn set_priority(&self) {
-        let priority = match self.role {
+    /// Sets the rank among the link's streams. A stream keeps its old one as long as it waits, so this comes before a
+    /// write.
+    fn set_rank(&mut self, class: Class) {
+        let rank = match self.role {
             Role::Control => i32::MAX,
-            _ => 4 - i32::from(self.class.to_wire()),
+            _ => i32::from(Class::Bulk.to_wire()) - i32::from(class.to_wire()),
         };
-        if let Some(send) = &self.send {
-            send.set_priority(priority).ok();
+        if self.rank != Some(rank)
+            && let Some(send) = &self.send
+        {
+            self.rank = Some(rank);
+            // It fails only for a stream that has ended, where rank means nothing.
+            send.set_priority(rank).ok();
         }
     }
 
@@ -355,45 +420,17 @@ impl Stream {
     }
 }
 
-impl Reader {
-    fn push(&mut self, bytes: Bytes) {
-        match self {
-            Self::Opened(decoder) => decoder.push(bytes),
-            Self::Replies(decoder) => decoder.push(bytes),
-            Self::Control(decoder) => decoder.push(bytes),
-        }
-    }
-
-    fn next(&mut self) -> Result<Item, DecodeError> {
-        Ok(match self {
-            Self::Opened(decoder) => match decoder.next_item()? {
-                None => Item::None,
-                Some(StreamItem::Kind(StreamKind::Control)) => Item::IsControl,
-                // A command's kind says nothing that its head does not.
-                Some(StreamItem::Kind(StreamKind::Command)) => return self.next(),
-                Some(StreamItem::Control(frame)) => Item::Control(frame),
-                Some(StreamItem::Head(head)) => Item::Head(head),
-                Some(StreamItem::Frame(frame)) => Item::Frame(frame),
-            },
-            Self::Replies(decoder) => decoder.next_frame()?.map_or(Item::None, Item::Frame),
-            Self::Control(decoder) => decoder.next_frame()?.map_or(Item::None, Item::Control),
-        })
-    }
-
-    fn finish(&self) -> Result<(), DecodeError> {
-        match self {
-            Self::Opened(decoder) => decoder.finish(),
-            Self::Replies(decoder) => decoder.finish(),
-            Self::Control(decoder) => decoder.finish(),
-        }
-    }
-}
-
 /// Chunks read from one stream before the others get their turn.
 const READS_MAX: usize = 16;
 
 /// Longest chunk read at once.
 const READ_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes waiting on one stream above which it is crowded: two of the largest pieces.
+const PENDING_BYTES_HIGH: usize = 128 << 10;
+
+/// Bytes waiting below which a crowded stream is writable again.
+const PENDING_BYTES_LOW: usize = 32 << 10;
 
 const HEAD_BYTES_TYPICAL: usize = 128;
 const FRAME_BYTES_TYPICAL: usize = 64;

@@ -1,0 +1,397 @@
+//! A link whose handshake is done: its streams, and who is polled when.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use quinn::{Connection, ConnectionError};
+use runnel_codec::{
+    CloseCode, ControlFrame, Head, HelloAnswer, StreamKind, encode_control, encode_stream_kind,
+};
+use slab::Slab;
+use tokio::time::{Sleep, sleep_until};
+
+use super::LinkContext;
+use super::budget::InFlight;
+use super::event::{LinkEvent, Side};
+use super::heads::Heads;
+use super::openings::{Openings, Pair};
+use super::stats::Remote;
+use super::stream::{Role, Stream, StreamEvent, StreamId};
+use crate::close::CloseReason;
+use crate::error::NoPlace;
+use crate::ready::ReadySet;
+
+/// A link whose handshake is done. Dropping it closes the connection.
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    pub(super) side: Side,
+    pub(super) in_flight: InFlight,
+    pub(super) remote: Remote,
+    context: Arc<LinkContext>,
+    ready: ReadySet,
+    streams: Slab<Stream>,
+    indices: HashMap<StreamId, usize>,
+    /// Index of the control stream among the streams.
+    control: Option<usize>,
+    /// Control frames said before the control stream was there.
+    early_control: BytesMut,
+    openings: Openings,
+    /// A stream that is open and not used yet.
+    place: Option<Pair>,
+    /// The peer has said hello or welcome: its commands count from then on.
+    is_greeted: bool,
+    /// What came on commands' streams before that.
+    ungreeted: Vec<LinkEvent>,
+    /// Streams that are not read until the greeting has come or other heads are complete.
+    paused: Vec<usize>,
+    heads: Heads,
+    head_timer: Pin<Box<Sleep>>,
+    /// Kept for its capacity.
+    happened: Vec<StreamEvent>,
+    closed: Pin<Box<dyn Future<Output = ConnectionError> + Send>>,
+    /// Why we have just closed it, if we did.
+    closed_with: Option<CloseReason>,
+    /// Why it has ended: what came before the end is still read.
+    ended: Option<CloseReason>,
+}
+
+impl Open {
+    pub(super) fn new(context: Arc<LinkContext>, side: Side, connection: Connection) -> Self {
+        let mut ready = ReadySet::default();
+        ready.insert(CONNECTION);
+        let closed = {
+            let connection = connection.clone();
+            Box::pin(async move { connection.closed().await })
+        };
+        Self {
+            openings: Openings::new(connection.clone()),
+            remote: Remote::new(&connection),
+            head_timer: Box::pin(sleep_until(tokio::time::Instant::now())),
+            connection,
+            context,
+            side,
+            ready,
+            streams: Slab::new(),
+            indices: HashMap::new(),
+            control: None,
+            early_control: BytesMut::new(),
+            place: None,
+            is_greeted: false,
+            ungreeted: Vec::new(),
+            paused: Vec::new(),
+            heads: Heads::default(),
+            happened: Vec::new(),
+            in_flight: InFlight::default(),
+            closed,
+            closed_with: None,
+            ended: None,
+        }
+    }
+
+    /// Does the next thing that can be done now. Ready with a reason when the link has ended, ready without one after it
+    /// did something.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut VecDeque<LinkEvent>,
+    ) -> Poll<Option<CloseReason>> {
+        if let Some(reason) = self.closed_with.take() {
+            return Poll::Ready(Some(reason));
+        }
+        let index = match self.ready.pop() {
+            Some(index) => index,
+            None if self.ended.is_some() => return Poll::Ready(self.ended.take()),
+            None => {
+                self.report_taken(false);
+                ready!(self.ready.poll_next(cx))
+            }
+        };
+        let waker = self.ready.waker(index);
+        let mut cx = Context::from_waker(&waker);
+        if index == CONNECTION {
+            self.poll_connection(&mut cx, events);
+        } else {
+            self.poll_stream(&mut cx, index - 1, events);
+        }
+        self.report_taken(true);
+        Poll::Ready(None)
+    }
+
+    /// Returns how many commands can be opened for sure now.
+    pub(super) fn places(&self) -> usize {
+        usize::from(self.place.is_some())
+    }
+
+    pub(super) fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
+        let pair = self.place.take().ok_or(NoPlace)?;
+        let stream = Stream::opened(pair, self.context.config.limits(), head, payload);
+        self.in_flight.add_written(stream.written());
+        let id = stream.id();
+        self.add_stream(stream);
+        // The next place, if there is one, is there at once; otherwise its coming is an event.
+        let waker = self.ready.waker(CONNECTION);
+        self.poll_place(&mut Context::from_waker(&waker));
+        Ok(id)
+    }
+
+    /// Does something with a command's stream, unless it has ended.
+    pub(super) fn with_command(&mut self, id: StreamId, act: impl FnOnce(&mut Stream, &mut InFlight)) {
+        let Some(index) = self.indices.get(&id).copied() else { return };
+        if let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.role() == Role::Command) {
+            act(stream, &mut self.in_flight);
+            self.ready.wake(index + 1);
+        }
+    }
+
+    pub(super) fn reset(&mut self, id: StreamId, code: CloseCode) {
+        let mut written = None;
+        self.with_command(id, |stream, _| written = stream.reset(code));
+        if let Some(written) = written {
+            self.push_control(&ControlFrame::StreamEnded { stream: id.to_wire(), bytes: written });
+        }
+    }
+
+    pub(super) fn pending_bytes(&self, id: StreamId) -> usize {
+        let stream = self.indices.get(&id).and_then(|index| self.streams.get(*index));
+        stream.map_or(0, Stream::pending_bytes)
+    }
+
+    pub(super) fn push_control(&mut self, frame: &ControlFrame) {
+        match self.control.and_then(|index| Some((index, self.streams.get_mut(index)?))) {
+            Some((index, stream)) => {
+                stream.push_control(frame);
+                self.ready.wake(index + 1);
+            }
+            None => encode_control(frame, &mut self.early_control),
+        }
+    }
+
+    pub(super) fn close(&mut self, code: CloseCode, text: &str) {
+        if self.closed_with.is_none() && self.ended.is_none() {
+            self.closed_with = Some(CloseReason::local(code, text));
+            self.connection.close(code.to_wire().into(), text.as_bytes());
+            self.ready.wake(CONNECTION);
+        }
+    }
+
+    /// Looks whether the connection has ended, and takes new streams, from the peer and for ourselves.
+    fn poll_connection(&mut self, cx: &mut Context<'_>, events: &mut VecDeque<LinkEvent>) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Poll::Ready(error) = self.closed.as_mut().poll(cx) {
+            // quinn has woken every stream, so that what came before the end is read now.
+            self.ended = Some(CloseReason::of_connection(&error));
+        }
+        while let Poll::Ready(Ok(pair)) = self.openings.poll_accept(cx) {
+            self.add_stream(Stream::accepted(pair, self.context.config.limits()));
+        }
+        if self.place.is_none() && self.poll_place(cx) {
+            events.push_back(LinkEvent::Places);
+        }
+        self.poll_heads(cx);
+        self.remote.look(&self.connection);
+    }
+
+    /// Gets the next stream of ours: the dialler's first is the control stream. Returns whether there is a place now.
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.place.is_none() {
+            let Poll::Ready(Ok(pair)) = self.openings.poll_open(cx) else { return false };
+            if self.side == Side::Dialler && self.control.is_none() {
+                self.open_control(pair);
+            } else {
+                self.place = Some(pair);
+            }
+        }
+        true
+    }
+
+    /// Closes the link when a head takes too long.
+    fn poll_heads(&mut self, cx: &mut Context<'_>) {
+        let Some(at) = self.heads.deadline_at() else { return };
+        self.head_timer.as_mut().reset(at.into());
+        if self.head_timer.as_mut().poll(cx).is_ready() {
+            self.close(CloseCode::HeadTimeout, "a head was not complete in time");
+        }
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>, index: usize, events: &mut VecDeque<LinkEvent>) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let id = stream.id();
+        let mut happened = std::mem::take(&mut self.happened);
+        stream.poll_write(cx, &mut happened);
+        let is_early = !self.is_greeted && stream.is_incoming_command();
+        if is_early || stream.role() == Role::Unknown && self.heads.must_wait(id) {
+            self.paused.push(index);
+        } else if !stream.poll_read(cx, &mut happened) {
+            // The number of reads in a turn is bounded, so that no stream keeps the others waiting.
+            self.ready.wake(index + 1);
+        }
+        self.in_flight.add_taken(stream.count_taken());
+        let (taken, is_read, is_over, head_bytes) =
+            (stream.taken(), stream.is_read(), stream.is_over(), stream.head_bytes());
+        self.note_head(id, head_bytes);
+        if is_over {
+            self.remove_stream(index);
+        }
+        for event in happened.drain(..) {
+            if let StreamEvent::Lost { .. } = event {
+                self.in_flight.handle_lost(id, taken);
+            }
+            self.handle_stream_event(id, index, is_read, event, events);
+        }
+        self.happened = happened;
+    }
+
+    /// Keeps count of heads in assembly.
+    fn note_head(&mut self, stream: StreamId, head_bytes: Option<usize>) {
+        match head_bytes {
+            Some(bytes) => {
+                self.heads.handle_grown(now(), stream, bytes, self.context.config.head_timeout);
+                // It polls the timer.
+                self.ready.wake(CONNECTION);
+            }
+            None if self.heads.handle_ended(stream) => self.resume_paused(),
+            None => {}
+        }
+    }
+
+    fn resume_paused(&mut self) {
+        for index in self.paused.drain(..) {
+            self.ready.wake(index + 1);
+        }
+    }
+
+    fn handle_stream_event(
+        &mut self,
+        stream: StreamId,
+        index: usize,
+        is_read: bool,
+        event: StreamEvent,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
+        let is_control = self.control == Some(index);
+        match event {
+            StreamEvent::Finished | StreamEvent::Lost { .. } | StreamEvent::Stopped { .. } if is_control => {
+                self.close(CloseCode::UnexpectedFrame, "the control stream ended");
+            }
+            StreamEvent::IsControl => self.take_control(index),
+            StreamEvent::Control(frame) => self.handle_control(frame, events),
+            StreamEvent::Head { head, payload } => {
+                self.say(LinkEvent::Head { stream, head, payload }, events)
+            }
+            StreamEvent::Frame(frame) => self.say(LinkEvent::Frame { stream, frame }, events),
+            StreamEvent::Finished => self.say(LinkEvent::Finished { stream }, events),
+            StreamEvent::Lost { code, is_known: true } => self.say(LinkEvent::Lost { stream, code }, events),
+            StreamEvent::Lost { .. } => {}
+            StreamEvent::Stopped { code, written } => {
+                self.push_control(&ControlFrame::StreamEnded { stream: stream.to_wire(), bytes: written });
+                if !is_read {
+                    self.say(LinkEvent::Lost { stream, code }, events);
+                }
+            }
+            StreamEvent::Writable if is_control => {}
+            StreamEvent::Writable => self.say(LinkEvent::Writable { stream }, events),
+            StreamEvent::Broken(error) => self.close(error.close_code(), &error.to_string()),
+        }
+    }
+
+    /// Passes on what happened on a command's stream, after the greeting.
+    fn say(&mut self, event: LinkEvent, events: &mut VecDeque<LinkEvent>) {
+        if self.is_greeted { events.push_back(event) } else { self.ungreeted.push(event) }
+    }
+
+    /// Keeps what is the transport's own and passes the rest on.
+    fn handle_control(&mut self, frame: ControlFrame, events: &mut VecDeque<LinkEvent>) {
+        match frame {
+            ControlFrame::Taken { bytes } => {
+                if self.in_flight.handle_taken(bytes) {
+                    events.push_back(LinkEvent::Budget);
+                }
+            }
+            ControlFrame::StreamEnded { stream, bytes } => {
+                self.in_flight.handle_stream_ended(StreamId::from_wire(stream), bytes);
+            }
+            frame => {
+                let greets = is_greeting(&frame);
+                events.push_back(LinkEvent::Control(frame));
+                if greets && !self.is_greeted {
+                    self.is_greeted = true;
+                    events.extend(self.ungreeted.drain(..));
+                    self.resume_paused();
+                }
+            }
+        }
+    }
+
+    fn open_control(&mut self, pair: Pair) {
+        let index = self.add_stream(Stream::control(pair, self.context.config.limits()));
+        let mut kind = BytesMut::new();
+        encode_stream_kind(StreamKind::Control, &mut kind);
+        kind.unsplit(std::mem::take(&mut self.early_control));
+        self.early_control = kind;
+        self.take_control(index);
+    }
+
+    /// The control stream is there: what was said before goes out first.
+    fn take_control(&mut self, index: usize) {
+        if self.control.is_some() {
+            return self.close(CloseCode::UnexpectedFrame, "a second control stream");
+        }
+        self.control = Some(index);
+        let early = std::mem::take(&mut self.early_control).freeze();
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.become_control();
+            stream.push_bytes(early);
+        }
+        self.ready.wake(index + 1);
+    }
+
+    /// Tells the peer what was taken: in steps while there is more to do, all of it before a rest.
+    fn report_taken(&mut self, is_busy: bool) {
+        if let Some(bytes) = self.in_flight.poll_report(is_busy) {
+            self.push_control(&ControlFrame::Taken { bytes });
+        }
+    }
+
+    fn add_stream(&mut self, stream: Stream) -> usize {
+        let id = stream.id();
+        let index = self.streams.insert(stream);
+        self.indices.insert(id, index);
+        self.ready.insert(index + 1);
+        index
+    }
+
+    fn remove_stream(&mut self, index: usize) {
+        let stream = self.streams.remove(index);
+        self.indices.remove(&stream.id());
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Dropped streams count as finished: the close has to come first, or half a frame looks like a whole stream.
+        self.connection.close(CloseCode::Normal.to_wire().into(), b"");
+    }
+}
+
+/// Returns whether a peer says with this frame that its side of the link is up.
+fn is_greeting(frame: &ControlFrame) -> bool {
+    match frame {
+        ControlFrame::Hello(_) => true,
+        ControlFrame::HelloAnswer(answer) => matches!(**answer, HelloAnswer::Welcome(_)),
+        _ => false,
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Number of the connection itself among what is woken; stream `i` has number `i + 1`.
+const CONNECTION: usize = 0;

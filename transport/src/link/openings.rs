@@ -1,0 +1,76 @@
+//! Streams of a connection, as they are opened here and by the peer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+
+/// Both halves of a new stream.
+pub(super) type Pair = (SendStream, RecvStream);
+
+/// The waits for the next stream of either side.
+///
+/// A stream that is there already is had without an allocation; only a wait needs one.
+pub(super) struct Openings {
+    connection: Connection,
+    opening: Option<Wait>,
+    accepting: Option<Wait>,
+}
+
+type Wait = Pin<Box<dyn Future<Output = Result<Pair, ConnectionError>> + Send>>;
+
+impl Openings {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, opening: None, accepting: None }
+    }
+
+    /// Returns a new stream of ours, once the peer's limit allows one.
+    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pair, ConnectionError>> {
+        if self.opening.is_none() {
+            let at_once = pin!(self.connection.open_bi()).poll(cx);
+            if at_once.is_ready() {
+                return at_once;
+            }
+        }
+        let connection = &self.connection;
+        poll_wait(&mut self.opening, cx, || {
+            let connection = connection.clone();
+            Box::pin(async move { connection.open_bi().await })
+        })
+    }
+
+    /// Returns the next stream that the peer has opened.
+    pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pair, ConnectionError>> {
+        if self.accepting.is_none() {
+            let at_once = pin!(self.connection.accept_bi()).poll(cx);
+            if at_once.is_ready() {
+                return at_once;
+            }
+        }
+        let connection = &self.connection;
+        poll_wait(&mut self.accepting, cx, || {
+            let connection = connection.clone();
+            Box::pin(async move { connection.accept_bi().await })
+        })
+    }
+}
+
+fn poll_wait(
+    wait: &mut Option<Wait>,
+    cx: &mut Context<'_>,
+    begin: impl FnOnce() -> Wait,
+) -> Poll<Result<Pair, ConnectionError>> {
+    let poll = wait.get_or_insert_with(begin).as_mut().poll(cx);
+    if poll.is_ready() {
+        *wait = None;
+    }
+    poll
+}
+
+impl fmt::Debug for Openings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Openings").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! Figures of a link.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quinn::{Connection, FrameStats};
+
+/// Figures of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Congestion window, in bytes.
+    pub congestion_window: u64,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Packets found lost.
+    pub packets_lost: u64,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// UDP payload bytes received.
+    pub bytes_received: u64,
+    /// Authenticated frames received: the peer's signs of life.
+    pub frames_received: u64,
+    /// Times the peer's address was found changed.
+    pub migrations: u64,
+    /// Largest UDP payload that the path carries.
+    pub mtu: u16,
+}
+
+/// Where the peer's packets come from, and how often that changed.
+#[derive(Debug)]
+pub(super) struct Remote {
+    address: Cell<SocketAddr>,
+    migrations: Cell<u64>,
+}
+
+impl Remote {
+    pub(super) fn new(connection: &Connection) -> Self {
+        Self { address: Cell::new(connection.remote_address()), migrations: Cell::new(0) }
+    }
+
+    /// Looks where the packets come from now.
+    pub(super) fn look(&self, connection: &Connection) -> SocketAddr {
+        let address = connection.remote_address();
+        if self.address.replace(address) != address {
+            self.migrations.set(self.migrations.get() + 1);
+        }
+        address
+    }
+
+    pub(super) fn stats(&self, connection: &Connection) -> LinkStats {
+        self.look(connection);
+        let stats = connection.stats();
+        LinkStats {
+            rtt: stats.path.rtt,
+            congestion_window: stats.path.cwnd,
+            packets_sent: stats.path.sent_packets,
+            packets_lost: stats.path.lost_packets,
+            bytes_sent: stats.udp_tx.bytes,
+            bytes_received: stats.udp_rx.bytes,
+            frames_received: frames_received(&stats.frame_rx),
+            migrations: self.migrations.get(),
+            mtu: stats.path.current_mtu,
+        }
+    }
+}
+
+/// Everything that only an authenticated packet can carry.
+fn frames_received(frames: &FrameStats) -> u64 {
+    frames.acks
+        + frames.crypto
+        + frames.data_blocked
+        + u64::from(frames.handshake_done)
+        + frames.max_data
+        + frames.max_stream_data
+        + frames.max_streams_bidi
+        + frames.new_connection_id
+        + frames.path_challenge
+        + frames.path_response
+        + frames.ping
+        + frames.reset_stream
+        + frames.retire_connection_id
+        + frames.stop_sending
+        + frames.stream
+        + frames.stream_data_blocked
+        + frames.streams_blocked_bidi
+}
