@@ -258,6 +258,7 @@ impl NodeHandle {
             updates: options.updates,
             deadline: options.deadline,
         };
+        // Bounded by the credit for updates: see `CallerEvent`.
         let (events, caller) = mpsc::unbounded_channel();
         let (reply, stored) = oneshot::channel();
         let request = Request::Submit { command, events, reply };
