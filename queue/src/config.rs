@@ -41,6 +41,10 @@ pub struct SendQueueConfig {
     ///
     /// Too low, output waits for round trips; too high, a caller who does not read holds as much for each command.
     pub updates_window_bytes: u64,
+    /// How far a receiver may write a result body ahead of its caller, in bytes. Default: 1 MiB.
+    ///
+    /// Too low, long paths are not filled; too high, a caller who does not read holds as much for each command.
+    pub result_body_window_bytes: u64,
     /// Pause before a command whose stream was lost is sent again. Default: 100 ms.
     #[serde(with = "humantime_serde")]
     pub resend_pause: Duration,
@@ -65,6 +69,7 @@ impl Default for SendQueueConfig {
             unreachable_percent_max: 50,
             retry_after: Duration::from_secs(1),
             updates_window_bytes: 256 << 10,
+            result_body_window_bytes: 1 << 20,
             resend_pause: Duration::from_millis(100),
             scheduler: SchedulerConfig::default(),
             urgent_places: 32,

@@ -67,9 +67,15 @@ pub enum ProtocolError {
     /// An update beyond the credit, or an empty one.
     #[error("an update beyond the credit, or without content")]
     UpdateRefused,
-    /// A result body, which was not asked for.
-    #[error("a result body that was not asked for")]
+    /// A result body that was not asked for, or beyond its credit.
+    #[error("a result body that was not asked for, or beyond its credit")]
     ResultBodyRefused,
+    /// A body that the head did not announce, or beyond its credit.
+    #[error("a body that was not announced, or beyond its credit")]
+    BodyRefused,
+    /// An offset in a body that was never written, or that was taken before.
+    #[error("an offset in a body that was never written, or taken before")]
+    OffsetRefused,
 }
 
 impl ProtocolError {

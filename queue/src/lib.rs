@@ -6,10 +6,13 @@
 //!
 //! Start with [`SendQueue`] for what goes out and [`ReceiveQueue`] for what comes in.
 
+mod body_intake;
+mod body_log;
 mod budget;
 mod config;
 mod error;
 mod receive_queue;
+mod room;
 mod scheduler;
 mod send_queue;
 mod settled;
@@ -20,12 +23,13 @@ pub use budget::{Budget, BudgetConfig, LinkView};
 pub use config::SendQueueConfig;
 pub use error::{Bound, NotFound, ProtocolError, SubmitError};
 pub use receive_queue::{
-    Attachment, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig, ReceiveRecord, Reply, Start, Stop,
-    StopReason,
+    Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig,
+    ReceiveRecord, Reply, Start, Stop, StopReason,
 };
+pub use room::Room;
 pub use scheduler::SchedulerConfig;
 pub use send_queue::{
-    LinkUp, NewCommand, Room, SendCounts, SendEvent, SendQueue, SendRecord, Stage, Transmit, Waiting,
+    LinkUp, NewCommand, SendCounts, SendEvent, SendQueue, SendRecord, Stage, Transmit, Waiting,
 };
 pub use settled::SettledSet;
 pub use store::{Batch, BatchId};

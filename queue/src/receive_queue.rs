@@ -4,12 +4,14 @@
 //! Each command is handed to its handler at most once: it is remembered until its sender has settled it, however often
 //! and over how many links its head comes. No word is said before its record is stored.
 
+mod bodies;
 mod command;
 mod config;
 mod sender;
 mod usage;
 mod waiting;
 mod words;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -27,7 +29,11 @@ pub use self::config::ReceiveQueueConfig;
 use self::sender::Sender;
 use self::usage::Usage;
 use self::waiting::Waiting;
-pub use self::words::{Attachment, ReceiveCounts, ReceiveRecord, Reply, Start, Stop, StopReason};
+pub use self::words::{
+    Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveRecord, Reply, Start, Stop, StopReason,
+};
+use crate::body_intake::BodyIntake;
+use crate::scheduler::Scheduler;
 use crate::store::{Batch, BatchId, Journal};
 use crate::stream_log::StreamLog;
 
@@ -48,7 +54,11 @@ pub struct ReceiveQueue {
     starts: VecDeque<Start>,
     replies: VecDeque<Reply>,
     stops: VecDeque<Stop>,
-    rooms: VecDeque<(NodeId, CommandKey, usize)>,
+    freed: VecDeque<Freed>,
+    deliveries: VecDeque<Delivery>,
+    /// How far bodies may be written: to whom, which, and the offset.
+    credits: VecDeque<(NodeId, CommandKey, u64)>,
+    scheduler: Scheduler,
     /// Deadlines, and ends of the time that a handler has to stop.
     alarms: BTreeSet<(Instant, NodeId, CommandKey)>,
 }
@@ -57,6 +67,7 @@ impl ReceiveQueue {
     /// Makes an empty queue.
     pub fn new(config: ReceiveQueueConfig, seed: u64) -> Self {
         Self {
+            scheduler: Scheduler::new(config.scheduler.clone()),
             config,
             random: StdRng::seed_from_u64(seed),
             senders: BTreeMap::new(),
@@ -69,7 +80,9 @@ impl ReceiveQueue {
             starts: VecDeque::new(),
             replies: VecDeque::new(),
             stops: VecDeque::new(),
-            rooms: VecDeque::new(),
+            freed: VecDeque::new(),
+            deliveries: VecDeque::new(),
+            credits: VecDeque::new(),
             alarms: BTreeSet::new(),
         }
     }
@@ -153,19 +166,23 @@ impl ReceiveQueue {
 
     /// The sender lets a part of a command be written further.
     pub fn handle_credit(&mut self, peer: &NodeId, key: CommandKey, part: Part, offset: u64) {
-        if part == Part::Updates
-            && let Some(known) = self.known_mut(peer, key)
-        {
-            known.log.grant(offset);
-            self.pump(peer, key);
+        let Some(known) = self.known_mut(peer, key) else { return };
+        match (part, &mut known.result_body) {
+            (Part::Updates, _) => known.log.grant(offset),
+            (Part::ResultBody, Some(body)) => body.grant(offset),
+            // Its own body is up to this side; a result body that nobody asked for is up to nobody.
+            (Part::Body | Part::ResultBody, _) => {}
         }
+        self.pump(peer, key);
     }
 
-    /// The sender holds updates: they are let go of.
-    pub fn handle_received(&mut self, peer: &NodeId, key: CommandKey, updates: u64) {
+    /// The sender holds updates and bytes of the result body: they are let go of.
+    pub fn handle_received(&mut self, peer: &NodeId, key: CommandKey, updates: u64, result_body: u64) {
         if let Some(known) = self.known_mut(peer, key) {
             let freed = known.log.acknowledge(updates);
-            self.give_room(peer, key, freed);
+            let freed_of_body = known.result_body.as_mut().map_or(0, |body| body.acknowledge(result_body));
+            self.give_room(peer, key, Part::Updates, freed);
+            self.give_room(peer, key, Part::ResultBody, freed_of_body);
             // Held by the sender counts as written, and that may have been all that an outcome waited for.
             self.pump(peer, key);
         }
@@ -184,7 +201,7 @@ impl ReceiveQueue {
                 }
             }
             // Nobody will read it. The handler gets its room back, or it would wait for ever.
-            _ => self.give_room(peer, key, content.len()),
+            _ => self.give_room(peer, key, Part::Updates, content.len()),
         }
     }
 
@@ -245,7 +262,17 @@ impl ReceiveQueue {
 
     /// Returns the next frame to write.
     pub fn poll_reply(&mut self) -> Option<Reply> {
-        self.replies.pop_front()
+        self.replies.pop_front().or_else(|| self.write_next())
+    }
+
+    /// Returns how far the body of which sender's command may be written, in bytes since its beginning.
+    pub fn poll_credit(&mut self) -> Option<(NodeId, CommandKey, u64)> {
+        self.credits.pop_front()
+    }
+
+    /// Returns what came next of a body for its handler.
+    pub fn poll_delivery(&mut self) -> Option<Delivery> {
+        self.deliveries.pop_front()
     }
 
     /// Returns the next command that is to stop.
@@ -253,9 +280,9 @@ impl ReceiveQueue {
         self.stops.pop_front()
     }
 
-    /// Returns whose updates have become fewer, by how many bytes.
-    pub fn poll_room(&mut self) -> Option<(NodeId, CommandKey, usize)> {
-        self.rooms.pop_front()
+    /// Returns which handler may have more of its words held.
+    pub fn poll_freed(&mut self) -> Option<Freed> {
+        self.freed.pop_front()
     }
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
@@ -311,6 +338,7 @@ impl ReceiveQueue {
         let key = head.key;
         let mut log = StreamLog::default();
         log.attach(head.updates_received, head.updates_credit);
+        let result_credit = head.result_body_credit;
         let accepted = Accepted::new(now, head, payload);
         let bytes = accepted.waiting_bytes();
         self.total.commands += 1;
@@ -320,7 +348,11 @@ impl ReceiveQueue {
             self.alarms.insert((deadline_at, peer.clone(), key));
         }
         let arrival = self.waiting.push(accepted.class, peer, &accepted.name, key);
-        sender.known.insert(key, Known::queued(at, arrival, log, accepted));
+        let mut known = Known::queued(at, arrival, log, accepted);
+        if let Some(body) = &mut known.result_body {
+            body.grant(result_credit);
+        }
+        sender.known.insert(key, known);
         self.greet(peer, key, at);
     }
 
@@ -330,7 +362,13 @@ impl ReceiveQueue {
         known.at = Some(at);
         known.newest = Some(at);
         let freed = known.log.attach(head.updates_received, head.updates_credit);
-        self.give_room(peer, head.key, freed);
+        let body = known.result_body.as_mut();
+        // A sender that claims what cannot be gets the rest from where this side knows it to be.
+        let freed_of_body = body
+            .map_or(0, |body| body.attach(head.result_body_received, head.result_body_credit).unwrap_or(0));
+        self.give_room(peer, head.key, Part::Updates, freed);
+        self.give_room(peer, head.key, Part::ResultBody, freed_of_body);
+        self.leave_ring(peer, head.key);
         self.greet(peer, head.key, at);
         if head.cancelled {
             self.handle_cancel(now, peer, head.key);
@@ -375,6 +413,7 @@ impl ReceiveQueue {
         if let Some(at) = at {
             self.reply(&peer, at, StreamFrame::Started, false);
         }
+        self.open_body(&peer, key);
     }
 
     /// Ends a command, once that is stored.
@@ -392,7 +431,7 @@ impl ReceiveQueue {
         let Some(sender) = self.senders.get_mut(peer) else { return };
         let Some(known) = sender.known.get_mut(&key) else { return };
         let State::Ending(outcome) = &known.state else { return };
-        known.kept_bytes = command::outcome_bytes(outcome) + known.log.held_bytes();
+        known.kept_bytes = command::outcome_bytes(outcome) + known.held_bytes();
         sender.kept_bytes += known.kept_bytes;
         known.state = State::Ended(outcome.clone());
         for at in known.alarms() {
@@ -407,6 +446,7 @@ impl ReceiveQueue {
                 release(&mut self.running_by_name, &accepted.name);
             }
         }
+        self.close_body(peer, key);
         self.pump(peer, key);
         // Settled before it ended: no later record will let go of it.
         if let Some(sender) = self.senders.get_mut(peer)
@@ -456,36 +496,12 @@ impl ReceiveQueue {
     fn greet(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
         let Some(known) = self.known_mut(peer, key) else { return };
         let (was_accepted, was_called) = (known.accepted.is_some(), known.was_called);
+        let (body_received, body_credit) = known.body.as_mut().map_or((0, 0), BodyIntake::offsets);
         if was_accepted {
-            self.reply(peer, at, StreamFrame::Accepted { body_received: 0, body_credit: 0 }, false);
+            self.reply(peer, at, StreamFrame::Accepted { body_received, body_credit }, false);
         }
         if was_called {
             self.reply(peer, at, StreamFrame::Started, false);
-        }
-    }
-
-    /// Writes updates as far as credit goes, and the outcome behind the last of them.
-    fn pump(&mut self, peer: &NodeId, key: CommandKey) {
-        let Some(known) = self.senders.get_mut(peer).and_then(|sender| sender.known.get_mut(&key)) else {
-            return;
-        };
-        let Some(at) = known.at else { return };
-        let reply = |frame, is_last| Reply { peer: peer.clone(), at, frame, is_last };
-        while let Some((number, content)) = known.log.poll() {
-            self.replies.push_back(reply(StreamFrame::Update { number, content }, false));
-        }
-        if let State::Ended(outcome) = &known.state
-            && known.log.is_written()
-        {
-            self.replies.push_back(reply(StreamFrame::Outcome(outcome.clone()), true));
-            // The stream is done; a further head gets the same answer on its own stream.
-            known.at = None;
-        }
-    }
-
-    fn give_room(&mut self, peer: &NodeId, key: CommandKey, bytes: usize) {
-        if bytes > 0 {
-            self.rooms.push_back((peer.clone(), key, bytes));
         }
     }
 

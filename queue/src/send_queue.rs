@@ -4,6 +4,7 @@
 //! A command is stored, waits in the line of its class and peer, is bound to the receiver's epoch before its first byte
 //! leaves, is sent over as many links as it takes, and ends in exactly one outcome. The loss of a link is never one.
 
+mod bodies;
 mod entry;
 mod explain;
 mod peer;
@@ -24,12 +25,14 @@ use runnel_codec::{
 use self::entry::Entry;
 pub use self::entry::{NewCommand, Stage};
 pub use self::explain::{SendCounts, Waiting};
-use self::peer::Peer;
-pub use self::peer::{LinkUp, Room};
+pub use self::peer::LinkUp;
+use self::peer::{Next, Peer};
 use self::usage::{TotalUsage, Usage};
 pub use self::words::{SendEvent, SendRecord, Transmit};
+use crate::body_intake::BodyIntake;
 use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError, SubmitError};
+use crate::room::Room;
 use crate::scheduler::Scheduler;
 use crate::store::{Batch, BatchId, Journal};
 
@@ -85,7 +88,7 @@ impl SendQueue {
         check_size("arguments", command.args.len(), ARGS_BYTES_MAX)?;
         check_size("an inline payload", command.payload.len(), PAYLOAD_BYTES_MAX)?;
         let peer = self.peers.entry(command.to.clone()).or_default();
-        let bytes = (command.args.len() + command.payload.len()) as u64;
+        let bytes = (command.args.len() + command.payload.len()) as u64 + command.body_held_bytes;
         let is_reachable = peer.link.is_some();
         usage::check(&self.config, &self.total, &peer.usage, is_reachable, command.class, bytes)
             .map_err(|bound| SubmitError::Full { bound, retry_after: self.config.retry_after })?;
@@ -144,6 +147,7 @@ impl SendQueue {
         if state.link.replace(up).is_none() {
             self.total.unreachable.remove(state.usage.all);
         }
+        state.clear_bodies();
         state.room = Room::default();
         state.paused_until = None;
         state.class_paused_until = Default::default();
@@ -181,6 +185,7 @@ impl SendQueue {
             && state.link.take().is_some()
         {
             self.total.unreachable.add(state.usage.all);
+            state.clear_bodies();
             state.room = Room::default();
         }
     }
@@ -190,7 +195,7 @@ impl SendQueue {
         let Some(state) = self.peers.get_mut(peer) else { return };
         state.room = room;
         for class in Class::ALL {
-            if !state.lines[class].is_empty() {
+            if state.has_work(class) {
                 self.scheduler.activate(class, peer);
             }
         }
@@ -217,9 +222,10 @@ impl SendQueue {
             return Ok(());
         }
         match frame {
-            StreamFrame::Accepted { .. } => {
+            StreamFrame::Accepted { body_received, body_credit } => {
                 entry.stage = entry.stage.max(Stage::Accepted);
                 self.events.push_back(SendEvent::Accepted(id));
+                return self.attach_body(peer, key, body_received, body_credit);
             }
             StreamFrame::Started => {
                 entry.stage = Stage::Started;
@@ -230,9 +236,8 @@ impl SendQueue {
             StreamFrame::Busy { scope, retry_after } => self.handle_busy(now, peer, key, scope, retry_after),
             // Both answer a head that another stream has overtaken; the word that counts comes there.
             StreamFrame::Stale | StreamFrame::Duplicate => {}
-            StreamFrame::ResultBody(_) | StreamFrame::ResultBodyEnd(_) => {
-                return Err(ProtocolError::ResultBodyRefused);
-            }
+            StreamFrame::ResultBody(content) => return self.handle_result_body(peer, key, content),
+            StreamFrame::ResultBodyEnd(end) => return self.handle_result_body_end(peer, key, end),
             StreamFrame::Payload(_) | StreamFrame::Body(_) | StreamFrame::BodyEnd(_) => {
                 return Err(ProtocolError::NotAReply);
             }
@@ -249,6 +254,9 @@ impl SendQueue {
             entry.resend_at = Some(at);
             self.set_alarm(at, Alarm::Resend(peer.clone(), key));
         }
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.remove_body(key);
+        }
     }
 
     /// The caller has taken updates: the receiver may write further.
@@ -262,7 +270,8 @@ impl SendQueue {
         if entry.was_sent && offset >= entry.update_bytes_granted + window / 4 {
             entry.update_bytes_granted = offset;
             let (peer, key) = (id.receiver.clone(), id.key);
-            self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body: 0 });
+            let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
+            self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
             self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
         }
     }
@@ -303,9 +312,10 @@ impl SendQueue {
         let (epoch, urgent_places) = (self.epoch, self.config.urgent_places);
         loop {
             let peers = &self.peers;
-            let cost = |class, peer: &NodeId| peers.get(peer)?.cost(class, urgent_places);
+            let next = |class, peer: &NodeId| peers.get(peer)?.next(class, urgent_places);
+            let cost = |class, peer: &NodeId| next(class, peer).map(|(_, bytes)| bytes);
             let Some((class, node)) = self.scheduler.next(cost) else { break };
-            if let Some(transmit) = self.open(now, class, &node) {
+            if let Some(transmit) = self.send_next(now, class, &node) {
                 return Some(transmit);
             }
         }
@@ -377,6 +387,17 @@ impl SendQueue {
         self.len() == 0
     }
 
+    /// Sends what goes next of a class to a peer.
+    fn send_next(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
+        let peer = self.peers.get_mut(node)?;
+        let (next, _) = peer.next(class, self.config.urgent_places)?;
+        peer.sent(class, next);
+        match next {
+            Next::Open => self.open(now, class, node),
+            Next::Body => self.write_body(class, node),
+        }
+    }
+
     /// Takes the first command of a line and makes what is to be written, or has it bound first.
     fn open(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
         let peer = self.peers.get_mut(node)?;
@@ -400,7 +421,7 @@ impl SendQueue {
             self.journal.push(SendRecord::Bound(id, receiver));
             return None;
         }
-        let head = entry.head(now, self.config.updates_window_bytes);
+        let head = entry.head(now, &self.config);
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
         entry.stage = Stage::Sent;
@@ -519,10 +540,11 @@ impl SendQueue {
             return;
         };
         entry.stage = Stage::Ending;
-        entry.outcome = Some(outcome);
+        entry.outcome = Some(entry.final_outcome(outcome));
         if std::mem::take(&mut entry.is_in_line) {
             state.lines[entry.command.class].remove(&key);
         }
+        state.remove_body(key);
         self.journal.push(SendRecord::Ended(id));
     }
 

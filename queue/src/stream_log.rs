@@ -35,7 +35,8 @@ impl StreamLog {
         let freed = self.acknowledge(received);
         self.written = self.acknowledged;
         self.written_bytes = self.acknowledged_bytes;
-        self.credit = credit;
+        // A credit on the control stream may have overtaken the head that says this one.
+        self.credit = self.credit.max(credit);
         freed
     }
 
@@ -61,17 +62,21 @@ impl StreamLog {
         self.credit = self.credit.max(credit);
     }
 
+    /// Returns the bytes of the next record, if credit allows it.
+    pub(crate) fn writable(&self) -> Option<u64> {
+        let index = usize::try_from(self.written - self.acknowledged).ok()?;
+        let bytes = self.records.get(index)?.len() as u64;
+        (self.written_bytes + bytes <= self.credit).then_some(bytes)
+    }
+
     /// Returns the next record to write, with its number, if credit allows.
     pub(crate) fn poll(&mut self) -> Option<(u64, Bytes)> {
+        let bytes = self.writable()?;
         let index = usize::try_from(self.written - self.acknowledged).ok()?;
-        let record = self.records.get(index)?;
-        let end = self.written_bytes + record.len() as u64;
-        if end > self.credit {
-            return None;
-        }
+        let record = self.records.get(index)?.clone();
         self.written += 1;
-        self.written_bytes = end;
-        Some((self.written, record.clone()))
+        self.written_bytes += bytes;
+        Some((self.written, record))
     }
 
     /// Returns the bytes of the records that are not acknowledged.

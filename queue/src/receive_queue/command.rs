@@ -7,6 +7,8 @@ use runnel_codec::{Class, CommandKey, CommandName, Head, NodeId, Outcome, Update
 
 use super::waiting::Arrival;
 use super::words::{Attachment, Start, StopReason};
+use crate::body_intake::BodyIntake;
+use crate::body_log::BodyLog;
 use crate::stream_log::StreamLog;
 
 /// How far a command has come.
@@ -39,6 +41,12 @@ pub(super) struct Known {
     /// The newest stream that it ever had.
     pub(super) newest: Option<Attachment>,
     pub(super) log: StreamLog,
+    /// Its body, if it has one.
+    pub(super) body: Option<BodyIntake>,
+    /// The body of its result, if its caller reads one.
+    pub(super) result_body: Option<BodyLog>,
+    /// It stands in the ring of those that have something to write.
+    pub(super) is_in_ring: bool,
     /// It was told to stop, for this reason, and has until then to do so; `None`: for ever.
     pub(super) stop: Option<(StopReason, Option<Instant>)>,
     /// Bytes that are kept with it since it has ended.
@@ -55,12 +63,20 @@ pub(super) struct Accepted {
     payload: Bytes,
     pub(super) updates: UpdatePolicy,
     pub(super) deadline_at: Option<Instant>,
+    has_body: bool,
+    wants_result_body: bool,
 }
 
 impl Known {
     /// A command that has just been accepted.
     pub(super) fn queued(at: Attachment, arrival: Arrival, log: StreamLog, accepted: Accepted) -> Self {
-        Self { log, accepted: Some(accepted), ..Self::new(State::Queued(arrival), Some(at)) }
+        Self {
+            log,
+            body: accepted.has_body.then(BodyIntake::default),
+            result_body: accepted.wants_result_body.then(BodyLog::default),
+            accepted: Some(accepted),
+            ..Self::new(State::Queued(arrival), Some(at))
+        }
     }
 
     /// A word that a command has not started and never will, on the way into the store.
@@ -77,6 +93,9 @@ impl Known {
             at,
             newest: at,
             log: StreamLog::default(),
+            body: None,
+            result_body: None,
+            is_in_ring: false,
             stop: None,
             kept_bytes: 0,
         }
@@ -86,6 +105,27 @@ impl Known {
     pub(super) fn may_attach(&self, at: Attachment) -> bool {
         let is_overtaken = self.newest.is_some_and(|newest| newest.link == at.link && newest >= at);
         self.at.is_none() && !is_overtaken
+    }
+
+    /// Returns the bytes of what is written next, if credit allows it. Updates go before the result body.
+    pub(super) fn writable(&self) -> Option<u64> {
+        self.log.writable().or_else(|| self.result_body.as_ref()?.writable())
+    }
+
+    /// Returns whether nothing has to be written before the outcome. A result body without an end has none to wait for.
+    pub(super) fn is_written(&self) -> bool {
+        self.log.is_written()
+            && self.result_body.as_ref().is_none_or(|body| !body.has_end() || body.is_written())
+    }
+
+    /// Returns the class that its updates and result body are written with.
+    pub(super) fn bulk_class(&self) -> Option<Class> {
+        self.accepted.as_ref().map(|accepted| accepted.class.of_bulk_bytes())
+    }
+
+    /// Returns the bytes that are kept with it once it has ended.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.log.held_bytes() + self.result_body.as_ref().map_or(0, BodyLog::held_bytes)
     }
 
     /// Returns all instants at which somebody looks after it.
@@ -100,12 +140,14 @@ impl Accepted {
     /// Takes what is remembered of a head. A deadline beyond what the clock can count to never passes.
     pub(super) fn new(now: Instant, head: Head, payload: Bytes) -> Self {
         Self {
+            wants_result_body: wants_result_body(&head),
             class: head.class,
             name: head.name,
             idempotent: head.idempotent,
             args: head.args,
             payload,
             updates: head.updates,
+            has_body: head.has_body,
             deadline_at: head.deadline_remaining.and_then(|remaining| now.checked_add(remaining)),
         }
     }
@@ -127,6 +169,8 @@ impl Accepted {
             deadline_at: self.deadline_at,
             idempotent: self.idempotent,
             updates: self.updates,
+            has_body: self.has_body,
+            wants_result_body: self.wants_result_body,
         }
     }
 
@@ -135,6 +179,11 @@ impl Accepted {
         self.args = Bytes::new();
         self.payload = Bytes::new();
     }
+}
+
+/// Returns whether a head asks for a body of the result.
+pub(super) fn wants_result_body(head: &Head) -> bool {
+    head.result_body_credit > 0
 }
 
 /// Returns the bytes that are kept with an outcome.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scheduler::SchedulerConfig;
+
 /// Bounds of the receive queue and of what runs at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,6 +63,17 @@ pub struct ReceiveQueueConfig {
     ///
     /// A type at its limit holds up only itself. At 0 its commands are accepted and never start.
     pub running_max_by_name: BTreeMap<String, usize>,
+    /// How far a body may be written ahead of its handler, in bytes. Default: 1 MiB.
+    ///
+    /// Too low, long paths are not filled; too high, a handler that does not read holds as much.
+    pub body_window_bytes: u64,
+    /// What the bodies of one sender may be written ahead of their handlers together, in bytes; each gets at most half
+    /// of what is left. Default: 14 MiB, the transport's receive window less 2 MiB.
+    ///
+    /// Too low, many bodies at once go slowly; too high, a sender can make this node hold as much.
+    pub body_windows_bytes_max: u64,
+    /// How classes share the writing of updates and result bodies.
+    pub scheduler: SchedulerConfig,
     /// When a sender that was answered `Busy` may try again. Default: 500 ms.
     ///
     /// Too low, retries cost streams; too high, places stay empty.
@@ -92,6 +105,9 @@ impl Default for ReceiveQueueConfig {
             journal_bytes_max: 64 << 20,
             running_max: 4_096,
             running_max_by_name: BTreeMap::new(),
+            body_window_bytes: 1 << 20,
+            body_windows_bytes_max: 14 << 20,
+            scheduler: SchedulerConfig::default(),
             busy_retry_after: Duration::from_millis(500),
             stop_grace: Duration::from_secs(10),
             free_places: NonZeroUsize::new(256).expect("256 is not 0"),

@@ -3,12 +3,13 @@
 //! What is settled counts at the door at once, so that nothing of it is run any more; commands are forgotten only when
 //! it is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use runnel_codec::{CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Seq, Settled};
+use runnel_codec::{ClassMap, CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Seq, Settled};
 
 use super::command::{Known, State};
 use super::usage::SenderUsage;
+use crate::room::Room;
 use crate::settled::SettledSet;
 
 /// What is known of one sender.
@@ -20,6 +21,14 @@ pub(super) struct Sender {
     pub(super) usage: SenderUsage,
     /// Bytes that are kept with commands that have ended.
     pub(super) kept_bytes: u64,
+    /// What its link can take now.
+    pub(super) room: Room,
+    /// Its commands that have something to write; they take turns.
+    pub(super) writers: ClassMap<VecDeque<CommandKey>>,
+    /// What its bodies may be written ahead of their handlers together.
+    pub(super) body_windows: u64,
+    /// Commands whose bodies wait for a window, oldest first.
+    pub(super) windowless: VecDeque<CommandKey>,
     settled: BTreeMap<Epoch, Announced>,
     announcements: u64,
 }
@@ -66,7 +75,10 @@ impl Sender {
     pub(super) fn detach_all(&mut self) {
         for known in self.known.values_mut() {
             known.at = None;
+            known.is_in_ring = false;
         }
+        self.writers = ClassMap::default();
+        self.room = Room::default();
     }
 
     /// Returns whether a command is settled, whether or not that is stored already.

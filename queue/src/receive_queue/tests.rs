@@ -8,9 +8,10 @@ mod progress;
 
 use std::time::Duration;
 
-use runnel_codec::{Class, Epoch, RejectionKind, Seq};
+use runnel_codec::{Class, ClassMap, Epoch, RejectionKind, Seq};
 
 use super::*;
+use crate::room::Room;
 
 /// A receive queue, its driver and its clock.
 struct Rig {
@@ -36,6 +37,7 @@ impl Rig {
     fn new(config: ReceiveQueueConfig) -> Self {
         let mut queue = ReceiveQueue::new(config, 1);
         queue.handle_link_up(&ctl(), link(1), &[]);
+        queue.handle_room(&ctl(), room());
         Self { queue, now: Instant::now() }
     }
 
@@ -64,7 +66,7 @@ impl Rig {
         Said {
             starts: std::iter::from_fn(|| queue.poll_start()).map(|start| start.key).collect(),
             stops: std::iter::from_fn(|| queue.poll_stop()).map(|stop| (stop.key, stop.reason)).collect(),
-            rooms: std::iter::from_fn(|| queue.poll_room()).map(|(_, key, bytes)| (key, bytes)).collect(),
+            rooms: std::iter::from_fn(|| queue.poll_freed()).map(|freed| (freed.key, freed.bytes)).collect(),
             replies: std::iter::from_fn(|| queue.poll_reply())
                 .map(|reply| (reply.at.stream, reply.frame, reply.is_last))
                 .collect(),
@@ -116,6 +118,11 @@ impl Said {
     fn is_silent(&self) -> bool {
         self.starts.is_empty() && self.stops.is_empty() && self.replies.is_empty() && self.rooms.is_empty()
     }
+}
+
+/// A link that can take anything.
+fn room() -> Room {
+    Room { places: 0, budget: ClassMap::new([u64::MAX; 5]), piece_bytes: 64 << 10 }
 }
 
 fn ctl() -> NodeId {

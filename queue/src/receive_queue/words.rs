@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{
-    Class, CommandKey, CommandName, LinkNumber, NodeId, Outcome, Settled, StreamFrame, UpdatePolicy,
+    BodyEnd, Class, CommandKey, CommandName, LinkNumber, NodeId, Outcome, Part, Settled, StreamFrame,
+    UpdatePolicy,
 };
 
 /// Which stream of which link; a newer one is larger.
@@ -48,6 +49,45 @@ pub struct Start {
     pub idempotent: bool,
     /// What becomes of its updates.
     pub updates: UpdatePolicy,
+    /// A body comes: see [`Delivery`].
+    pub has_body: bool,
+    /// Its caller reads a body of the result.
+    pub wants_result_body: bool,
+}
+
+/// Something of a command's body, for its handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Who sent the command.
+    pub from: NodeId,
+    /// Which of its commands.
+    pub key: CommandKey,
+    /// What came.
+    pub part: DeliveryPart,
+}
+
+/// A part of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryPart {
+    /// The next bytes.
+    Piece(Bytes),
+    /// It is complete; this is what it should be.
+    End(BodyEnd),
+    /// Its sender has given it up.
+    Aborted,
+}
+
+/// Bytes of a handler's words that its caller's node holds now: as many more may be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freed {
+    /// Who sent the command.
+    pub from: NodeId,
+    /// Which of its commands.
+    pub key: CommandKey,
+    /// `Updates` or `ResultBody`.
+    pub part: Part,
+    /// How many.
+    pub bytes: usize,
 }
 
 /// A running command that is to stop.

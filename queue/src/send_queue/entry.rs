@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandKey, CommandName, Epoch, Head, NodeId, Outcome, UpdatePolicy};
+use runnel_codec::{Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UpdatePolicy};
+
+use crate::body_intake::BodyIntake;
+use crate::body_log::BodyLog;
+use crate::config::SendQueueConfig;
 
 /// A command to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,12 @@ pub struct NewCommand {
     pub args: Bytes,
     /// Inline payload; empty if none.
     pub payload: Bytes,
+    /// A body follows: see [`SendEvent::BodyWanted`](crate::SendEvent::BodyWanted).
+    pub has_body: bool,
+    /// Bytes of the body that this node holds until the command has ended.
+    pub body_held_bytes: u64,
+    /// The caller reads a body of the result.
+    pub wants_result_body: bool,
     /// What becomes of its updates.
     pub updates: UpdatePolicy,
     /// Time until it is no longer wanted.
@@ -68,12 +78,28 @@ pub(super) struct Entry {
     pub(super) update_bytes_received: u64,
     pub(super) update_bytes_taken: u64,
     pub(super) update_bytes_granted: u64,
+    pub(super) body: Option<OutgoingBody>,
+    pub(super) result_body: Option<BodyIntake>,
     pub(super) outcome: Option<Outcome>,
+}
+
+/// The body of a command that is sent.
+#[derive(Debug, Default)]
+pub(super) struct OutgoingBody {
+    pub(super) log: BodyLog,
+    /// How far the receiver lets it be written ahead of what is taken: its first credit. 0 before that.
+    pub(super) window: u64,
+    /// Why it will not come whole.
+    pub(super) failure: Option<Failure>,
+    /// It stands in the ring of bodies that can be written.
+    pub(super) is_in_ring: bool,
 }
 
 impl Entry {
     pub(super) fn new(command: NewCommand, key: CommandKey, deadline_at: Option<Instant>) -> Self {
         Self {
+            body: command.has_body.then(OutgoingBody::default),
+            result_body: command.wants_result_body.then(BodyIntake::default),
             command,
             key,
             stage: Stage::Storing,
@@ -96,14 +122,27 @@ impl Entry {
 
     /// Bytes that count in the bounds: what the queue holds of it.
     pub(super) fn bytes(&self) -> u64 {
-        (self.command.args.len() + self.command.payload.len()) as u64
+        (self.command.args.len() + self.command.payload.len()) as u64 + self.command.body_held_bytes
+    }
+
+    /// Returns the outcome to tell: what failed here explains what failed there.
+    pub(super) fn final_outcome(&self, outcome: Outcome) -> Outcome {
+        match (&outcome, self.body.as_ref().and_then(|body| body.failure.clone())) {
+            (Outcome::Failed(_), Some(failure)) => Outcome::Failed(failure),
+            _ => outcome,
+        }
     }
 
     /// Makes the head for a stream opened now.
-    pub(super) fn head(&mut self, now: Instant, updates_window_bytes: u64) -> Head {
+    pub(super) fn head(&mut self, now: Instant, config: &SendQueueConfig) -> Head {
         let granted = match self.command.updates {
             UpdatePolicy::Discard => 0,
-            _ => self.update_bytes_taken + updates_window_bytes,
+            _ => self.update_bytes_taken + config.updates_window_bytes,
+        };
+        let (result_body_received, result_body_credit) = match &mut self.result_body {
+            None => (0, 0),
+            Some(intake) if intake.is_open() => intake.offsets(),
+            Some(intake) => (0, intake.open(config.result_body_window_bytes)),
         };
         self.update_bytes_granted = granted;
         Head {
@@ -116,12 +155,12 @@ impl Entry {
             updates: self.command.updates,
             deadline_remaining: self.deadline_at.map(|at| at.saturating_duration_since(now)),
             updates_received: self.updates_received,
-            result_body_received: 0,
+            result_body_received,
             updates_credit: granted,
-            result_body_credit: 0,
+            result_body_credit,
             // The length of an inline payload was checked at the submit.
             payload_bytes: u32::try_from(self.command.payload.len()).unwrap_or(u32::MAX),
-            has_body: false,
+            has_body: self.command.has_body,
             args: self.command.args.clone(),
         }
     }

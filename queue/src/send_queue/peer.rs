@@ -1,6 +1,6 @@
 //! What the send queue holds for one peer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use runnel_codec::{
@@ -9,6 +9,7 @@ use runnel_codec::{
 
 use super::entry::{Entry, NewCommand};
 use super::usage::PeerUsage;
+use crate::room::Room;
 use crate::settled::SettledSet;
 
 /// A link to a peer that has come up.
@@ -26,13 +27,13 @@ pub struct LinkUp {
     pub payload_bytes_max: usize,
 }
 
-/// What a link can take now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Room {
-    /// Streams that can be opened.
-    pub places: usize,
-    /// Bytes of each class that may be written.
-    pub budget: ClassMap<u64>,
+/// What goes next of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A command.
+    Open,
+    /// A piece of a body.
+    Body,
 }
 
 /// Commands of one class that wait, oldest first.
@@ -52,6 +53,10 @@ pub(super) struct Peer {
     pub(super) entries: BTreeMap<CommandKey, Entry>,
     /// Commands that can be sent once the link has room.
     pub(super) lines: ClassMap<Line>,
+    /// Commands whose bodies can be written on; they take turns.
+    pub(super) bodies: ClassMap<VecDeque<CommandKey>>,
+    /// Whether a body of the class comes before the next command.
+    body_goes_next: ClassMap<bool>,
     pub(super) paused_until: Option<Instant>,
     pub(super) class_paused_until: ClassMap<Option<Instant>>,
     pub(super) usage: PeerUsage,
@@ -119,8 +124,53 @@ impl Peer {
         }
     }
 
+    /// Returns whether anything of a class may be sent once the link has room.
+    pub(super) fn has_work(&self, class: Class) -> bool {
+        !self.lines[class].is_empty() || !self.bodies[class].is_empty()
+    }
+
+    /// Returns what of a class goes next and its bytes, if the link has room for it. Commands and bodies take turns.
+    pub(super) fn next(&self, class: Class, urgent_places: usize) -> Option<(Next, u64)> {
+        let open = self.open_cost(class, urgent_places).map(|bytes| (Next::Open, bytes));
+        let body = self.body_cost(class).map(|bytes| (Next::Body, bytes));
+        if self.body_goes_next[class] { body.or(open) } else { open.or(body) }
+    }
+
+    /// Returns the bytes of the class's next piece of a body, if the link has room for it.
+    fn body_cost(&self, class: Class) -> Option<u64> {
+        let piece = self.room.piece(class)?;
+        let entry = self.entries.get(self.bodies[class].front()?)?;
+        let bytes = entry.body.as_ref()?.log.writable()?;
+        Some(bytes.min(piece) + FRAME_BYTES)
+    }
+
+    /// Takes note of what has been sent, so that the other kind goes next.
+    pub(super) fn sent(&mut self, class: Class, next: Next) {
+        self.body_goes_next[class] = next == Next::Open;
+    }
+
+    /// Takes all bodies out of their rings: their streams are gone.
+    pub(super) fn clear_bodies(&mut self) {
+        for class in Class::ALL {
+            for key in std::mem::take(&mut self.bodies[class]) {
+                if let Some(body) = self.entries.get_mut(&key).and_then(|entry| entry.body.as_mut()) {
+                    body.is_in_ring = false;
+                }
+            }
+        }
+    }
+
+    /// Takes a body out of its ring.
+    pub(super) fn remove_body(&mut self, key: CommandKey) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let class = entry.command.class.of_bulk_bytes();
+        if entry.body.as_mut().is_some_and(|body| std::mem::take(&mut body.is_in_ring)) {
+            self.bodies[class].retain(|other| *other != key);
+        }
+    }
+
     /// Returns the bytes of the class's next command, if the link has room for it.
-    pub(super) fn cost(&self, class: Class, urgent_places: usize) -> Option<u64> {
+    fn open_cost(&self, class: Class, urgent_places: usize) -> Option<u64> {
         let reserved = if class == Class::Urgent { 0 } else { urgent_places };
         let is_paused = self.paused_until.is_some() || self.class_paused_until[class].is_some();
         if self.link.is_none() || self.room.places <= reserved || is_paused {
@@ -139,12 +189,13 @@ impl Peer {
     pub(super) fn use_room(&mut self, class: Class, bytes: u64) {
         self.room.places = self.room.places.saturating_sub(1);
         if class != Class::Urgent {
-            for class in &Class::ALL[1..] {
-                self.room.budget[*class] = self.room.budget[*class].saturating_sub(bytes);
-            }
+            self.room.use_bytes(bytes);
         }
     }
 }
 
 /// About what a head takes beside its arguments.
 const HEAD_BYTES: u64 = 96;
+
+/// What a frame takes beside its content.
+const FRAME_BYTES: u64 = 8;

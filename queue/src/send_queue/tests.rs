@@ -22,6 +22,9 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         idempotent: false,
         args: Bytes::from_static(b"args"),
         payload: Bytes::new(),
+        has_body: false,
+        body_held_bytes: 0,
+        wants_result_body: false,
         updates: UpdatePolicy::Follow,
         deadline: None,
     }
@@ -38,7 +41,7 @@ fn link_up(receiver: u64) -> LinkUp {
 }
 
 fn room(places: usize) -> Room {
-    Room { places, budget: ClassMap::new([u64::MAX; 5]) }
+    Room { places, budget: ClassMap::new([u64::MAX; 5]), piece_bytes: 64 << 10 }
 }
 
 fn queue(config: SendQueueConfig) -> SendQueue {

@@ -1,7 +1,9 @@
 //! What the send queue says: to the store, to links and to callers.
 
 use bytes::Bytes;
-use runnel_codec::{CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, Settled};
+use runnel_codec::{
+    BodyEnd, CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, Settled, StreamFrame,
+};
 
 /// What the send queue stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,22 @@ pub enum Transmit {
         head: Head,
         /// Its inline payload.
         payload: Bytes,
+    },
+    /// The next frame of a command's body, on its stream.
+    Body {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
+        /// `Body` or `BodyEnd`.
+        frame: StreamFrame,
+    },
+    /// A command's body will not come whole: its stream is finished without the body's end.
+    BodyAborted {
+        /// To whom.
+        peer: NodeId,
+        /// Which command.
+        key: CommandKey,
     },
     /// The wish that a command be cancelled.
     Cancel {
@@ -85,6 +103,29 @@ pub enum SendEvent {
         number: u64,
         /// The record.
         content: Bytes,
+    },
+    /// Its body may be written from now on: it is to be produced, from its beginning and once.
+    BodyWanted(CommandId),
+    /// Bytes of its body were taken by the receiver: as many more may be held.
+    BodyTaken {
+        /// The command.
+        id: CommandId,
+        /// How many.
+        bytes: usize,
+    },
+    /// A piece of its result body came.
+    ResultBody {
+        /// The command.
+        id: CommandId,
+        /// The piece.
+        content: Bytes,
+    },
+    /// Its result body is complete.
+    ResultBodyEnd {
+        /// The command.
+        id: CommandId,
+        /// Length and hash.
+        end: BodyEnd,
     },
     /// Its deadline has passed and nobody knows what became of it.
     Overdue(CommandId),

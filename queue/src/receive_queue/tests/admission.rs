@@ -18,6 +18,7 @@ fn a_command_keeps_its_place_from_accepted_to_its_outcome() {
 fn a_new_link_takes_over_and_the_old_one_is_refused_at_the_door() {
     let mut rig = Rig::running(config(), 1);
     rig.queue.handle_link_up(&ctl(), link(2), &[]);
+    rig.queue.handle_room(&ctl(), room());
     rig.update(1, "on the way");
     assert!(rig.drain().is_silent(), "the old stream is void");
     rig.head_on(1, 9, head(1));
@@ -90,6 +91,7 @@ fn a_head_that_comes_again_gets_the_stored_outcome() {
 fn a_known_command_is_never_answered_busy() {
     let mut rig = Rig::running(narrow(), 1);
     rig.queue.handle_link_up(&ctl(), link(2), &[]);
+    rig.queue.handle_room(&ctl(), room());
     rig.head_on(2, 5, head(2));
     assert_eq!(busy_scope(&rig.drain().on(5)), Some(BusyScope::Peer));
     rig.head_on(2, 9, head(1));

@@ -146,7 +146,7 @@ impl World {
             Step::Credit { sender, number, more } => self.credit(sender, number, more),
             Step::Received { sender, number } => {
                 let received = self.receive(sender, number);
-                self.queue.handle_received(&self.peers[sender].node, key(number), received);
+                self.queue.handle_received(&self.peers[sender].node, key(number), received, 0);
             }
             Step::Update { sender, number, bytes } => self.update(sender, number, bytes),
             Step::Finish { sender, number } => self.finish(sender, number),
@@ -214,6 +214,7 @@ impl World {
         let ranges = settled.map(|(number, _)| (key(*number).seq, key(*number).seq)).collect();
         let settled = Settled { epoch: key(1).epoch, low: None, ranges };
         self.queue.handle_link_up(&peer.node, link(peer.last_link), &[settled]);
+        self.queue.handle_room(&peer.node, room());
     }
 
     fn link_down(&mut self, sender: usize) {
@@ -310,7 +311,7 @@ impl World {
             assert!(model.handed_over && !model.was_told_to_stop, "{stop:?}");
             model.was_told_to_stop = true;
         }
-        while let Some((from, key, bytes)) = self.queue.poll_room() {
+        while let Some(Freed { from, key, bytes, .. }) = self.queue.poll_freed() {
             let model = self.model_of(&from, key);
             assert!(bytes <= model.room_owed, "{key}: room for more than was sent");
             model.room_owed -= bytes;

@@ -21,6 +21,7 @@ fn the_wish_in_a_head_that_comes_again_is_heard() {
     let mut rig = Rig::running(ReceiveQueueConfig { running_max: 1, ..config() }, 1);
     rig.head(2, head(2));
     rig.queue.handle_link_up(&ctl(), link(2), &[]);
+    rig.queue.handle_room(&ctl(), room());
     for number in [1, 2] {
         rig.head_on(2, number, cancelled(number));
     }
@@ -122,10 +123,10 @@ fn acknowledged_updates_give_room_to_their_handler() {
     rig.update(1, "aaa");
     rig.update(1, "bb");
     rig.turn();
-    rig.queue.handle_received(&ctl(), key(1), 1);
-    rig.queue.handle_received(&ctl(), key(1), 1);
+    rig.queue.handle_received(&ctl(), key(1), 1, 0);
+    rig.queue.handle_received(&ctl(), key(1), 1, 0);
     assert_eq!(rig.turn().rooms, [(key(1), 3)]);
-    rig.queue.handle_received(&ctl(), key(1), 9);
+    rig.queue.handle_received(&ctl(), key(1), 9, 0);
     assert_eq!(rig.turn().rooms, [(key(1), 2)], "a claim beyond what there is gives no more");
 }
 
@@ -137,7 +138,7 @@ fn an_outcome_that_waits_only_for_what_the_sender_holds_already_is_said() {
     rig.update(1, "aaa");
     rig.finish(1, done(""));
     rig.turn();
-    rig.queue.handle_received(&ctl(), key(1), 1);
+    rig.queue.handle_received(&ctl(), key(1), 1, 0);
     rig.turn().assert_last(4, &StreamFrame::Outcome(done("")));
 }
 

@@ -1,0 +1,146 @@
+//! Bodies in the receive queue: those that come with commands, and those that handlers write as results.
+
+use bytes::Bytes;
+use runnel_codec::{BodyEnd, CommandKey, NodeId, Part, StreamFrame};
+
+use super::ReceiveQueue;
+use super::command::State;
+use super::words::{Attachment, Delivery, DeliveryPart};
+use crate::body_intake::BodyIntake;
+use crate::error::ProtocolError;
+
+impl ReceiveQueue {
+    /// A frame of a command's body has come. What comes on a stream that was overtaken is dropped.
+    ///
+    /// # Errors
+    ///
+    /// See [`ProtocolError`].
+    pub fn handle_frame(
+        &mut self,
+        peer: &NodeId,
+        key: CommandKey,
+        at: Attachment,
+        frame: StreamFrame,
+    ) -> Result<(), ProtocolError> {
+        let Some(known) = self.known_mut(peer, key).filter(|known| known.at == Some(at)) else {
+            return Ok(());
+        };
+        let intake = known.body.as_mut().ok_or(ProtocolError::BodyRefused)?;
+        match frame {
+            StreamFrame::Body(content) => {
+                if intake.receive(content.len()).map_err(|_| ProtocolError::BodyRefused)? {
+                    self.deliver(peer, key, DeliveryPart::Piece(content));
+                } else {
+                    self.grant_body(peer, key, BodyIntake::discard);
+                }
+            }
+            StreamFrame::BodyEnd(end) => {
+                if intake.end(end).map_err(|_| ProtocolError::BodyRefused)? {
+                    self.deliver(peer, key, DeliveryPart::End(end));
+                }
+            }
+            _ => return Err(ProtocolError::BodyRefused),
+        }
+        Ok(())
+    }
+
+    /// The sender has finished a command's stream. Without the end of the body it announced, the body is given up.
+    pub fn handle_stream_finished(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
+        let Some(known) = self.known_mut(peer, key).filter(|known| known.at == Some(at)) else { return };
+        if known.body.as_mut().is_some_and(BodyIntake::abort) {
+            self.deliver(peer, key, DeliveryPart::Aborted);
+        }
+    }
+
+    /// A handler has taken bytes of its command's body: the sender may write further.
+    pub fn handle_body_taken(&mut self, peer: &NodeId, key: CommandKey, bytes: u64) {
+        self.grant_body(peer, key, |intake| intake.take(bytes));
+    }
+
+    /// A handler does not read its command's body any more: what comes of it is dropped.
+    pub fn handle_body_dropped(&mut self, peer: &NodeId, key: CommandKey) {
+        self.grant_body(peer, key, BodyIntake::discard);
+    }
+
+    /// A handler has written bytes of its result's body.
+    pub fn handle_result_body(&mut self, peer: &NodeId, key: CommandKey, content: Bytes) {
+        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        match known.and_then(|known| known.result_body.as_mut()) {
+            Some(body) => {
+                body.push(content);
+                self.pump(peer, key);
+            }
+            // Nobody will read it. The handler gets its room back, or it would wait for ever.
+            None => self.give_room(peer, key, Part::ResultBody, content.len()),
+        }
+    }
+
+    /// A handler has written its result's body whole.
+    pub fn handle_result_body_end(&mut self, peer: &NodeId, key: CommandKey, end: BodyEnd) {
+        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        if let Some(body) = known.and_then(|known| known.result_body.as_mut()) {
+            body.end(end);
+            self.pump(peer, key);
+        }
+    }
+
+    /// The handler of a command is called: its body may come, as soon as its sender's bodies leave a window for it.
+    pub(super) fn open_body(&mut self, peer: &NodeId, key: CommandKey) {
+        let window = self.next_window(peer);
+        let Some(sender) = self.senders.get_mut(peer) else { return };
+        let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) else { return };
+        match window {
+            Some(window) => {
+                sender.body_windows += window;
+                let credit = body.open(window);
+                self.credits.push_back((peer.clone(), key, credit));
+            }
+            None => sender.windowless.push_back(key),
+        }
+    }
+
+    /// A command has ended, or its body has come whole and is taken: its window is free for others.
+    pub(super) fn close_body(&mut self, peer: &NodeId, key: CommandKey) {
+        let Some(sender) = self.senders.get_mut(peer) else { return };
+        let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) else { return };
+        if !body.is_open() {
+            sender.windowless.retain(|other| *other != key);
+        }
+        sender.body_windows -= body.close();
+        while self.next_window(peer).is_some()
+            && let Some(key) = self.senders.get_mut(peer).and_then(|sender| sender.windowless.pop_front())
+        {
+            self.open_body(peer, key);
+        }
+    }
+
+    /// Returns the window that the next body of a sender gets, if any is left: never more than half, so that bodies
+    /// which nobody reads do not keep others out.
+    fn next_window(&self, peer: &NodeId) -> Option<u64> {
+        let left = self.config.body_windows_bytes_max.saturating_sub(self.senders.get(peer)?.body_windows);
+        let window = self.config.body_window_bytes.min(left / 2);
+        (window >= BODY_WINDOW_BYTES_MIN).then_some(window)
+    }
+
+    fn grant_body(
+        &mut self,
+        peer: &NodeId,
+        key: CommandKey,
+        take: impl FnOnce(&mut BodyIntake) -> Option<u64>,
+    ) {
+        let Some(body) = self.known_mut(peer, key).and_then(|known| known.body.as_mut()) else { return };
+        let credit = take(body);
+        let is_done = body.is_done();
+        self.credits.extend(credit.map(|credit| (peer.clone(), key, credit)));
+        if is_done {
+            self.close_body(peer, key);
+        }
+    }
+
+    fn deliver(&mut self, from: &NodeId, key: CommandKey, part: DeliveryPart) {
+        self.deliveries.push_back(Delivery { from: from.clone(), key, part });
+    }
+}
+
+/// A window below this is not worth the frames that it costs.
+const BODY_WINDOW_BYTES_MIN: u64 = 4 << 10;

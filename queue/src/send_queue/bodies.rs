@@ -1,0 +1,200 @@
+//! Bodies in the send queue: those that go with commands, and those that come with results.
+
+use bytes::Bytes;
+use runnel_codec::{BodyEnd, Class, CommandId, CommandKey, Failure, FailureKind, NodeId, Part, StreamFrame};
+
+use super::SendQueue;
+use super::entry::{Entry, Stage};
+use super::words::{SendEvent, Transmit};
+use crate::body_log::BodyPart;
+use crate::error::ProtocolError;
+
+impl SendQueue {
+    /// The next bytes of a command's body were produced. How many may wait here is up to whoever produces them: see
+    /// [`SendEvent::BodyTaken`].
+    pub fn handle_body(&mut self, id: &CommandId, content: Bytes) {
+        if let Some(body) = self.entry_mut(&id.receiver, id.key).and_then(|entry| entry.body.as_mut()) {
+            body.log.push(content);
+            self.offer_body(&id.receiver, id.key);
+        }
+    }
+
+    /// A command's body is produced whole.
+    pub fn handle_body_end(&mut self, id: &CommandId, end: BodyEnd) {
+        if let Some(body) = self.entry_mut(&id.receiver, id.key).and_then(|entry| entry.body.as_mut()) {
+            body.log.end(end);
+            self.offer_body(&id.receiver, id.key);
+        }
+    }
+
+    /// A command's body will not come whole. The receiver learns it; if the command fails by that, this is why.
+    pub fn handle_body_failed(&mut self, id: &CommandId, kind: FailureKind, message: String) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        let has_stream = entry.has_answered_stream();
+        let Some(body) = entry.body.as_mut().filter(|body| body.failure.is_none()) else { return };
+        body.failure = Some(Failure { kind, message });
+        if has_stream {
+            self.control.push_back(Transmit::BodyAborted { peer: id.receiver.clone(), key: id.key });
+        }
+    }
+
+    /// The receiver lets a command's body be written further.
+    ///
+    /// # Errors
+    ///
+    /// See [`ProtocolError`].
+    pub fn handle_credit(
+        &mut self,
+        peer: &NodeId,
+        key: CommandKey,
+        part: Part,
+        offset: u64,
+    ) -> Result<(), ProtocolError> {
+        let id = self.id(peer, key);
+        let Some(entry) = self.entry_mut(peer, key) else { return Ok(()) };
+        let Some(body) = entry.body.as_mut().filter(|_| part == Part::Body) else {
+            return Err(ProtocolError::BodyRefused);
+        };
+        if offset == 0 {
+            return Ok(());
+        }
+        let is_first = body.window == 0;
+        if is_first {
+            body.window = offset;
+        }
+        body.log.grant(offset);
+        // A credit is what was taken and the window.
+        let freed = body.log.acknowledge(offset.saturating_sub(body.window));
+        if is_first {
+            self.events.push_back(SendEvent::BodyWanted(id.clone()));
+        }
+        self.tell_taken(id, freed);
+        self.offer_body(peer, key);
+        Ok(())
+    }
+
+    /// The caller has taken bytes of a result body: the receiver may write further.
+    pub fn handle_result_body_taken(&mut self, id: &CommandId, bytes: u64) {
+        self.grant_result_body(id, |intake| intake.take(bytes));
+    }
+
+    /// Nobody reads a result body any more: what comes of it is dropped.
+    pub fn handle_result_body_dropped(&mut self, id: &CommandId) {
+        self.grant_result_body(id, crate::body_intake::BodyIntake::discard);
+    }
+
+    /// The receiver has said how far it has a body, on a new stream.
+    pub(super) fn attach_body(
+        &mut self,
+        peer: &NodeId,
+        key: CommandKey,
+        received: u64,
+        credit: u64,
+    ) -> Result<(), ProtocolError> {
+        let id = self.id(peer, key);
+        let Some(body) = self.entry_mut(peer, key).and_then(|entry| entry.body.as_mut()) else {
+            return if received == 0 && credit == 0 { Ok(()) } else { Err(ProtocolError::BodyRefused) };
+        };
+        let freed = body.log.attach(received, credit).map_err(|_| ProtocolError::OffsetRefused)?;
+        if body.failure.is_some() {
+            self.control.push_back(Transmit::BodyAborted { peer: peer.clone(), key });
+        }
+        self.tell_taken(id, freed);
+        self.offer_body(peer, key);
+        Ok(())
+    }
+
+    pub(super) fn handle_result_body(
+        &mut self,
+        peer: &NodeId,
+        key: CommandKey,
+        content: Bytes,
+    ) -> Result<(), ProtocolError> {
+        let id = self.id(peer, key);
+        let intake = self.entry_mut(peer, key).and_then(|entry| entry.result_body.as_mut());
+        let intake = intake.ok_or(ProtocolError::ResultBodyRefused)?;
+        if intake.receive(content.len()).map_err(|_| ProtocolError::ResultBodyRefused)? {
+            self.events.push_back(SendEvent::ResultBody { id, content });
+        } else {
+            self.handle_result_body_dropped(&id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_result_body_end(
+        &mut self,
+        peer: &NodeId,
+        key: CommandKey,
+        end: BodyEnd,
+    ) -> Result<(), ProtocolError> {
+        let id = self.id(peer, key);
+        let intake = self.entry_mut(peer, key).and_then(|entry| entry.result_body.as_mut());
+        let intake = intake.ok_or(ProtocolError::ResultBodyRefused)?;
+        if intake.end(end).map_err(|_| ProtocolError::ResultBodyRefused)? {
+            self.events.push_back(SendEvent::ResultBodyEnd { id, end });
+        }
+        Ok(())
+    }
+
+    /// Writes the next piece of the body whose turn it is.
+    pub(super) fn write_body(&mut self, class: Class, node: &NodeId) -> Option<Transmit> {
+        let peer = self.peers.get_mut(node)?;
+        let piece_bytes = peer.room.piece(class)?;
+        let key = peer.bodies[class].pop_front()?;
+        let body = peer.entries.get_mut(&key)?.body.as_mut()?;
+        body.is_in_ring = false;
+        let part = body.log.poll(piece_bytes)?;
+        let frame = match part {
+            BodyPart::Piece(content) => {
+                peer.room.use_bytes(content.len() as u64);
+                StreamFrame::Body(content)
+            }
+            BodyPart::End(end) => StreamFrame::BodyEnd(end),
+        };
+        self.offer_body(node, key);
+        Some(Transmit::Body { peer: node.clone(), key, frame })
+    }
+
+    /// Puts a body into the ring of those that can be written, if it can.
+    fn offer_body(&mut self, node: &NodeId, key: CommandKey) {
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let Some(entry) = peer.entries.get_mut(&key).filter(|entry| entry.has_answered_stream()) else {
+            return;
+        };
+        let class = entry.command.class.of_bulk_bytes();
+        let Some(body) = entry.body.as_mut() else { return };
+        let can_be_written = body.failure.is_none() && body.log.writable().is_some();
+        if can_be_written && !std::mem::replace(&mut body.is_in_ring, true) {
+            peer.bodies[class].push_back(key);
+            self.scheduler.activate(class, node);
+        }
+    }
+
+    fn tell_taken(&mut self, id: CommandId, bytes: usize) {
+        if bytes > 0 {
+            self.events.push_back(SendEvent::BodyTaken { id, bytes });
+        }
+    }
+
+    fn grant_result_body(
+        &mut self,
+        id: &CommandId,
+        take: impl FnOnce(&mut crate::body_intake::BodyIntake) -> Option<u64>,
+    ) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        let (updates, was_sent) = (entry.updates_received, entry.was_sent);
+        let Some(intake) = entry.result_body.as_mut() else { return };
+        let Some(offset) = take(intake).filter(|_| was_sent) else { return };
+        let result_body = intake.taken();
+        let (peer, key) = (id.receiver.clone(), id.key);
+        self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
+        self.control.push_back(Transmit::Credit { peer, key, part: Part::ResultBody, offset });
+    }
+}
+
+impl Entry {
+    /// Returns whether the receiver has answered on the stream that is open.
+    fn has_answered_stream(&self) -> bool {
+        matches!(self.stage, Stage::Accepted | Stage::Started)
+    }
+}
