@@ -39,6 +39,10 @@ pub struct NodeConfig {
     ///
     /// Too low, a chatty handler waits for every round trip; too high, each running command may hold as much.
     pub updates_held_bytes_max: NonZeroUsize,
+    /// Bytes of one body that were produced here and not taken by its reader, at least 64 KiB. Default: 1 MiB.
+    ///
+    /// Too low, long paths are not filled; too high, each body that is under way may hold as much.
+    pub body_held_bytes_max: NonZeroUsize,
     /// How long a shutdown waits for outcomes to be sent and connections to close. Default: 3 s.
     ///
     /// Too low, peers learn of outcomes only after the next start; too high, a dead peer holds up the shutdown.
@@ -51,11 +55,19 @@ pub struct NodeConfig {
     pub status_interval: Duration,
 }
 
+impl NodeConfig {
+    /// Returns how much of a body is held: at least the longest piece, or none could ever go.
+    pub(crate) fn body_held_bytes(&self) -> usize {
+        self.body_held_bytes_max.get().max(64 << 10)
+    }
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             inbox_capacity: NonZeroUsize::new(1024).expect("1024 is not 0"),
             updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            body_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
             drain_timeout: Duration::from_secs(3),
             status_interval: Duration::from_millis(250),
         }

@@ -7,6 +7,7 @@
 //! Start at [`Engine::poll`]. `links` has what happens to links, `outgoing` what this node sends, `incoming` what it
 //! receives.
 
+mod bodies;
 mod dispatch;
 mod incoming;
 mod links;
@@ -26,7 +27,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
 use runnel_codec::{
-    CloseCode, CommandId, CommandKey, ControlFrame, Epoch, GoAway, GoAwayReason, NodeId, Outcome,
+    BodyEnd, CloseCode, CommandId, CommandKey, ControlFrame, Epoch, FailureKind, GoAway, GoAwayReason,
+    NodeId, Outcome,
 };
 use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, SubmitError as QueueError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
@@ -39,6 +41,7 @@ use self::dispatch::Dispatch;
 use self::links::LinkSet;
 use self::outgoing::Caller;
 use self::peers::Peer;
+use crate::body::{BodyReader, Source, Whose};
 use crate::config::Config;
 use crate::env::Env;
 use crate::node::{NodeBuilder, NotFound, StartError};
@@ -51,8 +54,9 @@ pub(crate) enum Request {
     /// A caller submits a command.
     Submit {
         command: NewCommand,
+        body: Option<Source>,
         events: mpsc::UnboundedSender<CallerEvent>,
-        reply: oneshot::Sender<Result<CommandId, QueueError>>,
+        reply: StoredReply,
     },
     /// A caller wants a command cancelled.
     Cancel { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
@@ -60,8 +64,42 @@ pub(crate) enum Request {
     Taken { id: CommandId, bytes: u64 },
     /// A handler sends an update.
     Update { from: NodeId, key: CommandKey, content: Bytes },
+    /// Bytes of a body were produced.
+    Body { whose: Whose, content: Bytes },
+    /// A body was produced whole.
+    BodyEnd { whose: Whose, end: BodyEnd },
+    /// A body will not come whole.
+    BodyFailed { whose: Whose, kind: FailureKind, message: String },
+    /// Bytes of a body were taken by whoever reads it.
+    BodyTaken { whose: Whose, bytes: u64 },
     /// A handler has ended.
     Finished { from: NodeId, key: CommandKey, outcome: Outcome },
+}
+
+/// Where a caller waits until its command is stored, with the reader of its result's body if it asked for one.
+pub(crate) type StoredReply = oneshot::Sender<Result<(CommandId, Option<BodyReader>), QueueError>>;
+
+/// What was dropped, said where nobody can wait.
+#[derive(Debug)]
+pub(crate) enum Release {
+    /// Nobody follows the updates of a command of this node.
+    Updates(CommandId),
+    /// Nobody reads a body.
+    BodyReader(Whose),
+    /// Whoever wrote a body has given it up.
+    BodyWriter(Whose),
+}
+
+/// The way of what was dropped into the engine.
+pub(crate) type Releases = mpsc::UnboundedSender<Release>;
+
+/// The ways into the engine.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) released: mpsc::UnboundedReceiver<Release>,
+    pub(crate) to_self: mpsc::Sender<Request>,
+    pub(crate) releases: Releases,
 }
 
 /// A node at work.
@@ -79,7 +117,7 @@ pub(crate) struct Engine {
     receive: ReceiveQueue,
     callers: BTreeMap<CommandId, Caller>,
     dispatch: Dispatch,
-    inbox: mpsc::Receiver<Request>,
+    inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
     status_at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -91,8 +129,7 @@ impl Engine {
     pub(crate) fn new(
         builder: NodeBuilder,
         env: Arc<dyn Env>,
-        to_self: mpsc::Sender<Request>,
-        inbox: mpsc::Receiver<Request>,
+        inbox: Inbox,
         status: watch::Sender<Arc<Status>>,
         stop: CancellationToken,
     ) -> Result<(Self, Vec<SocketAddr>), StartError> {
@@ -119,7 +156,7 @@ impl Engine {
         let engine = Self {
             send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
             receive: ReceiveQueue::new(config.receive_queue.clone(), random.random()),
-            dispatch: Dispatch::new(env.clone(), handlers, to_self, config.node.updates_held_bytes_max),
+            dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),
             links: LinkSet::default(),
@@ -171,16 +208,22 @@ impl Engine {
     fn poll_requests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut is_busy = false;
         for _ in 0..REQUESTS_MAX {
-            let Poll::Ready(Some(request)) = self.inbox.poll_recv(cx) else { break };
+            let Poll::Ready(Some(request)) = self.inbox.requests.poll_recv(cx) else { break };
             is_busy = true;
             self.handle_request(now, request);
+        }
+        while let Poll::Ready(Some(release)) = self.inbox.released.poll_recv(cx) {
+            is_busy = true;
+            self.handle_release(release);
         }
         is_busy
     }
 
     fn handle_request(&mut self, now: Instant, request: Request) {
         match request {
-            Request::Submit { command, events, reply } => self.handle_submit(now, command, events, reply),
+            Request::Submit { command, body, events, reply } => {
+                self.handle_submit(now, command, body, events, reply);
+            }
             Request::Cancel { id, reply } => {
                 let done = self.send.cancel(&id).map_err(|_| NotFound);
                 reply.send(done).ok();
@@ -188,6 +231,10 @@ impl Engine {
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
             Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
+            Request::Body { whose, content } => self.handle_body(&whose, content),
+            Request::BodyEnd { whose, end } => self.handle_body_end(&whose, end),
+            Request::BodyFailed { whose, kind, message } => self.handle_body_failed(&whose, kind, message),
+            Request::BodyTaken { whose, bytes } => self.handle_body_taken(&whose, bytes),
         }
     }
 
@@ -251,7 +298,7 @@ impl Engine {
 
     /// Shuts down in order: callers and handlers are let go, peers are told, links are closed, tasks end.
     async fn shut_down(mut self) {
-        self.inbox.close();
+        self.inbox.requests.close();
         self.dispatch.stop_all();
         let go_away = GoAway { reason: GoAwayReason::Shutdown, retry_after: std::time::Duration::ZERO };
         for (_, entry) in self.links.iter_mut() {

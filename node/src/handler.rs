@@ -19,6 +19,7 @@ use runnel_codec::{Class, Command, CommandId, CommandName, FailureKind, Outcome,
 use runnel_queue::StopReason;
 use tokio::sync::watch;
 
+use crate::body::{BodyReader, BodyWriter};
 use crate::updates::{UpdateError, UpdateSink};
 
 /// Which function handles which command type.
@@ -52,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) payload: Bytes,
     pub(crate) deadline_at: Option<Instant>,
     pub(crate) updates: UpdateSink,
+    pub(crate) body: Option<BodyReader>,
+    pub(crate) result_body: Option<BodyWriter>,
     pub(crate) stop: watch::Receiver<Option<StopReason>>,
 }
 
@@ -152,6 +155,16 @@ impl<C: Command> Context<C> {
     pub async fn update(&mut self, update: &C::Update) -> Result<(), UpdateError> {
         let content = C::encode_update(update).map_err(|_| UpdateError::TooLarge)?;
         self.call.updates.send(content).await
+    }
+
+    /// Returns the reader of its body, once, if it has one.
+    pub fn body(&mut self) -> Option<BodyReader> {
+        self.call.body.take()
+    }
+
+    /// Returns the writer of its result's body, once, if its caller asked for one.
+    pub fn result_body(&mut self) -> Option<BodyWriter> {
+        self.call.result_body.take()
     }
 
     /// Returns the signal that tells the handler to stop.

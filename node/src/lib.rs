@@ -7,6 +7,7 @@
 //! Start with [`NodeBuilder`]. The life of a command goes through `node` (the caller's door), `engine` (the one task that
 //! moves everything), `handler` (the receiver's door) and back through `submission`.
 
+mod body;
 pub mod commands;
 mod config;
 mod engine;
@@ -19,6 +20,7 @@ mod status;
 mod submission;
 mod updates;
 
+pub use body::{Body, BodyError, BodyReader, BodyWriter};
 pub use config::{Config, NodeConfig};
 pub use env::{Env, SystemEnv, Task};
 pub use handler::{Context, HandlerError, Handlers, StopSignal};

@@ -15,8 +15,9 @@ use runnel_transport::EndpointError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::body::Body;
 use crate::config::Config;
-use crate::engine::{Engine, Request};
+use crate::engine::{Engine, Inbox, Releases, Request};
 use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
 use crate::status::Status;
@@ -47,12 +48,13 @@ pub struct Node {
 pub struct NodeHandle {
     node: NodeId,
     inbox: mpsc::Sender<Request>,
+    releases: Releases,
     status: watch::Receiver<Arc<Status>>,
     listening: Arc<[SocketAddr]>,
 }
 
 /// How a command is to be sent.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct SubmitOptions {
     /// Its priority. Default: Normal.
     pub class: Class,
@@ -60,6 +62,10 @@ pub struct SubmitOptions {
     pub deadline: Option<Duration>,
     /// Bytes that go with the arguments, up to 1 MiB. Default: none.
     pub payload: Bytes,
+    /// Bytes of any length that go with it. Default: none.
+    pub body: Option<Body>,
+    /// Whether to ask for a body of the result: see [`Submission::result_body`]. Default: no.
+    pub result_body: bool,
     /// What becomes of its updates. Default: followed.
     pub updates: UpdatePolicy,
 }
@@ -95,6 +101,9 @@ pub enum SubmitError {
     /// The send queue refused it: a bound is reached, or the command is too large.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The file that is to be the body cannot be looked at.
+    #[error("the body's file cannot be used")]
+    Body(#[source] io::Error),
     /// The node has shut down.
     #[error("this node has shut down")]
     NodeStopped,
@@ -186,8 +195,11 @@ impl NodeBuilder {
         let node = self.identity.node().clone();
         let (inbox, requests) = mpsc::channel(self.config.node.inbox_capacity.get());
         let (status, status_seen) = watch::channel(Arc::new(Status::default()));
-        let (engine, listening) = Engine::new(self, env, inbox.clone(), requests, status, stop)?;
-        let handle = NodeHandle { node, inbox, status: status_seen, listening: listening.into() };
+        // At most three for each command that is here: of the readers of its updates and bodies, and of a writer.
+        let (releases, released) = mpsc::unbounded_channel();
+        let ways = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
+        let (engine, listening) = Engine::new(self, env, ways, status, stop)?;
+        let handle = NodeHandle { node, inbox, releases, status: status_seen, listening: listening.into() };
         Ok((handle, engine.run()))
     }
 }
@@ -248,6 +260,13 @@ impl NodeHandle {
         args: &C::Args,
         options: SubmitOptions,
     ) -> Result<Submission<C>, SubmitError> {
+        let (body, body_held_bytes) = match options.body {
+            Some(body) => {
+                let (source, held) = body.into_source().await.map_err(SubmitError::Body)?;
+                (Some(source), held)
+            }
+            None => (None, 0),
+        };
         let command = NewCommand {
             to: to.clone(),
             class: options.class,
@@ -255,16 +274,19 @@ impl NodeHandle {
             idempotent: C::IDEMPOTENT,
             args: C::encode_args(args)?,
             payload: options.payload,
+            has_body: body.is_some(),
+            body_held_bytes,
+            wants_result_body: options.result_body,
             updates: options.updates,
             deadline: options.deadline,
         };
         // Bounded by the credit for updates: see `CallerEvent`.
         let (events, caller) = mpsc::unbounded_channel();
         let (reply, stored) = oneshot::channel();
-        let request = Request::Submit { command, events, reply };
+        let request = Request::Submit { command, body, events, reply };
         self.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
-        let id = stored.await.map_err(|_| SubmitError::NodeStopped)??;
-        Ok(Submission::new(id, caller, self.inbox.clone()))
+        let (id, result_body) = stored.await.map_err(|_| SubmitError::NodeStopped)??;
+        Ok(Submission::new(id, caller, result_body, self.inbox.clone(), self.releases.clone()))
     }
 
     /// Asks for a command to be cancelled. Its outcome says what came of it.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use runnel_codec::{Command, CommandId, DecodeError, Failure, Outcome, Rejection, UnknownReason};
 use tokio::sync::mpsc;
 
-use crate::engine::Request;
+use crate::body::BodyReader;
+use crate::engine::{Release, Releases, Request};
 
 /// A stored command, for following its updates and waiting for its outcome.
 ///
@@ -16,7 +17,9 @@ use crate::engine::Request;
 pub struct Submission<C> {
     id: CommandId,
     events: mpsc::UnboundedReceiver<CallerEvent>,
+    result_body: Option<BodyReader>,
     inbox: mpsc::Sender<Request>,
+    releases: Releases,
     taken: u64,
     outcome: Option<Outcome>,
     command: PhantomData<fn() -> C>,
@@ -77,14 +80,24 @@ impl<C: Command> Submission<C> {
     pub(crate) fn new(
         id: CommandId,
         events: mpsc::UnboundedReceiver<CallerEvent>,
+        result_body: Option<BodyReader>,
         inbox: mpsc::Sender<Request>,
+        releases: Releases,
     ) -> Self {
-        Self { id, events, inbox, taken: 0, outcome: None, command: PhantomData }
+        Self { id, events, result_body, inbox, releases, taken: 0, outcome: None, command: PhantomData }
     }
 
     /// Returns the command's id.
     pub fn id(&self) -> &CommandId {
         &self.id
+    }
+
+    /// Returns the reader of the result's body, once, if [`SubmitOptions::result_body`](crate::SubmitOptions::result_body)
+    /// asked for one.
+    ///
+    /// It and the signs of progress come each at its own pace: read them side by side.
+    pub fn result_body(&mut self) -> Option<BodyReader> {
+        self.result_body.take()
     }
 
     /// Returns the next sign of progress, or `None` when the command has ended.
@@ -126,8 +139,10 @@ impl<C: Command> Submission<C> {
     ///
     /// Dropping the future drops the submission: the command goes on and its outcome is discarded.
     pub async fn outcome(mut self) -> Result<C::Result, NotDone> {
+        // A result's body that was not asked for until now is not wanted.
+        self.result_body = None;
         let outcome = loop {
-            if let Some(outcome) = self.outcome.take() {
+            if let Some(outcome) = self.outcome.clone() {
                 break outcome;
             }
             if self.progress().await.is_none() && self.outcome.is_none() {
@@ -150,6 +165,14 @@ impl<C: Command> Submission<C> {
             && self.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
         {
             self.taken = 0;
+        }
+    }
+}
+
+impl<C> Drop for Submission<C> {
+    fn drop(&mut self) {
+        if self.outcome.is_none() {
+            self.releases.send(Release::Updates(self.id.clone())).ok();
         }
     }
 }

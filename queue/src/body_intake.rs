@@ -38,11 +38,6 @@ impl BodyIntake {
         self.window > 0
     }
 
-    /// Returns whether its end, or its abort, has come.
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_over
-    }
-
     /// Takes note of bytes that came. Returns whether anybody reads them; else they are taken at once.
     pub(crate) fn receive(&mut self, bytes: usize) -> Result<bool, BodyRefused> {
         let received = self.received + bytes as u64;
@@ -68,7 +63,7 @@ impl BodyIntake {
 
     /// Takes note of bytes that were taken. Returns the credit to say, if it is time: each costs a control frame.
     pub(crate) fn take(&mut self, bytes: u64) -> Option<u64> {
-        self.taken = (self.taken + bytes).min(self.received);
+        self.taken = self.taken.saturating_add(bytes).min(self.received);
         let credit = self.taken + self.window;
         if self.is_over || credit < self.granted + self.window.div_ceil(4) {
             return None;

@@ -263,7 +263,8 @@ impl SendQueue {
     pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
         let window = self.config.updates_window_bytes;
         let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
-        entry.update_bytes_taken = (entry.update_bytes_taken + bytes).min(entry.update_bytes_received);
+        entry.update_bytes_taken =
+            entry.update_bytes_taken.saturating_add(bytes).min(entry.update_bytes_received);
         let offset = entry.update_bytes_taken + window;
         let updates = entry.updates_received;
         // In steps: each costs a control frame.

@@ -1,14 +1,15 @@
 //! Calling handlers, and what is known of those that run.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use runnel_codec::{CommandId, CommandKey, CommandName, NodeId, Outcome, Rejection, RejectionKind};
-use runnel_queue::{Start, StopReason};
+use runnel_codec::{CommandId, CommandKey, CommandName, NodeId, Outcome, Part, Rejection, RejectionKind};
+use runnel_queue::{DeliveryPart, Freed, Start, StopReason};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::Request;
+use super::{Inbox, Releases, Request};
+use crate::body::{BodyReader, BodySink, BodyWriter, Whose};
+use crate::config::NodeConfig;
 use crate::env::Env;
 use crate::handler::{Call, Called, Handlers};
 use crate::updates::UpdateSink;
@@ -18,24 +19,30 @@ pub(super) struct Dispatch {
     env: Arc<dyn Env>,
     handlers: Handlers,
     inbox: mpsc::Sender<Request>,
-    updates_held_bytes_max: NonZeroUsize,
+    releases: Releases,
+    config: NodeConfig,
     running: BTreeMap<(NodeId, CommandKey), Running>,
 }
 
 /// What the engine holds of a running handler.
 struct Running {
-    room: Arc<Semaphore>,
+    updates_room: Arc<Semaphore>,
+    result_body_room: Arc<Semaphore>,
+    /// Where the parts of its body go.
+    body: Option<mpsc::UnboundedSender<DeliveryPart>>,
     stop: watch::Sender<Option<StopReason>>,
 }
 
 impl Dispatch {
-    pub(super) fn new(
-        env: Arc<dyn Env>,
-        handlers: Handlers,
-        inbox: mpsc::Sender<Request>,
-        updates_held_bytes_max: NonZeroUsize,
-    ) -> Self {
-        Self { env, handlers, inbox, updates_held_bytes_max, running: BTreeMap::new() }
+    pub(super) fn new(env: Arc<dyn Env>, handlers: Handlers, inbox: &Inbox, config: &NodeConfig) -> Self {
+        Self {
+            env,
+            handlers,
+            inbox: inbox.to_self.clone(),
+            releases: inbox.releases.clone(),
+            config: config.clone(),
+            running: BTreeMap::new(),
+        }
     }
 
     /// Returns the command types that have a handler, sorted.
@@ -57,22 +64,41 @@ impl Dispatch {
         let Some(handler) = self.handlers.find(&start.name) else {
             unreachable!("a command without a handler is rejected before it starts");
         };
-        let room = Arc::new(Semaphore::new(self.updates_held_bytes_max.get()));
+        let updates_room = Arc::new(Semaphore::new(self.config.updates_held_bytes_max.get()));
+        let result_body_room = Arc::new(Semaphore::new(self.config.body_held_bytes()));
         let (stop, stopped) = watch::channel(None);
         let key = start.key;
+        let whose = Whose::Theirs(start.from.clone(), key);
+        let (body, body_reader) = if start.has_body {
+            let (body, reader) = BodyReader::new(whose.clone(), self.inbox.clone(), self.releases.clone());
+            (Some(body), Some(reader))
+        } else {
+            (None, None)
+        };
+        let result_body = start.wants_result_body.then(|| {
+            BodyWriter::ready(BodySink {
+                whose,
+                room: result_body_room.clone(),
+                inbox: self.inbox.clone(),
+                releases: self.releases.clone(),
+            })
+        });
         let call = Call {
             id: CommandId { sender: start.from.clone(), receiver: receiver.clone(), key },
             class: start.class,
             args: start.args,
             payload: start.payload,
             deadline_at: start.deadline_at,
-            updates: UpdateSink::new(start.from.clone(), key, room.clone(), self.inbox.clone()),
+            updates: UpdateSink::new(start.from.clone(), key, updates_room.clone(), self.inbox.clone()),
+            body: body_reader,
+            result_body,
             stop: stopped,
         };
         match handler.call(call) {
             Called::Finished(outcome) => Some(outcome),
             Called::Running(future) => {
-                self.running.insert((start.from.clone(), key), Running { room, stop });
+                let running = Running { updates_room, result_body_room, body, stop };
+                self.running.insert((start.from.clone(), key), running);
                 let inbox = self.inbox.clone();
                 self.env.spawn_handler(Box::pin(async move {
                     let outcome = future.await;
@@ -87,7 +113,7 @@ impl Dispatch {
     /// Forgets a handler that has ended.
     pub(super) fn finish(&mut self, from: &NodeId, key: CommandKey) {
         if let Some(running) = self.running.remove(&(from.clone(), key)) {
-            running.room.close();
+            running.close();
         }
     }
 
@@ -102,14 +128,33 @@ impl Dispatch {
     pub(super) fn stop_all(&mut self) {
         for (_, running) in std::mem::take(&mut self.running) {
             running.stop.send_replace(Some(StopReason::Cancelled));
-            running.room.close();
+            running.close();
         }
     }
 
-    /// Lets a handler send more updates.
-    pub(super) fn give_room(&mut self, from: &NodeId, key: CommandKey, bytes: usize) {
-        if let Some(running) = self.running.get(&(from.clone(), key)) {
-            running.room.add_permits(bytes);
+    /// Lets a handler have more of its words held.
+    pub(super) fn give_room(&mut self, freed: Freed) {
+        if let Some(running) = self.running.get(&(freed.from, freed.key)) {
+            let room = match freed.part {
+                Part::ResultBody => &running.result_body_room,
+                Part::Updates | Part::Body => &running.updates_room,
+            };
+            room.add_permits(freed.bytes);
         }
+    }
+
+    /// Hands a part of a body to its handler. Returns whether it is there to read it.
+    pub(super) fn deliver(&mut self, from: &NodeId, key: CommandKey, part: DeliveryPart) -> bool {
+        let running = self.running.get(&(from.clone(), key));
+        let body = running.and_then(|running| running.body.as_ref());
+        body.is_some_and(|body| body.send(part).is_ok())
+    }
+}
+
+impl Running {
+    /// Nobody takes its words any more.
+    fn close(&self) {
+        self.updates_room.close();
+        self.result_body_room.close();
     }
 }

@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_certs::Role;
-use runnel_codec::{CloseCode, CommandKey, Head, NodeId, Outcome, Rejection, RejectionKind, StreamFrame};
+use runnel_codec::{
+    CloseCode, CommandKey, ControlFrame, Head, NodeId, Outcome, Part, Rejection, RejectionKind, StreamFrame,
+};
 use runnel_queue::{Attachment, Reply};
 use runnel_transport::StreamId;
 use tracing::trace;
@@ -50,11 +52,25 @@ impl Engine {
         let known = self.links.get_mut(index).and_then(|entry| entry.streams.get(&stream).copied());
         match known {
             Some(StreamUse::Outgoing { key, .. }) => self.handle_reply(now, index, &peer, stream, key, frame),
-            // Bodies are not in this version's capabilities, so a peer that sends one breaks the rules.
-            Some(StreamUse::Incoming(_)) => {
-                self.close_link(index, CloseCode::UnexpectedFrame, "a body that the head did not announce");
-            }
+            Some(StreamUse::Incoming(key)) => self.handle_body_frame(index, &peer, stream, key, frame),
             None => {}
+        }
+    }
+
+    fn handle_body_frame(
+        &mut self,
+        index: LinkIndex,
+        peer: &NodeId,
+        stream: StreamId,
+        key: CommandKey,
+        frame: StreamFrame,
+    ) {
+        let Some(link) = self.links.get_mut(index).and_then(|entry| entry.up()).map(|up| up.number) else {
+            return;
+        };
+        let at = Attachment { link, stream: stream.to_wire() };
+        if let Err(error) = self.receive.handle_frame(peer, key, at, frame) {
+            self.close_link(index, error.close_code(), &error.to_string());
         }
     }
 
@@ -71,19 +87,23 @@ impl Engine {
         let (peer, link) = (up.peer.clone(), up.number);
         match entry.streams.get(&stream).copied() {
             Some(StreamUse::Outgoing { key, is_answered }) => {
-                entry.streams.remove(&stream);
+                entry.forget_outgoing(stream, key);
                 entry.unanswered -= usize::from(!is_answered);
                 self.send.handle_stream_lost(now, &peer, key);
                 self.give_room(index);
             }
-            // The sender of a command ends its half once it has said everything.
-            Some(StreamUse::Incoming(key)) if !is_clean => {
+            // The sender of a command ends its half once it has said everything, or gives its body up.
+            Some(StreamUse::Incoming(key)) if is_clean => {
+                let at = Attachment { link, stream: stream.to_wire() };
+                self.receive.handle_stream_finished(&peer, key, at);
+            }
+            Some(StreamUse::Incoming(key)) => {
                 entry.streams.remove(&stream);
                 entry.link.reset(stream, CloseCode::Detached);
                 let at = Attachment { link, stream: stream.to_wire() };
                 self.receive.handle_stream_lost(&peer, key, at);
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -102,9 +122,17 @@ impl Engine {
             is_busy = true;
             self.dispatch.stop(&stop.from, stop.key, stop.reason);
         }
-        while let Some((from, key, bytes)) = self.receive.poll_room() {
+        while let Some(freed) = self.receive.poll_freed() {
             is_busy = true;
-            self.dispatch.give_room(&from, key, bytes);
+            self.dispatch.give_room(freed);
+        }
+        while let Some(delivery) = self.receive.poll_delivery() {
+            is_busy = true;
+            self.deliver(delivery);
+        }
+        while let Some((peer, key, offset)) = self.receive.poll_credit() {
+            is_busy = true;
+            self.send_control(&peer, &ControlFrame::Credit { key, part: Part::Body, offset });
         }
         while let Some(reply) = self.receive.poll_reply() {
             is_busy = true;
@@ -131,7 +159,9 @@ impl Engine {
         }
         let stream = StreamId::from_wire(reply.at.stream);
         entry.link.send(stream, &reply.frame);
-        if reply.is_last {
+        if reply.frame.is_bulk() {
+            self.give_room(index);
+        } else if reply.is_last {
             entry.link.finish(stream);
             entry.streams.remove(&stream);
             self.give_places(index);
@@ -154,10 +184,6 @@ impl Engine {
             let message = format!("{peer} is not a controller, so it may not send commands");
             return Some(Rejection { kind: RejectionKind::Denied, message });
         }
-        if head.has_body {
-            let message = "this node takes no bodies".to_owned();
-            return Some(Rejection { kind: RejectionKind::BadArguments, message });
-        }
         self.dispatch.check(&head.name, &head.args).err()
     }
 }
@@ -165,13 +191,23 @@ impl Engine {
 impl LinkEntry {
     /// Takes note that the peer has answered on a command's stream.
     pub(super) fn note_answer(&mut self, stream: StreamId, is_last: bool) {
-        let Some(StreamUse::Outgoing { is_answered, .. }) = self.streams.get_mut(&stream) else { return };
+        let Some(StreamUse::Outgoing { key, is_answered }) = self.streams.get_mut(&stream) else { return };
+        let key = *key;
         if !*is_answered {
             *is_answered = true;
             self.unanswered -= 1;
         }
         if is_last {
-            self.streams.remove(&stream);
+            self.forget_outgoing(stream, key);
+        }
+    }
+
+    /// Lets go of the stream of a command of ours. What it has not said of its body is not wanted any more.
+    fn forget_outgoing(&mut self, stream: StreamId, key: CommandKey) {
+        self.streams.remove(&stream);
+        if self.bodies.get(&key) == Some(&stream) {
+            self.bodies.remove(&key);
+            self.link.reset(stream, CloseCode::Stopped);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runnel_certs::PeerIdentity;
-use runnel_codec::{CloseCode, CommandKey, ControlFrame, Hello, HelloAnswer, LinkNumber, NodeId};
+use runnel_codec::{CloseCode, CommandKey, ControlFrame, Hello, HelloAnswer, LinkNumber, NodeId, Part};
 use runnel_queue::LinkUp;
 use runnel_transport::{DialRequest, Link, LinkClosed, LinkEvent, Liveness, ReadySet, StreamId};
 use slab::Slab;
@@ -32,6 +32,8 @@ pub(super) struct LinkEntry {
     pub(super) phase: Phase,
     /// Which command each open stream belongs to.
     pub(super) streams: BTreeMap<StreamId, StreamUse>,
+    /// Streams of commands opened here whose bodies are not complete.
+    pub(super) bodies: BTreeMap<CommandKey, StreamId>,
     /// Commands that were opened here and have no answer yet.
     pub(super) unanswered: usize,
     /// When dial, handshake and hello must be done; `None` once the link is being closed.
@@ -183,6 +185,7 @@ impl Engine {
             link,
             phase: Phase::Greeting { proposed: None },
             streams: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             unanswered: 0,
             deadline_at: Some(now + timeout),
             dialled,
@@ -234,17 +237,24 @@ impl Engine {
                 let Some(peer) = self.peer_of(index) else {
                     return self.close_link(index, CloseCode::UnexpectedFrame, "a frame before the hello");
                 };
-                self.handle_peer_control(now, &peer, frame);
+                self.handle_peer_control(now, index, &peer, frame);
             }
         }
     }
 
-    fn handle_peer_control(&mut self, now: Instant, peer: &NodeId, frame: ControlFrame) {
+    fn handle_peer_control(&mut self, now: Instant, index: LinkIndex, peer: &NodeId, frame: ControlFrame) {
         match frame {
             ControlFrame::Cancel(key) => self.receive.handle_cancel(now, peer, key),
             ControlFrame::Settled(settled) => self.receive.handle_settled(peer, &settled),
+            ControlFrame::Credit { key, part: Part::Body, offset } => {
+                if let Err(error) = self.send.handle_credit(peer, key, Part::Body, offset) {
+                    self.close_link(index, error.close_code(), &error.to_string());
+                }
+            }
             ControlFrame::Credit { key, part, offset } => self.receive.handle_credit(peer, key, part, offset),
-            ControlFrame::Received { key, updates, .. } => self.receive.handle_received(peer, key, updates),
+            ControlFrame::Received { key, updates, result_body } => {
+                self.receive.handle_received(peer, key, updates, result_body);
+            }
             ControlFrame::GoAway(go_away) => info!(%peer, reason = ?go_away.reason, "the peer goes away"),
             _ => {}
         }

@@ -1,16 +1,18 @@
 //! What this node sends: from the caller through the send queue onto a stream, and the replies back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame};
-use runnel_queue::{Budget, LinkView, NewCommand, Room, SendEvent, SubmitError as QueueError, Transmit};
+use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Transmit};
 use runnel_transport::StreamId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tracing::trace;
 
-use super::Engine;
 use super::links::{LinkIndex, StreamUse};
+use super::{Engine, StoredReply};
+use crate::body::{BodyReader, BodySink, Source, Whose, feed};
 use crate::submission::CallerEvent;
 
 impl Engine {
@@ -19,12 +21,28 @@ impl Engine {
         &mut self,
         now: Instant,
         command: NewCommand,
+        body: Option<Source>,
         events: mpsc::UnboundedSender<CallerEvent>,
-        reply: oneshot::Sender<Result<CommandId, QueueError>>,
+        reply: StoredReply,
     ) {
+        let wants_result_body = command.wants_result_body;
         match self.send.submit(now, command) {
             Ok(id) => {
-                self.callers.insert(id.clone(), Caller { events, stored: Some(reply) });
+                let mut caller = Caller {
+                    events,
+                    body,
+                    body_room: None,
+                    result_body: None,
+                    reader: None,
+                    stored: Some(reply),
+                };
+                if wants_result_body {
+                    let whose = Whose::Ours(id.clone());
+                    let (parts, reader) =
+                        BodyReader::new(whose, self.inbox.to_self.clone(), self.inbox.releases.clone());
+                    (caller.result_body, caller.reader) = (Some(parts), Some(reader));
+                }
+                self.callers.insert(id, caller);
             }
             Err(error) => {
                 reply.send(Err(error)).ok();
@@ -52,7 +70,7 @@ impl Engine {
                 if let Some(caller) = self.callers.get_mut(&id)
                     && let Some(reply) = caller.stored.take()
                 {
-                    reply.send(Ok(id)).ok();
+                    reply.send(Ok((id, caller.reader.take()))).ok();
                 }
             }
             SendEvent::Started(id) => {
@@ -74,16 +92,42 @@ impl Engine {
             SendEvent::Outcome { id, outcome } => {
                 trace!(%id, outcome = outcome.as_str(), "outcome");
                 if let Some(caller) = self.callers.remove(&id) {
+                    caller.close_body();
                     caller.events.send(CallerEvent::Outcome(outcome)).ok();
                 }
             }
+            SendEvent::BodyWanted(id) => self.begin_body(&id),
+            SendEvent::BodyTaken { id, bytes } => {
+                if let Some(room) = self.callers.get(&id).and_then(|caller| caller.body_room.as_ref()) {
+                    room.add_permits(bytes);
+                }
+            }
+            SendEvent::ResultBody { id, content } => self.tell_reader(&id, DeliveryPart::Piece(content)),
+            SendEvent::ResultBodyEnd { id, end } => self.tell_reader(&id, DeliveryPart::End(end)),
             _ => {}
         }
+    }
+
+    /// The receiver wants a command's body: whoever produces it may begin.
+    fn begin_body(&mut self, id: &CommandId) {
+        let Some(caller) = self.callers.get_mut(id) else { return };
+        let Some(source) = caller.body.take() else { return };
+        let room = Arc::new(Semaphore::new(self.config.node.body_held_bytes()));
+        caller.body_room = Some(room.clone());
+        let sink = BodySink {
+            whose: Whose::Ours(id.clone()),
+            room,
+            inbox: self.inbox.to_self.clone(),
+            releases: self.inbox.releases.clone(),
+        };
+        self.env.spawn_handler(Box::pin(feed(source, sink)));
     }
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
         match transmit {
             Transmit::Open { peer, key, head, payload } => self.open(now, &peer, key, &head, payload),
+            Transmit::Body { peer, key, frame } => self.send_body(&peer, key, &frame),
+            Transmit::BodyAborted { peer, key } => self.abort_body(&peer, key),
             Transmit::Cancel { peer, key } => self.send_control(&peer, &ControlFrame::Cancel(key)),
             Transmit::Settled { peer, settled } => self.send_control(&peer, &ControlFrame::Settled(settled)),
             Transmit::Received { peer, key, updates, result_body } => {
@@ -103,7 +147,11 @@ impl Engine {
         let Some(entry) = self.links.get_mut(index) else { return };
         match entry.link.open_command(head, payload) {
             Ok(stream) => {
-                entry.link.finish(stream);
+                if head.has_body {
+                    entry.bodies.insert(key, stream);
+                } else {
+                    entry.link.finish(stream);
+                }
                 entry.streams.insert(stream, StreamUse::Outgoing { key, is_answered: false });
                 entry.unanswered += 1;
             }
@@ -112,7 +160,29 @@ impl Engine {
         self.give_room(index);
     }
 
-    fn send_control(&mut self, peer: &NodeId, frame: &ControlFrame) {
+    /// Writes the next frame of a command's body.
+    fn send_body(&mut self, peer: &NodeId, key: CommandKey, frame: &StreamFrame) {
+        let Some(index) = self.link_of(peer) else { return };
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let Some(stream) = entry.bodies.get(&key).copied() else { return };
+        entry.link.send(stream, frame);
+        if matches!(frame, StreamFrame::BodyEnd(_)) {
+            entry.bodies.remove(&key);
+            entry.link.finish(stream);
+        }
+        self.give_room(index);
+    }
+
+    /// Ends the stream of a command without the end of its body.
+    fn abort_body(&mut self, peer: &NodeId, key: CommandKey) {
+        let Some(index) = self.link_of(peer) else { return };
+        let Some(entry) = self.links.get_mut(index) else { return };
+        if let Some(stream) = entry.bodies.remove(&key) {
+            entry.link.finish(stream);
+        }
+    }
+
+    pub(super) fn send_control(&mut self, peer: &NodeId, frame: &ControlFrame) {
         let Some(index) = self.link_of(peer) else { return };
         if let Some(entry) = self.links.get_mut(index) {
             entry.link.send_control(frame);
@@ -147,15 +217,18 @@ impl Engine {
         let (peer, receive_window) = (up.peer.clone(), up.receive_window);
         // The receiver keeps this many places ahead of what it has accepted; the rest is on its way there.
         let places = if entry.link.places() == 0 { 0 } else { free_places.saturating_sub(entry.unanswered) };
+        let stats = entry.link.stats();
         let view = LinkView {
-            congestion_window: entry.link.stats().congestion_window,
+            congestion_window: stats.congestion_window,
             send_window: self.config.transport.send_window,
             peer_receive_window: receive_window,
         };
         let budget = Budget::new(&self.config.budget, view);
         let in_flight = entry.link.in_flight();
         let budget = ClassMap::new(Class::ALL.map(|class| budget.available(in_flight, class)));
-        self.send.handle_room(&peer, Room { places, budget });
+        let room = Room { places, budget, piece_bytes: Budget::piece_bytes(stats.bytes_per_second()) };
+        self.send.handle_room(&peer, room);
+        self.receive.handle_room(&peer, room);
     }
 
     /// Returns the link to a peer that is up.
@@ -168,7 +241,23 @@ impl Engine {
 #[derive(Debug)]
 pub(super) struct Caller {
     events: mpsc::UnboundedSender<CallerEvent>,
-    stored: Option<oneshot::Sender<Result<CommandId, QueueError>>>,
+    /// Where its body comes from, until the receiver wants it.
+    body: Option<Source>,
+    /// How much more of its body may be held, once that is under way.
+    body_room: Option<Arc<Semaphore>>,
+    /// Where the parts of its result's body go, and the other end until the command is stored.
+    pub(super) result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
+    reader: Option<BodyReader>,
+    stored: Option<StoredReply>,
+}
+
+impl Caller {
+    /// Its body goes nowhere any more.
+    fn close_body(&self) {
+        if let Some(room) = &self.body_room {
+            room.close();
+        }
+    }
 }
 
 fn is_last(frame: &StreamFrame) -> bool {

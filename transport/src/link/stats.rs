@@ -30,6 +30,14 @@ pub struct LinkStats {
     pub mtu: u16,
 }
 
+impl LinkStats {
+    /// Returns about how many bytes a second the link carries: a congestion window each round trip.
+    pub fn bytes_per_second(&self) -> u64 {
+        let rtt_us = u64::try_from(self.rtt.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.congestion_window.saturating_mul(1_000_000) / rtt_us
+    }
+}
+
 /// Where the peer's packets come from, and how often that changed.
 #[derive(Debug)]
 pub(super) struct Remote {

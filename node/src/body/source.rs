@@ -1,0 +1,114 @@
+//! Where the bytes of a command's body come from.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use bytes::{Bytes, BytesMut};
+use runnel_codec::FailureKind;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
+
+use super::writer::{BodySink, BodyWriter};
+
+/// Where the bytes of a command's body come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// They are in memory.
+    Bytes(Bytes),
+    /// They are in a file, which was like this at the submit.
+    File(PathBuf, Stamp),
+    /// Somebody waits for the sink and writes them.
+    Live(oneshot::Sender<BodySink>),
+}
+
+/// What tells that a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    bytes: u64,
+    inode: u64,
+    modified_ns: i128,
+}
+
+impl Source {
+    pub(super) async fn file(path: PathBuf) -> io::Result<Self> {
+        let metadata = tokio::fs::metadata(&path).await?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self::File(path, Stamp::of(&metadata)))
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+        Self { bytes: metadata.len(), inode: metadata.ino(), modified_ns }
+    }
+}
+
+/// Brings a source into the engine, once and from its beginning.
+pub(crate) async fn feed(source: Source, sink: BodySink) {
+    match source {
+        Source::Bytes(content) => {
+            let mut writer = BodyWriter::ready(sink);
+            // The only error is that nobody wants the body any more.
+            if writer.write(content).await.is_ok() {
+                writer.finish().await.ok();
+            }
+        }
+        Source::File(path, stamp) => feed_file(&path, stamp, BodyWriter::ready(sink)).await,
+        Source::Live(waiting) => {
+            if let Err(sink) = waiting.send(sink) {
+                drop(BodyWriter::ready(sink));
+            }
+        }
+    }
+}
+
+async fn feed_file(path: &std::path::Path, stamp: Stamp, mut writer: BodyWriter) {
+    let changed = || format!("{} was changed after the command was submitted", path.display());
+    match write_file(path, stamp, &mut writer).await {
+        Ok(Fed::Whole) => drop(writer.finish().await),
+        Ok(Fed::Changed) => writer.fail(FailureKind::BodyChanged, changed()).await,
+        // The command is over.
+        Ok(Fed::Unwanted) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            writer.fail(FailureKind::BodyChanged, changed()).await;
+        }
+        Err(error) => {
+            let message = format!("{} cannot be read: {error}", path.display());
+            writer.fail(FailureKind::BodyBroken, message).await;
+        }
+    }
+}
+
+/// How far a file was brought.
+enum Fed {
+    Whole,
+    Changed,
+    Unwanted,
+}
+
+async fn write_file(path: &std::path::Path, stamp: Stamp, writer: &mut BodyWriter) -> io::Result<Fed> {
+    let mut file = File::open(path).await?;
+    if Stamp::of(&file.metadata().await?) != stamp {
+        return Ok(Fed::Changed);
+    }
+    loop {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        if file.read_buf(&mut buffer).await? == 0 {
+            break;
+        }
+        if writer.write(buffer.freeze()).await.is_err() {
+            return Ok(Fed::Unwanted);
+        }
+    }
+    // A file that was written to meanwhile may have been read in any mixture.
+    let is_same = Stamp::of(&file.metadata().await?) == stamp;
+    Ok(if is_same { Fed::Whole } else { Fed::Changed })
+}
+
+/// Bytes read from a file at once: each read costs a hand-over to a thread that may block.
+const READ_BYTES: usize = 256 << 10;
