@@ -2,7 +2,9 @@
 
 mod env;
 mod network;
+mod pair;
 mod socket;
 
 pub use self::env::SimEnv;
 pub use self::network::{Counts, Network, PathConfig};
+pub use self::pair::{CONTROLLER_HOST, Pair, WORKER_HOST};

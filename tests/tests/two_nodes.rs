@@ -1,21 +1,15 @@
 //! Two whole nodes in one current-thread runtime, on a virtual clock and a network in memory.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use runnel::certs::Role;
-use runnel::codec::{Command, FailureKind, NodeId, RejectionKind};
+use runnel::codec::{Command, FailureKind, RejectionKind};
 use runnel::commands::{Ping, SystemInfo};
-use runnel::{
-    Context, HandlerError, Handlers, NodeBuilder, NodeHandle, NotDone, Progress, Submission, SubmitOptions,
-};
-use runnel_tests::fleet::TestFleet;
-use runnel_tests::sim::{Network, PathConfig, SimEnv};
+use runnel::{Context, HandlerError, Handlers, NotDone, Progress, Submission, SubmitOptions};
+use runnel_tests::sim::{Pair, PathConfig, WORKER_HOST};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Counts to its argument, one update a step, and counts its own calls.
 enum CountTo {}
@@ -37,53 +31,9 @@ impl Command for Linger {
     type Result = ();
 }
 
-/// A controller and a worker, and the network between them.
-struct Pair {
-    network: Arc<Network>,
-    controller: NodeHandle,
-    worker: NodeId,
-    calls: Arc<AtomicU64>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-}
-
-impl Pair {
-    async fn start(seed: u64, path: PathConfig) -> Self {
-        let network = Network::new(seed, path);
-        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
-        tasks.spawn(network.clone().run());
-        let fleet = TestFleet::new(SimEnv::first_day());
-
-        let listen = SocketAddr::new(CONTROLLER_HOST, 4433);
-        let builder = NodeBuilder::new(fleet.identity("controller", Role::Controller)).listen(listen);
-        let env = SimEnv::new(network.clone(), CONTROLLER_HOST, seed);
-        let (controller, engine) = builder.start_in(env, stop.clone()).expect("the controller starts");
-        tasks.spawn(engine);
-
-        let calls = Arc::new(AtomicU64::new(0));
-        let builder = NodeBuilder::new(fleet.identity("worker", Role::Worker))
-            .handlers(handlers(calls.clone()))
-            .peer("controller".parse().expect("a valid name"), [listen.to_string()]);
-        let env = SimEnv::new(network.clone(), WORKER_HOST, seed + 1);
-        let (worker, engine) = builder.start_in(env, stop.clone()).expect("the worker starts");
-        tasks.spawn(engine);
-
-        let worker = worker.node().clone();
-        controller.wait_for_link(&worker).await.expect("the controller runs");
-        Self { network, controller, worker, calls, stop, tasks }
-    }
-
-    async fn submit<C: Command>(&self, args: C::Args, options: SubmitOptions) -> Submission<C> {
-        self.controller.submit::<C>(&self.worker, &args, options).await.expect("the queue has room")
-    }
-
-    /// Lets both nodes stop in order.
-    async fn stop(mut self) {
-        self.stop.cancel();
-        for _ in 0..2 {
-            self.tasks.join_next().await.expect("two engines run").expect("they do not panic");
-        }
-    }
+async fn start(seed: u64, path: PathConfig) -> (Pair, Arc<AtomicU64>) {
+    let calls = Arc::new(AtomicU64::new(0));
+    (Pair::start(seed, path, handlers(calls.clone())).await, calls)
 }
 
 fn handlers(calls: Arc<AtomicU64>) -> Handlers {
@@ -119,7 +69,7 @@ async fn follow(mut submission: Submission<CountTo>) -> (Vec<u64>, Result<u64, N
 #[tokio::test(start_paused = true)]
 async fn commands_end_once_and_with_all_their_updates_at_five_percent_loss() {
     for seed in 1..=3 {
-        let pair = Pair::start(seed, LOSSY).await;
+        let (pair, calls) = start(seed, LOSSY).await;
         let mut running = JoinSet::new();
         for number in 0..200 {
             let submission = pair.submit::<CountTo>(number % 20, SubmitOptions::default()).await;
@@ -134,7 +84,7 @@ async fn commands_end_once_and_with_all_their_updates_at_five_percent_loss() {
                 Err(other) => panic!("seed {seed}: {other}"),
             }
         }
-        assert_eq!(pair.calls.load(Ordering::Relaxed), 200, "seed {seed}: each handler is called once");
+        assert_eq!(calls.load(Ordering::Relaxed), 200, "seed {seed}: each handler is called once");
         assert!(pair.network.counts().lost > 0, "seed {seed}: the network did lose packets");
         pair.stop().await;
     }
@@ -142,7 +92,7 @@ async fn commands_end_once_and_with_all_their_updates_at_five_percent_loss() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_link_answers_within_a_round_trip() {
-    let pair = Pair::start(1, CLEAN).await;
+    let (pair, _) = start(1, CLEAN).await;
     let sent_at = Instant::now();
     let ping = pair.submit::<Ping>(7, SubmitOptions::default()).await;
     assert_eq!(ping.outcome().await, Ok(7));
@@ -155,7 +105,7 @@ async fn an_idle_link_answers_within_a_round_trip() {
 async fn what_was_begun_before_a_blackout_ends_after_it() {
     // Shorter than the idle timeout, a new link replaces the old one; longer, the old one is gone by then.
     for (seed, blackout) in [(1, 8), (2, 8), (3, 30), (4, 90), (5, 90)] {
-        let pair = Pair::start(seed, LOSSY).await;
+        let (pair, calls) = start(seed, LOSSY).await;
         let before = pair.submit::<CountTo>(5, SubmitOptions::default()).await;
         pair.network.set_cut_off(WORKER_HOST, true);
         let during = pair.submit::<CountTo>(6, SubmitOptions::default()).await;
@@ -165,7 +115,7 @@ async fn what_was_begun_before_a_blackout_ends_after_it() {
         let ((before, first), (during, second)) = tokio::join!(follow(before), follow(during));
         assert_eq!((before.len(), first), (5, Ok(5)), "seed {seed}");
         assert_eq!((during.len(), second), (6, Ok(6)), "seed {seed}");
-        assert_eq!(pair.calls.load(Ordering::Relaxed), 2, "seed {seed}: each handler is called once");
+        assert_eq!(calls.load(Ordering::Relaxed), 2, "seed {seed}: each handler is called once");
         let took = healed_at.elapsed();
         assert!(took < Duration::from_secs(20), "seed {seed}: back after {took:?}");
         pair.stop().await;
@@ -174,7 +124,7 @@ async fn what_was_begun_before_a_blackout_ends_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_running_command_is_cancelled_and_one_past_its_deadline_is_stopped() {
-    let pair = Pair::start(1, CLEAN).await;
+    let (pair, _) = start(1, CLEAN).await;
     let mut cancelled = pair.submit::<Linger>((), SubmitOptions::default()).await;
     assert_eq!(cancelled.progress().await, Some(Ok(Progress::Started)));
     pair.controller.cancel(cancelled.id()).await.expect("it runs");
@@ -189,7 +139,7 @@ async fn a_running_command_is_cancelled_and_one_past_its_deadline_is_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_command_without_a_handler_is_rejected_unsent() {
-    let pair = Pair::start(1, CLEAN).await;
+    let (pair, _) = start(1, CLEAN).await;
     let unknown = pair.submit::<SystemInfo>((), SubmitOptions::default()).await;
     match unknown.outcome().await {
         Err(NotDone::Rejected(rejection)) => assert_eq!(rejection.kind, RejectionKind::UnknownCommand),
@@ -204,9 +154,6 @@ fn failure_of(outcome: Result<(), NotDone>) -> FailureKind {
         other => panic!("it should have failed: {other:?}"),
     }
 }
-
-const CONTROLLER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-const WORKER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
 const CLEAN: PathConfig = PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO };
 const LOSSY: PathConfig =
