@@ -84,42 +84,24 @@ impl ReceiveQueue {
         }
     }
 
-    /// The handler of a command is called: its body may come, as soon as its sender's bodies leave a window for it.
+    /// The handler of a command is called: its body may come. Its window is at most half of what others leave, but never
+    /// too small to get on: bodies that nobody reads must not keep others out.
     pub(super) fn open_body(&mut self, peer: &NodeId, key: CommandKey) {
-        let window = self.next_window(peer);
+        let config = &self.config;
         let Some(sender) = self.senders.get_mut(peer) else { return };
         let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) else { return };
-        match window {
-            Some(window) => {
-                sender.body_windows += window;
-                let credit = body.open(window);
-                self.credits.push_back((peer.clone(), key, credit));
-            }
-            None => sender.windowless.push_back(key),
-        }
+        let left = config.body_windows_bytes_max.saturating_sub(sender.body_windows);
+        let window = config.body_window_bytes.min(left / 2).max(config.body_window_bytes_min.get());
+        sender.body_windows += window;
+        self.credits.push_back((peer.clone(), key, body.open(window)));
     }
 
     /// A command has ended, or its body has come whole and is taken: its window is free for others.
     pub(super) fn close_body(&mut self, peer: &NodeId, key: CommandKey) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) else { return };
-        if !body.is_open() {
-            sender.windowless.retain(|other| *other != key);
+        if let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) {
+            sender.body_windows -= body.close();
         }
-        sender.body_windows -= body.close();
-        while self.next_window(peer).is_some()
-            && let Some(key) = self.senders.get_mut(peer).and_then(|sender| sender.windowless.pop_front())
-        {
-            self.open_body(peer, key);
-        }
-    }
-
-    /// Returns the window that the next body of a sender gets, if any is left: never more than half, so that bodies
-    /// which nobody reads do not keep others out.
-    fn next_window(&self, peer: &NodeId) -> Option<u64> {
-        let left = self.config.body_windows_bytes_max.saturating_sub(self.senders.get(peer)?.body_windows);
-        let window = self.config.body_window_bytes.min(left / 2);
-        (window >= BODY_WINDOW_BYTES_MIN).then_some(window)
     }
 
     fn grant_body(
@@ -141,6 +123,3 @@ impl ReceiveQueue {
         self.deliveries.push_back(Delivery { from: from.clone(), key, part });
     }
 }
-
-/// A window below this is not worth the frames that it costs.
-const BODY_WINDOW_BYTES_MIN: u64 = 4 << 10;

@@ -1,7 +1,7 @@
 //! Bounds of the receive queue.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,10 @@ pub struct ReceiveQueueConfig {
     ///
     /// Too low, many bodies at once go slowly; too high, a sender can make this node hold as much.
     pub body_windows_bytes_max: u64,
+    /// How far a body may be written ahead of its handler however many there are, in bytes. Default: 16 KiB.
+    ///
+    /// Too low, many bodies at once hardly get on; too high, as many as run at once may hold that much each.
+    pub body_window_bytes_min: NonZeroU64,
     /// How classes share the writing of updates and result bodies.
     pub scheduler: SchedulerConfig,
     /// When a sender that was answered `Busy` may try again. Default: 500 ms.
@@ -107,6 +111,7 @@ impl Default for ReceiveQueueConfig {
             running_max_by_name: BTreeMap::new(),
             body_window_bytes: 1 << 20,
             body_windows_bytes_max: 14 << 20,
+            body_window_bytes_min: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             scheduler: SchedulerConfig::default(),
             busy_retry_after: Duration::from_millis(500),
             stop_grace: Duration::from_secs(10),

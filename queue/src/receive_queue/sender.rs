@@ -27,8 +27,6 @@ pub(super) struct Sender {
     pub(super) writers: ClassMap<VecDeque<CommandKey>>,
     /// What its bodies may be written ahead of their handlers together.
     pub(super) body_windows: u64,
-    /// Commands whose bodies wait for a window, oldest first.
-    pub(super) windowless: VecDeque<CommandKey>,
     settled: BTreeMap<Epoch, Announced>,
     announcements: u64,
 }
