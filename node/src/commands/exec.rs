@@ -1,18 +1,23 @@
 //! `exec`: runs a program and brings its output back as it comes.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use runnel_codec::{Command, Decode, Encode};
 use tokio::time::{Instant, timeout_at};
 
+use crate::body::BodyReader;
 use crate::handler::{Context, HandlerError, Handlers};
 use crate::process::{
-    Confinement, ExitCause, ExitReason, ExitStatus, OutputStream, Process, ProcessEvent, ProcessSpec,
+    Confinement, ExitCause, ExitReason, ExitStatus, OutputStream, Process, ProcessEvent, ProcessSpec, Stdin,
+    StdinMode,
 };
 
-/// `exec/1`: runs a program in a process group of its own. Its exit, whatever the code, is the result.
+/// `exec/1`: runs a program in a process group of its own. Its exit, whatever the code, is the result; the command's
+/// body, if it has one, is its standard input.
 #[derive(Debug)]
 pub enum Exec {}
 
@@ -87,8 +92,7 @@ impl Command for Exec {
     type Result = ExecResult;
 }
 
-pub(super) fn register(handlers: &mut Handlers, confinement: Confinement) {
-    let confinement = Arc::new(confinement);
+pub(super) fn register(handlers: &mut Handlers, confinement: Arc<Confinement>) {
     handlers.on::<Exec, _, _>(move |context, args| run(context, args, confinement.clone()));
 }
 
@@ -97,12 +101,18 @@ async fn run(
     args: ExecArgs,
     confinement: Arc<Confinement>,
 ) -> Result<ExecResult, HandlerError> {
-    let spec = confinement.confine(spec_of(&context, args))?;
+    let input = context.body();
+    let mut spec = confinement.confine(spec_of(&context, args))?;
+    if input.is_some() {
+        spec.stdin = StdinMode::Piped;
+    }
     let kill_grace = spec.kill_grace;
     let mut process = Process::spawn(&spec)?;
+    let mut feeding = pin!(feed(input, process.take_stdin()).fuse());
     let mut stop = context.stop_signal();
     loop {
         let event = tokio::select! {
+            () = &mut feeding => continue,
             reason = stop.stopped() => {
                 process.stop();
                 flush(&mut context, &mut process, kill_grace).await;
@@ -113,16 +123,34 @@ async fn run(
         match event {
             Some(ProcessEvent::Output { stream, bytes }) => {
                 let update = update_of(stream, bytes.to_vec());
-                // While the output is pressed back, the command can still be stopped: its way out is above.
-                tokio::select! {
-                    sent = context.update(&update) => sent?,
-                    _ = stop.stopped() => {}
+                // While the output is pressed back, the program is still fed, and the command can be stopped: its way
+                // out is above.
+                let mut sending = pin!(context.update(&update));
+                loop {
+                    tokio::select! {
+                        sent = &mut sending => break sent?,
+                        () = &mut feeding => {}
+                        _ = stop.stopped() => break,
+                    }
                 }
             }
             Some(ProcessEvent::Exited(reason)) => return Ok(result_of(reason)),
             None => return Err(HandlerError::new("the program's end was not seen")),
         }
     }
+}
+
+/// Brings the command's body to the program's standard input. An input that is given up ends like one that is complete:
+/// whoever gave it up may only have left.
+async fn feed(body: Option<BodyReader>, stdin: Option<Stdin>) {
+    let (Some(mut body), Some(mut stdin)) = (body, stdin) else { return };
+    while let Ok(Some(mut piece)) = body.next().await {
+        if stdin.write(&mut piece).await.is_err() {
+            // The program reads no more, and need not.
+            return;
+        }
+    }
+    stdin.close();
 }
 
 /// Brings back what a stopped program still says, as long as it may take to end.
