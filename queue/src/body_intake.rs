@@ -19,6 +19,8 @@ pub(crate) struct BodyIntake {
     is_over: bool,
     /// Nobody reads it any more.
     is_discarded: bool,
+    /// Its reader was told that it will not come whole.
+    is_given_up: bool,
 }
 
 /// The writer went beyond its credit, or its end is not where it says.
@@ -53,12 +55,20 @@ impl BodyIntake {
         if end.bytes != self.received {
             return Err(BodyRefused);
         }
-        Ok(!std::mem::replace(&mut self.is_over, true))
+        Ok(!std::mem::replace(&mut self.is_over, true) && !self.is_given_up)
     }
 
     /// The writer has given it up. Returns whether that is news.
     pub(crate) fn abort(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_over, true)
+        !std::mem::replace(&mut self.is_over, true) && !self.is_given_up
+    }
+
+    /// Its writer is not heard any more: what still comes is dropped. Returns whether that is news to its reader.
+    pub(crate) fn give_up(&mut self) -> bool {
+        let is_news = !self.is_over && !self.is_given_up;
+        self.is_given_up = true;
+        self.is_discarded = true;
+        is_news
     }
 
     /// Takes note of bytes that were taken. Returns the credit to say, if it is time: each costs a control frame.

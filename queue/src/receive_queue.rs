@@ -7,6 +7,7 @@
 mod bodies;
 mod command;
 mod config;
+mod restart;
 mod sender;
 mod usage;
 mod waiting;
@@ -20,8 +21,8 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
-    BusyScope, CommandKey, CommandName, FailureKind, Head, LinkNumber, NodeId, Outcome, Part, Rejection,
-    Settled, StreamFrame, UpdatePolicy,
+    BusyScope, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
+    Rejection, Settled, StreamFrame, UpdatePolicy,
 };
 
 use self::command::{Accepted, Known, State};
@@ -87,11 +88,13 @@ impl ReceiveQueue {
         }
     }
 
-    /// A link from a sender is up and replaces any older one, with all its streams.
-    pub fn handle_link_up(&mut self, peer: &NodeId, link: LinkNumber, settled: &[Settled]) {
+    /// A link from a sender is up and replaces any older one, with all its streams. `boot` is the epoch of the sender's
+    /// process: what another process of it sent is settled.
+    pub fn handle_link_up(&mut self, peer: &NodeId, link: LinkNumber, boot: Epoch, settled: &[Settled]) {
         let sender = self.senders.entry(peer.clone()).or_default();
         sender.link = Some(link);
         sender.detach_all();
+        self.handle_boot(peer, boot);
         for settled in settled {
             self.handle_settled(peer, settled);
         }
@@ -159,7 +162,7 @@ impl ReceiveQueue {
         }
         // Only an abandoned command is settled before it has ended.
         for key in sender.known_in(settled) {
-            self.call_off(peer, key, Outcome::Cancelled);
+            self.give_up(peer, key);
         }
         self.journal.push(ReceiveRecord::Settled(peer.clone(), settled.clone()));
     }
@@ -190,7 +193,8 @@ impl ReceiveQueue {
 
     /// A handler has sent an update. Empty ones are dropped: they would cost no credit.
     pub fn handle_update(&mut self, peer: &NodeId, key: CommandKey, content: Bytes) {
-        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        let is_settled = self.senders.get(peer).is_some_and(|sender| sender.has_settled(key));
+        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running && !is_settled);
         let policy =
             known.as_ref().and_then(|known| known.accepted.as_ref()).map(|accepted| accepted.updates);
         match known {
@@ -219,6 +223,7 @@ impl ReceiveQueue {
             match record {
                 ReceiveRecord::Started(peer, key) => self.started(peer, key),
                 ReceiveRecord::Ended(peer, key, _) => self.ended(&peer, key),
+                ReceiveRecord::Restarted(peer, boot) => self.restarted(&peer, boot),
                 ReceiveRecord::Settled(peer, settled) => {
                     if let Some(sender) = self.senders.get_mut(&peer) {
                         sender.prune(&settled);
@@ -297,7 +302,7 @@ impl ReceiveQueue {
 
     /// Returns whether this node owes a sender an answer.
     pub fn owes(&self, peer: &NodeId) -> bool {
-        self.senders.get(peer).is_some_and(|sender| !sender.known.is_empty())
+        self.senders.get(peer).is_some_and(Sender::is_owed)
     }
 
     /// Returns how full the queue is.

@@ -342,7 +342,7 @@ impl Engine {
         info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
         self.links_total += 1;
         self.reconnect.handle_up(&node);
-        self.receive.handle_link_up(&node, hello.link, &hello.settled);
+        self.receive.handle_link_up(&node, hello.link, hello.boot, &hello.settled);
         let up = LinkUp {
             link: hello.link,
             receiver: hello.boot,

@@ -119,7 +119,7 @@ impl ReceiveQueue {
         }
     }
 
-    fn deliver(&mut self, from: &NodeId, key: CommandKey, part: DeliveryPart) {
+    pub(super) fn deliver(&mut self, from: &NodeId, key: CommandKey, part: DeliveryPart) {
         self.deliveries.push_back(Delivery { from: from.clone(), key, part });
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Sender {
     pub(super) writers: ClassMap<VecDeque<CommandKey>>,
     /// What its bodies may be written ahead of their handlers together.
     pub(super) body_windows: u64,
+    /// Its process: what has another epoch is of one that is gone. `None` before its first link.
+    boot: Option<Epoch>,
     settled: BTreeMap<Epoch, Announced>,
     announcements: u64,
 }
@@ -40,8 +42,20 @@ struct Announced {
 }
 
 impl Sender {
+    /// Takes note of which process it is. Returns whether it was another before.
+    pub(super) fn restart(&mut self, boot: Epoch) -> bool {
+        let is_other = self.boot.replace(boot).is_some_and(|older| older != boot);
+        if is_other {
+            self.settled.retain(|epoch, _| *epoch == boot);
+        }
+        is_other
+    }
+
     /// Takes note of what is settled. Returns whether anything of it is new.
     pub(super) fn announce(&mut self, settled: &Settled) -> bool {
+        if self.is_gone(settled.epoch) {
+            return false;
+        }
         if !self.settled.contains_key(&settled.epoch) && self.settled.len() >= HELLO_SETTLED_MAX {
             self.forget_oldest_epoch();
         }
@@ -81,7 +95,30 @@ impl Sender {
 
     /// Returns whether a command is settled, whether or not that is stored already.
     pub(super) fn has_settled(&self, key: CommandKey) -> bool {
-        self.settled.get(&key.epoch).is_some_and(|announced| announced.set.contains(key.seq))
+        self.is_gone(key.epoch)
+            || self.settled.get(&key.epoch).is_some_and(|announced| announced.set.contains(key.seq))
+    }
+
+    /// Returns the process that it said it is.
+    pub(super) fn boot(&self) -> Option<Epoch> {
+        self.boot
+    }
+
+    /// Returns the known commands of its older processes.
+    pub(super) fn known_of_older_boots(&self) -> Vec<CommandKey> {
+        self.known.keys().copied().filter(|key| self.is_gone(key.epoch)).collect()
+    }
+
+    /// Returns whether it waits for an answer.
+    pub(super) fn is_owed(&self) -> bool {
+        let Some(boot) = self.boot else { return !self.known.is_empty() };
+        let first = CommandKey { epoch: boot, seq: Seq::FIRST };
+        self.known.range(first..).next().is_some_and(|(key, _)| key.epoch == boot)
+    }
+
+    /// Returns whether an epoch is of one of its older processes: everything of it is settled.
+    fn is_gone(&self, epoch: Epoch) -> bool {
+        self.boot.is_some_and(|boot| boot != epoch)
     }
 
     /// Returns the known commands in `settled`. The cost is that of what is found, however much is known.

@@ -5,6 +5,7 @@ mod admission;
 mod history;
 mod journal;
 mod progress;
+mod restart;
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Rig {
     /// A queue with a link from `ctl` up.
     fn new(config: ReceiveQueueConfig) -> Self {
         let mut queue = ReceiveQueue::new(config, 1);
-        queue.handle_link_up(&ctl(), link(1), &[]);
+        queue.handle_link_up(&ctl(), link(1), key(1).epoch, &[]);
         queue.handle_room(&ctl(), room());
         Self { queue, now: Instant::now() }
     }

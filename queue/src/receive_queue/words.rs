@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{
-    BodyEnd, Class, CommandKey, CommandName, LinkNumber, NodeId, Outcome, Part, Settled, StreamFrame,
+    BodyEnd, Class, CommandKey, CommandName, Epoch, LinkNumber, NodeId, Outcome, Part, Settled, StreamFrame,
     UpdatePolicy,
 };
 
@@ -26,6 +26,8 @@ pub enum ReceiveRecord {
     Ended(NodeId, CommandKey, Outcome),
     /// Its sender has settled these commands.
     Settled(NodeId, Settled),
+    /// A sender is another process now: all commands of other processes are settled.
+    Restarted(NodeId, Epoch),
 }
 
 /// A command whose handler is to be called now.

@@ -1,7 +1,7 @@
 //! Random histories of the receive queue against a plain model.
 //!
 //! Two senders bring heads in any order, twice, over old links and new ones; they cancel, settle, abandon, lose streams
-//! and links; the store confirms late. The model remembers only what was said and handed over, and knows the promises:
+//! and links, and come back as other processes; the store confirms late. The model remembers only what was said and handed over, and knows the promises:
 //! each command is handed over at most once, no word comes before its record, a known command is never answered
 //! `Busy`, an outcome never changes, and nothing that is settled is run. In the end everything has an outcome, and
 //! once that is settled nothing is left.
@@ -19,6 +19,8 @@ enum Step {
     Abandon { sender: usize, first: u64, last: u64 },
     Reject { sender: usize, number: u64 },
     LinkUp { sender: usize },
+    Restart { sender: usize },
+    HeadOfOlderBoot { sender: usize, number: u64 },
     LinkDown { sender: usize },
     StreamLost { sender: usize, number: u64 },
     Credit { sender: usize, number: u64, more: u64 },
@@ -80,6 +82,9 @@ struct Peer {
     link: Option<u64>,
     last_link: u64,
     last_stream: u64,
+    /// How often it was restarted.
+    boot: u64,
+    /// Of all its processes: see [`nth`].
     commands: BTreeMap<u64, Model>,
     streams: BTreeMap<u64, Stream>,
 }
@@ -94,6 +99,9 @@ struct World {
 }
 
 const NUMBERS: u64 = 8;
+
+/// More than the numbers of one process.
+const BOOT: u64 = 100;
 
 impl World {
     fn new() -> Self {
@@ -112,7 +120,8 @@ impl World {
             link: None,
             last_link: 0,
             last_stream: 0,
-            commands: (1..=NUMBERS).map(|number| (number, Model { credit: 4, ..Model::default() })).collect(),
+            boot: 0,
+            commands: new_commands(0).collect(),
             streams: BTreeMap::new(),
         };
         Self {
@@ -126,30 +135,43 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) {
+        let boots: Vec<_> = self.peers.iter().map(|peer| peer.boot).collect();
+        let nth = |sender: usize, number| nth(boots[sender], number);
         match *step {
-            Step::Head { sender, number } => self.head(sender, number),
-            Step::HeadOfOldLink { sender, number } => self.head_of_old_link(sender, number),
-            Step::Cancel { sender, number } => self.cancel(sender, number),
+            Step::Head { sender, number } => self.head(sender, nth(sender, number)),
+            Step::HeadOfOldLink { sender, number } => self.head_of_old_link(sender, nth(sender, number)),
+            Step::Cancel { sender, number } => self.cancel(sender, nth(sender, number)),
             Step::Settle { sender, number } => {
+                let number = nth(sender, number);
                 if self.model(sender, number).said.is_some() {
                     self.settle(sender, number, number);
                 }
             }
-            Step::Abandon { sender, first, last } => self.settle(sender, first, last),
+            Step::Abandon { sender, first, last } => {
+                self.settle(sender, nth(sender, first), nth(sender, last));
+            }
             Step::Reject { sender, number } => {
                 let rejection = Rejection { kind: RejectionKind::Denied, message: String::new() };
-                self.queue.reject(&self.peers[sender].node, key(number), rejection);
+                self.queue.reject(&self.peers[sender].node, key(nth(sender, number)), rejection);
             }
             Step::LinkUp { sender } => self.link_up(sender),
+            Step::Restart { sender } => self.restart(sender),
+            Step::HeadOfOlderBoot { sender, number } => self.head_of_older_boot(sender, number),
             Step::LinkDown { sender } => self.link_down(sender),
-            Step::StreamLost { sender, number } => self.stream_lost(sender, number),
-            Step::Credit { sender, number, more } => self.credit(sender, number, more),
+            Step::StreamLost { sender, number } => self.stream_lost(sender, nth(sender, number)),
+            Step::Credit { sender, number, more } => self.credit(sender, nth(sender, number), more),
             Step::Received { sender, number } => {
+                let number = nth(sender, number);
                 let received = self.receive(sender, number);
                 self.queue.handle_received(&self.peers[sender].node, key(number), received, 0);
             }
-            Step::Update { sender, number, bytes } => self.update(sender, number, bytes),
-            Step::Finish { sender, number } => self.finish(sender, number),
+            // Handlers of older processes go on as well.
+            Step::Update { sender, number, bytes } => {
+                (0..=boots[sender]).for_each(|boot| self.update(sender, self::nth(boot, number), bytes));
+            }
+            Step::Finish { sender, number } => {
+                (0..=boots[sender]).for_each(|boot| self.finish(sender, self::nth(boot, number)));
+            }
             Step::Stored { batches } => self.store(batches),
             Step::Pass { seconds } => {
                 self.now += Duration::from_secs(seconds);
@@ -158,6 +180,7 @@ impl World {
         }
         self.drain();
         self.check_counts();
+        self.check_room();
     }
 
     fn head(&mut self, sender: usize, number: u64) {
@@ -186,6 +209,19 @@ impl World {
         }
     }
 
+    /// A late copy of what an older process sent.
+    fn head_of_older_boot(&mut self, sender: usize, number: u64) {
+        let peer = &mut self.peers[sender];
+        let (Some(link), Some(older)) = (peer.link, peer.boot.checked_sub(1)) else { return };
+        peer.last_stream += 4;
+        let (stream, number) = (peer.last_stream, nth(older, number));
+        peer.streams.insert(stream, Stream { number, ..Stream::default() });
+        let head = head_of(number, &peer.commands[&number]);
+        self.queue.handle_head(self.now, &self.peers[sender].node, at(link, stream), head, Bytes::new());
+        self.drain();
+        assert!(self.peers[sender].streams[&stream].is_closed, "it is answered, and by nothing but Stale");
+    }
+
     fn cancel(&mut self, sender: usize, number: u64) {
         if self.peers[sender].link.is_some() {
             self.model(sender, number).is_cancelled = true;
@@ -201,7 +237,7 @@ impl World {
             self.model(sender, number).is_settled = true;
         }
         let ranges = vec![(key(first).seq, key(last).seq)];
-        let settled = Settled { epoch: key(1).epoch, low: None, ranges };
+        let settled = Settled { epoch: key(first).epoch, low: None, ranges };
         self.queue.handle_settled(&self.peers[sender].node, &settled);
     }
 
@@ -210,11 +246,21 @@ impl World {
         peer.last_link += 1;
         peer.link = Some(peer.last_link);
         peer.forget_streams();
+        let epoch = key(nth(peer.boot, 1)).epoch;
         let settled = peer.commands.iter().filter(|(_, model)| model.is_settled);
-        let ranges = settled.map(|(number, _)| (key(*number).seq, key(*number).seq)).collect();
-        let settled = Settled { epoch: key(1).epoch, low: None, ranges };
-        self.queue.handle_link_up(&peer.node, link(peer.last_link), &[settled]);
+        let keys = settled.map(|(number, _)| key(*number)).filter(|key| key.epoch == epoch);
+        let settled = Settled { epoch, low: None, ranges: keys.map(|key| (key.seq, key.seq)).collect() };
+        self.queue.handle_link_up(&peer.node, link(peer.last_link), epoch, &[settled]);
         self.queue.handle_room(&peer.node, room());
+    }
+
+    /// Another process of the sender takes over: what the older one sent counts as settled.
+    fn restart(&mut self, sender: usize) {
+        let peer = &mut self.peers[sender];
+        peer.boot += 1;
+        peer.commands.values_mut().for_each(|model| model.is_settled = true);
+        peer.commands.extend(new_commands(peer.boot));
+        self.link_up(sender);
     }
 
     fn link_down(&mut self, sender: usize) {
@@ -288,7 +334,7 @@ impl World {
             match record {
                 ReceiveRecord::Started(from, key) => self.model_of(from, *key).started = Written::Stored,
                 ReceiveRecord::Ended(from, key, _) => self.model_of(from, *key).ended = Written::Stored,
-                ReceiveRecord::Settled(..) => {}
+                ReceiveRecord::Settled(..) | ReceiveRecord::Restarted(..) => {}
             }
         }
         if let Some(last) = batches.last() {
@@ -344,6 +390,10 @@ impl World {
                 model.outcome = Some(outcome.clone());
             }
             ReceiveRecord::Settled(..) => {}
+            ReceiveRecord::Restarted(from, epoch) => {
+                let peer = self.peers.iter().find(|peer| peer.node == *from).unwrap();
+                assert_eq!(*epoch, key(nth(peer.boot, 1)).epoch);
+            }
         }
     }
 
@@ -361,7 +411,7 @@ impl World {
         model.handed_over = true;
         model.runs = true;
         let key = start.key;
-        let expected = head_of(key.seq.to_wire(), &Model::default());
+        let expected = head_of(number_of(key), &Model::default());
         assert_eq!((&start.name, start.class, &start.args), (&expected.name, expected.class, &expected.args));
         let (all, slow) = self.places_taken();
         assert!(all <= self.config.running_max && slow <= 1, "{key}: {all} run, {slow} of them slow");
@@ -402,7 +452,8 @@ impl World {
                 assert_eq!(model.ended, Written::Stored, "said before it is stored: {reply:?}");
                 assert_eq!(model.outcome.as_ref(), Some(outcome), "not what was stored: {reply:?}");
                 assert_eq!(model.said.get_or_insert_with(|| outcome.clone()), outcome, "it has changed");
-                assert_eq!(stream.update, model.updates.len() as u64, "updates are missing: {reply:?}");
+                let is_whole = stream.update == model.updates.len() as u64;
+                assert!(is_whole || model.is_settled, "updates are missing: {reply:?}");
                 model.received = stream.update;
             }
             StreamFrame::Busy { .. } => assert!(is_current && !model.is_known, "a known command: {reply:?}"),
@@ -479,9 +530,23 @@ impl World {
         assert!(self.peers.iter().all(|peer| !self.queue.owes(&peer.node)));
     }
 
+    /// Nobody reads what a handler of an older process says, so it has all its room back and does not wait for ever.
+    fn check_room(&self) {
+        for peer in &self.peers {
+            for (number, model) in peer.commands.iter().filter(|(number, _)| **number / BOOT < peer.boot) {
+                assert!(
+                    !model.runs || model.room_owed == 0,
+                    "the handler of {number} of {} is stuck",
+                    peer.node
+                );
+            }
+        }
+    }
+
     /// Does what a sender does for a command without an outcome, and settles it once there is one.
     fn conclude_one(&mut self, sender: usize, number: u64) {
-        let model = self.model(sender, number);
+        let nth = nth(self.peers[sender].boot, number);
+        let model = self.model(sender, nth);
         let (is_settled, was_brought) = (model.is_settled, model.was_brought);
         let (has_outcome, has_stream) = (model.said.is_some(), model.stream.is_some());
         if is_settled {
@@ -503,7 +568,7 @@ impl World {
 
     fn model_of(&mut self, from: &NodeId, key: CommandKey) -> &mut Model {
         let peer = self.peers.iter_mut().find(|peer| peer.node == *from).unwrap();
-        peer.commands.get_mut(&key.seq.to_wire()).unwrap()
+        peer.commands.get_mut(&number_of(key)).unwrap()
     }
 }
 
@@ -521,6 +586,7 @@ fn head_of(number: u64, model: &Model) -> Head {
     let class = Class::ALL[usize::try_from(number).unwrap() % Class::ALL.len()];
     let name = if is_slow(number) { "slow/1" } else { "quick/1" };
     Head {
+        key: key(number),
         class,
         name: name.parse().unwrap(),
         cancelled: model.is_cancelled,
@@ -528,8 +594,25 @@ fn head_of(number: u64, model: &Model) -> Head {
         updates_received: model.received,
         updates_credit: model.credit,
         args: format!("args {number}").into(),
-        ..head(number)
+        ..head(1)
     }
+}
+
+/// Numbers a process's command among those of all processes of its sender.
+fn nth(boot: u64, number: u64) -> u64 {
+    boot * BOOT + number
+}
+
+fn key(nth: u64) -> CommandKey {
+    CommandKey { epoch: Epoch::from_random(7 + nth / BOOT), seq: Seq::from_wire(nth % BOOT).unwrap() }
+}
+
+fn number_of(key: CommandKey) -> u64 {
+    (key.epoch.to_wire() - 7) * BOOT + key.seq.to_wire()
+}
+
+fn new_commands(boot: u64) -> impl Iterator<Item = (u64, Model)> {
+    (1..=NUMBERS).map(move |number| (nth(boot, number), Model { credit: 4, ..Model::default() }))
 }
 
 fn is_slow(number: u64) -> bool {
@@ -549,6 +632,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => command().prop_map(|(sender, number)| Step::Reject { sender, number }),
         4 => (0..2usize).prop_map(|sender| Step::LinkUp { sender }),
         1 => (0..2usize).prop_map(|sender| Step::LinkDown { sender }),
+        1 => (0..2usize).prop_map(|sender| Step::Restart { sender }),
+        1 => command().prop_map(|(sender, number)| Step::HeadOfOlderBoot { sender, number }),
         2 => command().prop_map(|(sender, number)| Step::StreamLost { sender, number }),
         4 => (command(), 0..6u64).prop_map(|((sender, number), more)| Step::Credit { sender, number, more }),
         2 => command().prop_map(|(sender, number)| Step::Received { sender, number }),

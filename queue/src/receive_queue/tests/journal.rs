@@ -99,7 +99,7 @@ fn a_settled_command_is_stale_and_never_run_not_even_before_that_is_stored() {
     let mut rig = Rig::new(config());
     let ranges = vec![(key(5).seq, key(6).seq)];
     let settled = Settled { ranges, ..settled(2) };
-    rig.queue.handle_link_up(&ctl(), link(2), std::slice::from_ref(&settled));
+    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, std::slice::from_ref(&settled));
     rig.queue.handle_room(&ctl(), room());
     for number in [1, 2, 5, 6] {
         rig.head_on(2, number, head(number));

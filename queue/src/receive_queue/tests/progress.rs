@@ -20,7 +20,7 @@ fn what_runs_is_told_to_stop_and_ends_as_its_handler_says() {
 fn the_wish_in_a_head_that_comes_again_is_heard() {
     let mut rig = Rig::running(ReceiveQueueConfig { running_max: 1, ..config() }, 1);
     rig.head(2, head(2));
-    rig.queue.handle_link_up(&ctl(), link(2), &[]);
+    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, &[]);
     rig.queue.handle_room(&ctl(), room());
     for number in [1, 2] {
         rig.head_on(2, number, cancelled(number));

@@ -1,0 +1,56 @@
+//! A sender that comes back as another process: whatever its older one sent is settled, for nobody takes it any more.
+//!
+//! What waits is called off, what has ended is forgotten. Handlers go on, as they do when a link is lost; but what they
+//! say has no reader, so it is dropped as they say it, and they are forgotten when they end.
+
+use runnel_codec::{CommandKey, Epoch, NodeId, Outcome, Part};
+
+use super::ReceiveQueue;
+use super::words::{DeliveryPart, ReceiveRecord};
+use crate::body_intake::BodyIntake;
+
+impl ReceiveQueue {
+    /// A sender has said which process it is.
+    pub(super) fn handle_boot(&mut self, peer: &NodeId, boot: Epoch) {
+        let Some(sender) = self.senders.get_mut(peer) else { return };
+        if !sender.restart(boot) {
+            return;
+        }
+        for key in sender.known_of_older_boots() {
+            self.give_up(peer, key);
+        }
+        self.journal.push(ReceiveRecord::Restarted(peer.clone(), boot));
+    }
+
+    /// Nobody will take a command's outcome. If it has not started it never will; if it has, what its handler said and
+    /// says is dropped, so that the handler does not wait for a reader.
+    pub(super) fn give_up(&mut self, peer: &NodeId, key: CommandKey) {
+        self.call_off(peer, key, Outcome::Cancelled);
+        self.leave_ring(peer, key);
+        let Some(known) = self.known_mut(peer, key) else { return };
+        let updates = std::mem::take(&mut known.log).held_bytes();
+        let result_body = known.result_body.take().map_or(0, |body| body.held_bytes());
+        let is_cut_off = known.body.as_mut().is_some_and(BodyIntake::give_up);
+        self.give_room(peer, key, Part::Updates, bytes(updates));
+        self.give_room(peer, key, Part::ResultBody, bytes(result_body));
+        if is_cut_off {
+            self.deliver(peer, key, DeliveryPart::Aborted);
+        }
+        self.close_body(peer, key);
+    }
+
+    /// Forgets what has ended of a sender's older processes, now that it is stored that they are gone.
+    pub(super) fn restarted(&mut self, peer: &NodeId, boot: Epoch) {
+        let Some(sender) = self.senders.get_mut(peer).filter(|sender| sender.boot() == Some(boot)) else {
+            return;
+        };
+        for key in sender.known_of_older_boots() {
+            sender.forget_if_ended(key);
+        }
+    }
+}
+
+/// What is held is in memory, so its bytes can be counted.
+fn bytes(held: u64) -> usize {
+    usize::try_from(held).unwrap_or(usize::MAX)
+}
