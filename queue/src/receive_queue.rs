@@ -22,7 +22,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
     BusyScope, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
-    Rejection, Settled, StreamFrame, UpdatePolicy,
+    Rejection, Settled, StreamFrame, UnknownReason, UpdatePolicy,
 };
 
 use self::command::{Accepted, Known, State};
@@ -323,6 +323,12 @@ impl ReceiveQueue {
         let Some(sender) = self.senders.get(peer) else { return };
         if !self.journal_has_room(sender) {
             return self.reply_busy(peer, at, BusyScope::Peer);
+        }
+        // A head that is re-sent is new here if the first was lost or answered Busy, so the flag decides nothing. But
+        // what has come to its sender of a run that is not known here must not be run again.
+        if head.updates_received > 0 || head.result_body_received > 0 {
+            let outcome = Outcome::Unknown(UnknownReason::ReceiverStateLost);
+            return self.bury(peer, head.key, Some(at), outcome);
         }
         if head.cancelled {
             return self.bury(peer, head.key, Some(at), Outcome::Cancelled);

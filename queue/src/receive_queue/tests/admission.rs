@@ -110,6 +110,28 @@ fn a_command_that_was_answered_busy_is_new_when_it_comes_again() {
 }
 
 #[test]
+fn whether_a_head_was_sent_before_decides_nothing() {
+    let mut rig = Rig::new(config());
+    rig.head(4, Head { resent: true, ..head(1) });
+    assert_eq!(rig.turn().starts, [key(1)], "its first copy was lost");
+    rig.queue.handle_stream_lost(&ctl(), key(1), at(1, 4));
+    rig.head(8, Head { resent: false, ..head(1) });
+    assert_eq!(rig.turn().on(8), [ACCEPTED, StreamFrame::Started], "it is known, so it goes on");
+}
+
+#[test]
+fn a_head_that_tells_of_a_run_which_is_not_known_here_is_not_run_again() {
+    let lost = StreamFrame::Outcome(Outcome::Unknown(UnknownReason::ReceiverStateLost));
+    for told in [Head { updates_received: 1, ..head(1) }, Head { result_body_received: 1, ..head(1) }] {
+        let mut rig = Rig::new(config());
+        rig.head(4, told);
+        let said = rig.turn();
+        said.assert_last(4, &lost);
+        assert_eq!((said.starts, rig.queue.places(&ctl())), (vec![], 0));
+    }
+}
+
+#[test]
 fn busy_asks_for_a_pause_with_jitter() {
     let mut rig = Rig::running(narrow(), 1);
     let mut pauses = BTreeSet::new();
