@@ -21,7 +21,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
-    BusyScope, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
+    BusyScope, Class, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
     Rejection, Settled, StreamFrame, UnknownReason, UpdatePolicy,
 };
 
@@ -389,11 +389,15 @@ impl ReceiveQueue {
 
     /// Has commands started, as far as the limits on running ones allow.
     fn start_waiting(&mut self) {
+        let others_max =
+            self.config.running_max - self.config.urgent_running_reserve.min(self.config.running_max / 2);
         while self.waiting.len() > 0 && self.running < self.config.running_max {
             let (running, limits) = (&self.running_by_name, &self.config.running_max_by_name);
-            let may_start = |name: &CommandName| {
+            let others_may_start = self.running < others_max;
+            let may_start = |class, name: &CommandName| {
                 let limit = limits.get(name.as_str()).copied().unwrap_or(usize::MAX);
-                running.get(name).copied().unwrap_or(0) < limit
+                (class == Class::Urgent || others_may_start)
+                    && running.get(name).copied().unwrap_or(0) < limit
             };
             let Some((peer, key)) = self.waiting.pop(may_start) else { return };
             let Some(sender) = self.senders.get_mut(&peer) else { continue };

@@ -59,6 +59,10 @@ pub struct ReceiveQueueConfig {
     ///
     /// Too low, commands wait behind slow ones; too high, they share the machine with too many others.
     pub running_max: usize,
+    /// Of these, how many only urgent commands may use; at most half of the bound. Default: 32.
+    ///
+    /// Too low, a stop button waits until one of many sleeps has ended; too high, the others run fewer at once.
+    pub urgent_running_reserve: usize,
     /// Handlers that run at once for one command type. Default: none named.
     ///
     /// A type at its limit holds up only itself. At 0 its commands are accepted and never start.
@@ -108,6 +112,7 @@ impl Default for ReceiveQueueConfig {
             journal_max: 100_000,
             journal_bytes_max: 64 << 20,
             running_max: 4_096,
+            urgent_running_reserve: 32,
             running_max_by_name: BTreeMap::new(),
             body_window_bytes: 1 << 20,
             body_windows_bytes_max: 14 << 20,

@@ -46,10 +46,14 @@ impl Waiting {
         arrival
     }
 
-    /// Takes the next command whose type `may_start` lets pass. A sender that has none keeps its turn.
-    pub(super) fn pop(&mut self, may_start: impl Fn(&CommandName) -> bool) -> Option<(NodeId, CommandKey)> {
+    /// Takes the next command whose class and type `may_start` lets pass. A sender that has none keeps its turn.
+    pub(super) fn pop(
+        &mut self,
+        may_start: impl Fn(Class, &CommandName) -> bool,
+    ) -> Option<(NodeId, CommandKey)> {
         for class in Class::ALL {
             let line = &mut self.classes[class];
+            let may_start = |name: &CommandName| may_start(class, name);
             let found = line.turns.iter().enumerate().find_map(|(turn, sender)| {
                 let (name, arrival, key) = oldest(line.senders.get(sender)?, &may_start)?;
                 Some((turn, sender.clone(), name.clone(), arrival, key))
@@ -118,7 +122,9 @@ mod tests {
 
     /// Takes all that may start and returns their numbers.
     fn order(waiting: &mut Waiting, may_start: impl Fn(&CommandName) -> bool) -> Vec<u64> {
-        std::iter::from_fn(|| waiting.pop(&may_start)).map(|(_, key)| key.seq.to_wire()).collect()
+        std::iter::from_fn(|| waiting.pop(|_, name| may_start(name)))
+            .map(|(_, key)| key.seq.to_wire())
+            .collect()
     }
 
     #[test]
@@ -158,7 +164,7 @@ mod tests {
         waiting.push(Class::Normal, &a, &exec, key(1));
         waiting.push(Class::Normal, &b, &ping, key(2));
         waiting.push(Class::Normal, &b, &ping, key(3));
-        assert_eq!(waiting.pop(|name| *name == ping), Some((b, key(2))));
-        assert_eq!(waiting.pop(|_| true), Some((a, key(1))), "it comes before the other's second");
+        assert_eq!(waiting.pop(|_, name| *name == ping), Some((b, key(2))));
+        assert_eq!(waiting.pop(|_, _| true), Some((a, key(1))), "it comes before the other's second");
     }
 }

@@ -256,6 +256,37 @@ fn commands_start_by_class_and_then_fairly_by_sender() {
 }
 
 #[test]
+fn an_urgent_command_starts_though_others_take_all_the_places_they_may() {
+    for (reserve, expected) in [(1, 3), (32, 2), (0, 4)] {
+        let mut rig =
+            Rig::new(ReceiveQueueConfig { running_max: 4, urgent_running_reserve: reserve, ..config() });
+        for number in 1..=5 {
+            rig.head(number, head(number));
+        }
+        assert_eq!(rig.turn().starts.len(), expected, "with a reserve of {reserve}");
+        for number in 6..=9 {
+            rig.head(number, urgent(number));
+        }
+        assert_eq!(rig.turn().starts.len(), 4 - expected, "the reserve is for urgent ones");
+        rig.finish(1, done(""));
+        assert_eq!(rig.turn().starts.len(), 1, "the next urgent one goes first");
+    }
+}
+
+#[test]
+fn the_reserve_is_not_handed_on_to_others_by_an_urgent_command_that_ends() {
+    let mut rig =
+        Rig::running(ReceiveQueueConfig { running_max: 2, urgent_running_reserve: 1, ..config() }, 1);
+    rig.head(2, head(2));
+    rig.head(3, urgent(3));
+    assert_eq!(rig.turn().starts, [key(3)]);
+    rig.finish(3, done(""));
+    assert_eq!(rig.turn().starts, []);
+    rig.finish(1, done(""));
+    assert_eq!(rig.turn().starts, [key(2)]);
+}
+
+#[test]
 fn a_limit_on_a_type_holds_up_that_type_alone() {
     let running_max_by_name = [("test.note/1".to_owned(), 1)].into();
     let mut rig = Rig::new(ReceiveQueueConfig { running_max_by_name, ..config() });

@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn what_an_older_process_sent_is_called_off_forgotten_or_runs_on_unheard() {
-    let mut rig = Rig::running(ReceiveQueueConfig { running_max: 2, ..config() }, 2);
+    let mut rig =
+        Rig::running(ReceiveQueueConfig { running_max: 2, urgent_running_reserve: 0, ..config() }, 2);
     rig.head(3, head(3));
     rig.head(4, cancelled(4));
     rig.update(2, "unread");
