@@ -164,7 +164,7 @@ impl ReceiveQueue {
         for key in sender.known_in(settled) {
             self.give_up(peer, key);
         }
-        self.journal.push(ReceiveRecord::Settled(peer.clone(), settled.clone()));
+        self.journal.push(Class::Normal, ReceiveRecord::Settled(peer.clone(), settled.clone()));
     }
 
     /// The sender lets a part of a command be written further.
@@ -409,7 +409,7 @@ impl ReceiveQueue {
             *self.running_by_name.entry(accepted.name.clone()).or_default() += 1;
             known.has_place = true;
             known.state = State::Starting(None);
-            self.journal.push(ReceiveRecord::Started(peer, key));
+            self.journal.push(accepted.class, ReceiveRecord::Started(peer, key));
         }
     }
 
@@ -438,7 +438,7 @@ impl ReceiveQueue {
             accepted.drop_content();
         }
         known.state = State::Ending(outcome.clone());
-        self.journal.push(ReceiveRecord::Ended(peer.clone(), key, outcome));
+        self.record_end(peer, key, outcome);
     }
 
     /// The record of an end is stored: it may be said, and the command's places are free.
@@ -475,7 +475,7 @@ impl ReceiveQueue {
     fn bury(&mut self, peer: &NodeId, key: CommandKey, at: Option<Attachment>, outcome: Outcome) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
         sender.known.insert(key, Known::tombstone(at, outcome.clone()));
-        self.journal.push(ReceiveRecord::Ended(peer.clone(), key, outcome));
+        self.record_end(peer, key, outcome);
     }
 
     /// Says "never" about a command whose handler has not been called, once that is stored.
@@ -531,6 +531,14 @@ impl ReceiveQueue {
 
     fn known_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Known> {
         self.senders.get_mut(peer)?.known.get_mut(&key)
+    }
+
+    /// Has the end of a command stored. Nobody waits for that of a settled one, and it must not overtake the settling.
+    fn record_end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
+        let sender = self.senders.get(peer).filter(|sender| !sender.has_settled(key));
+        let accepted = sender.and_then(|sender| sender.known.get(&key)?.accepted.as_ref());
+        let class = accepted.map_or(Class::Normal, |accepted| accepted.class);
+        self.journal.push(class, ReceiveRecord::Ended(peer.clone(), key, outcome));
     }
 
     fn journal_has_room(&self, sender: &Sender) -> bool {

@@ -102,7 +102,7 @@ impl SendQueue {
         let deadline_at = command.deadline.and_then(|deadline| now.checked_add(deadline));
         let to = command.to.clone();
         let id = self.id(&to, key);
-        self.journal.push(SendRecord::Stored(id.clone()));
+        self.journal.push(command.class, SendRecord::Stored(id.clone()));
         if let Some(at) = deadline_at {
             self.set_alarm(at, Alarm::Deadline(to.clone(), key));
         }
@@ -111,7 +111,7 @@ impl SendQueue {
             if let Some(link) = &peer.link {
                 // Stored and bound in one go, so that it can leave as soon as it is stored.
                 entry.is_binding = true;
-                self.journal.push(SendRecord::Bound(id.clone(), link.receiver));
+                self.journal.push(entry.command.class, SendRecord::Bound(id.clone(), link.receiver));
             }
             count(&mut self.total, peer, &entry, true);
             peer.entries.insert(key, entry);
@@ -419,7 +419,7 @@ impl SendQueue {
             entry.is_binding = true;
             entry.is_begun = true;
             let id = CommandId { sender: self.node.clone(), receiver: node.clone(), key };
-            self.journal.push(SendRecord::Bound(id, receiver));
+            self.journal.push(class, SendRecord::Bound(id, receiver));
             return None;
         }
         let head = entry.head(now, &self.config);
@@ -542,11 +542,12 @@ impl SendQueue {
         };
         entry.stage = Stage::Ending;
         entry.outcome = Some(entry.final_outcome(outcome));
+        let class = entry.command.class;
         if std::mem::take(&mut entry.is_in_line) {
-            state.lines[entry.command.class].remove(&key);
+            state.lines[class].remove(&key);
         }
         state.remove_body(key);
-        self.journal.push(SendRecord::Ended(id));
+        self.journal.push(class, SendRecord::Ended(id));
     }
 
     /// The outcome is stored: the command is settled.

@@ -3,7 +3,7 @@
 //! What waits is called off, what has ended is forgotten. Handlers go on, as they do when a link is lost; but what they
 //! say has no reader, so it is dropped as they say it, and they are forgotten when they end.
 
-use runnel_codec::{CommandKey, Epoch, NodeId, Outcome, Part};
+use runnel_codec::{Class, CommandKey, Epoch, NodeId, Outcome, Part};
 
 use super::ReceiveQueue;
 use super::words::{DeliveryPart, ReceiveRecord};
@@ -19,7 +19,7 @@ impl ReceiveQueue {
         for key in sender.known_of_older_boots() {
             self.give_up(peer, key);
         }
-        self.journal.push(ReceiveRecord::Restarted(peer.clone(), boot));
+        self.journal.push(Class::Normal, ReceiveRecord::Restarted(peer.clone(), boot));
     }
 
     /// Nobody will take a command's outcome. If it has not started it never will; if it has, what its handler said and

@@ -8,6 +8,9 @@ use runnel_codec::{
     UpdatePolicy,
 };
 
+use super::command::outcome_bytes;
+use crate::store::Record;
+
 /// Which stream of which link; a newer one is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attachment {
@@ -143,3 +146,18 @@ pub struct ReceiveCounts {
     /// Handlers that returned after their command had ended without them, since the queue was made.
     pub late: u64,
 }
+
+impl Record for ReceiveRecord {
+    fn bytes(&self) -> usize {
+        let content = match self {
+            Self::Ended(_, _, outcome) => outcome_bytes(outcome),
+            Self::Settled(_, settled) => settled.ranges.len() as u64 * 16,
+            Self::Started(..) | Self::Restarted(..) => 0,
+        };
+        // What is in memory can be counted.
+        RECORD_BYTES + usize::try_from(content).unwrap_or(usize::MAX / 2)
+    }
+}
+
+/// About what the names and numbers in a record take.
+const RECORD_BYTES: usize = 128;

@@ -5,6 +5,8 @@ use runnel_codec::{
     BodyEnd, CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, Settled, StreamFrame,
 };
 
+use crate::store::Record;
+
 /// What the send queue stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendRecord {
@@ -137,3 +139,12 @@ pub enum SendEvent {
         outcome: Outcome,
     },
 }
+
+impl Record for SendRecord {
+    fn bytes(&self) -> usize {
+        RECORD_BYTES
+    }
+}
+
+/// About what the names and numbers in a record take.
+const RECORD_BYTES: usize = 192;

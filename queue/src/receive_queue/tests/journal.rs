@@ -149,3 +149,27 @@ fn what_is_given_up_while_its_start_is_being_stored_is_not_run() {
     assert_eq!(rig.turn().starts, []);
     assert_eq!(rig.queue.counts(), ReceiveCounts::default());
 }
+
+#[test]
+fn urgent_records_are_stored_first_but_none_overtakes_an_earlier_one_of_its_command() {
+    let mut rig = Rig::new(config());
+    rig.head(1, head(1));
+    rig.turn();
+    rig.finish(1, done(""));
+    rig.head(3, urgent(3));
+    assert_eq!(
+        rig.queue.poll_store().expect("two records").records,
+        [ReceiveRecord::Started(ctl(), key(3)), ReceiveRecord::Ended(ctl(), key(1), done(""))]
+    );
+    rig.turn();
+    let mut rig = Rig::new(config());
+    rig.head(1, urgent(1));
+    rig.turn();
+    rig.settle(1);
+    rig.finish(1, done(""));
+    assert_eq!(
+        rig.queue.poll_store().expect("two records").records,
+        [ReceiveRecord::Settled(ctl(), settled(1)), ReceiveRecord::Ended(ctl(), key(1), done(""))],
+        "the end of what was given up does not overtake the settling"
+    );
+}
