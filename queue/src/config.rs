@@ -45,9 +45,17 @@ pub struct SendQueueConfig {
     ///
     /// Too low, long paths are not filled; too high, a caller who does not read holds as much for each command.
     pub result_body_window_bytes: u64,
-    /// Pause before a command whose stream was lost is sent again. Default: 100 ms.
+    /// Pause before a command whose stream was lost is sent again; it doubles with each loss until the receiver answers.
+    /// Default: 100 ms.
+    ///
+    /// Too low, a receiver that resets streams is stormed; too high, a single loss costs that long.
     #[serde(with = "humantime_serde")]
     pub resend_pause: Duration,
+    /// Longest such pause. Default: 5 s.
+    ///
+    /// Too low, a receiver that cannot take a command is asked often; too high, it waits long after it could.
+    #[serde(with = "humantime_serde")]
+    pub resend_pause_max: Duration,
     /// How classes share the sending.
     pub scheduler: SchedulerConfig,
     /// Free stream places that only urgent commands may use. Default: 32.
@@ -71,6 +79,7 @@ impl Default for SendQueueConfig {
             updates_window_bytes: 256 << 10,
             result_body_window_bytes: 1 << 20,
             resend_pause: Duration::from_millis(100),
+            resend_pause_max: Duration::from_secs(5),
             scheduler: SchedulerConfig::default(),
             urgent_places: 32,
         }

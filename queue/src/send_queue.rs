@@ -8,6 +8,7 @@ mod bodies;
 mod entry;
 mod explain;
 mod peer;
+mod resend;
 mod usage;
 mod words;
 
@@ -221,6 +222,7 @@ impl SendQueue {
         if entry.stage == Stage::Ending || !(is_on_stream || is_last_word) {
             return Ok(());
         }
+        entry.answered();
         match frame {
             StreamFrame::Accepted { body_received, body_credit } => {
                 entry.stage = entry.stage.max(Stage::Accepted);
@@ -243,20 +245,6 @@ impl SendQueue {
             }
         }
         Ok(())
-    }
-
-    /// The stream of a command has ended without an outcome: the command is sent again after a pause.
-    pub fn handle_stream_lost(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
-        let at = now + self.config.resend_pause;
-        let Some(entry) = self.entry_mut(peer, key) else { return };
-        if matches!(entry.stage, Stage::Sent | Stage::Accepted | Stage::Started) {
-            entry.stage = Stage::Waiting;
-            entry.resend_at = Some(at);
-            self.set_alarm(at, Alarm::Resend(peer.clone(), key));
-        }
-        if let Some(state) = self.peers.get_mut(peer) {
-            state.remove_body(key);
-        }
     }
 
     /// The caller has taken updates: the receiver may write further.
@@ -354,28 +342,6 @@ impl SendQueue {
     /// Returns the peers that something is or was for, or that had a link.
     pub fn peers(&self) -> impl Iterator<Item = &NodeId> {
         self.peers.keys()
-    }
-
-    /// Counts the commands in the queue.
-    pub fn counts(&self) -> SendCounts {
-        let stages = self.peers.values().flat_map(|peer| peer.entries.values()).map(|entry| entry.stage);
-        let in_flight =
-            stages.filter(|stage| matches!(stage, Stage::Sent | Stage::Accepted | Stage::Started)).count();
-        SendCounts { queued: self.len() - in_flight, in_flight, classes: self.total.classes }
-    }
-
-    /// Returns what a command waits for; `None` when it has ended or was never here.
-    pub fn explain(&self, id: &CommandId) -> Option<Waiting> {
-        let peer = self.peers.get(&id.receiver)?;
-        let entry = peer.entries.get(&id.key)?;
-        let class = entry.command.class;
-        Some(Waiting {
-            stage: entry.stage,
-            position: peer.lines[class].position(&id.key),
-            is_reachable: peer.link.is_some(),
-            busy_until: peer.paused_until.max(peer.class_paused_until[class]),
-            resend_at: entry.resend_at,
-        })
     }
 
     /// Returns the number of commands in the queue.
@@ -486,14 +452,6 @@ impl SendQueue {
         // The receiver decides; what is said here is no outcome.
         if !std::mem::replace(&mut entry.is_overdue, true) {
             self.events.push_back(SendEvent::Overdue(id));
-        }
-    }
-
-    fn handle_resend(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
-        let Some(entry) = self.entry_mut(peer, key) else { return };
-        if entry.resend_at.is_some_and(|at| at <= now) {
-            entry.resend_at = None;
-            self.put_in_line(peer, key, true);
         }
     }
 

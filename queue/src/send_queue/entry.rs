@@ -74,6 +74,8 @@ pub(super) struct Entry {
     pub(super) is_in_line: bool,
     /// When it may be sent again.
     pub(super) resend_at: Option<Instant>,
+    /// How many of its streams were lost since it was last answered.
+    pub(super) streams_lost: u32,
     pub(super) updates_received: u64,
     pub(super) update_bytes_received: u64,
     pub(super) update_bytes_taken: u64,
@@ -112,6 +114,7 @@ impl Entry {
             is_overdue: false,
             is_in_line: false,
             resend_at: None,
+            streams_lost: 0,
             updates_received: 0,
             update_bytes_received: 0,
             update_bytes_taken: 0,

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use runnel_codec::ClassMap;
+use runnel_codec::{ClassMap, CommandId};
 
+use super::SendQueue;
 use super::entry::Stage;
 
 /// How many commands are in the send queue.
@@ -30,4 +31,28 @@ pub struct Waiting {
     pub busy_until: Option<Instant>,
     /// When it is sent again after the loss of its stream.
     pub resend_at: Option<Instant>,
+}
+
+impl SendQueue {
+    /// Counts the commands in the queue.
+    pub fn counts(&self) -> SendCounts {
+        let stages = self.peers.values().flat_map(|peer| peer.entries.values()).map(|entry| entry.stage);
+        let in_flight =
+            stages.filter(|stage| matches!(stage, Stage::Sent | Stage::Accepted | Stage::Started)).count();
+        SendCounts { queued: self.len() - in_flight, in_flight, classes: self.total.classes }
+    }
+
+    /// Returns what a command waits for; `None` when it has ended or was never here.
+    pub fn explain(&self, id: &CommandId) -> Option<Waiting> {
+        let peer = self.peers.get(&id.receiver)?;
+        let entry = peer.entries.get(&id.key)?;
+        let class = entry.command.class;
+        Some(Waiting {
+            stage: entry.stage,
+            position: peer.lines[class].position(&id.key),
+            is_reachable: peer.link.is_some(),
+            busy_until: peer.paused_until.max(peer.class_paused_until[class]),
+            resend_at: entry.resend_at,
+        })
+    }
 }

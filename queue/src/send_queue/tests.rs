@@ -158,6 +158,27 @@ fn busy_pauses_its_scope_alone_and_for_a_bounded_time() {
 }
 
 #[test]
+fn the_pause_before_a_command_is_sent_again_grows_until_it_is_answered() {
+    let now = Instant::now();
+    let (mut queue, peer) = (queue(SendQueueConfig::default()), node("w1"));
+    queue.handle_link_up(&peer, link_up(1));
+    queue.handle_room(&peer, room(1000));
+    let id = queue.submit(now, command(&peer, Class::Normal)).unwrap();
+    settle(&mut queue, now);
+    let lose = |queue: &mut SendQueue| {
+        queue.handle_stream_lost(now, &peer, id.key);
+        let at = queue.explain(&id).and_then(|waiting| waiting.resend_at).expect("it is sent again");
+        queue.handle_timeout(at);
+        assert_eq!(opened(&settle(queue, now).1).len(), 1);
+        (at - now).as_millis()
+    };
+    let pauses: Vec<_> = (0..8).map(|_| lose(&mut queue)).collect();
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    queue.handle_reply(now, &peer, id.key, reply(1)).unwrap();
+    assert_eq!([lose(&mut queue), lose(&mut queue)], [100, 200]);
+}
+
+#[test]
 fn the_last_places_are_for_urgent() {
     let now = Instant::now();
     let (mut queue, peer) = (queue(SendQueueConfig::default()), node("w1"));
