@@ -23,14 +23,24 @@ pub struct SendQueueConfig {
     /// Bytes of one peer. Default: 64 MiB.
     pub peer_bytes_max: u64,
     /// Commands of one class. Default: 100,000.
+    ///
+    /// Too low, callers of that class are refused although there is room; too high, one class takes the place of others.
     pub class_commands_max: usize,
-    /// Commands that every peer may have however full the queue is, half of them for Urgent. Default: 64.
+    /// Bytes of one class. Default: 256 MiB.
+    ///
+    /// Too low, callers of that class are refused although there is room; too high, one class takes the place of others.
+    pub class_bytes_max: u64,
+    /// Commands that every peer may have however full the queue is, half of them for Urgent. They count in no bound on
+    /// all peers, only in the peer's own. Default: 64.
     ///
     /// Too low, a full queue shuts out live peers; too high, the bounds are exceeded by that much for each peer.
     pub peer_commands_min: usize,
     /// Bytes that every peer may have however full the queue is, half of them for Urgent. Default: 256 KiB.
+    ///
+    /// Too low, a full queue shuts out live peers; too high, the bounds are exceeded by that much for each peer.
     pub peer_bytes_min: u64,
-    /// Share of the bounds that peers without a link may have together, in percent. Default: 50.
+    /// Share of the bounds on all peers and on each class that peers without a link may have together, in percent.
+    /// Default: 50.
     ///
     /// Too low, short outages refuse callers; at 100 dead peers take the place of live ones.
     pub unreachable_percent_max: u8,
@@ -72,6 +82,7 @@ impl Default for SendQueueConfig {
             peer_commands_max: 20_000,
             peer_bytes_max: 64 << 20,
             class_commands_max: 100_000,
+            class_bytes_max: 256 << 20,
             peer_commands_min: 64,
             peer_bytes_min: 256 << 10,
             unreachable_percent_max: 50,

@@ -46,10 +46,16 @@ pub enum Bound {
     PeerBytes,
     /// Commands of this class.
     ClassCommands(Class),
+    /// Bytes of this class.
+    ClassBytes(Class),
     /// Commands to all peers that have no link.
     UnreachableCommands,
     /// Bytes to all peers that have no link.
     UnreachableBytes,
+    /// Commands of this class to all peers that have no link.
+    UnreachableClassCommands(Class),
+    /// Bytes of this class to all peers that have no link.
+    UnreachableClassBytes(Class),
 }
 
 /// The command is not in the queue.
@@ -93,6 +99,11 @@ impl fmt::Display for Bound {
             Self::PeerCommands => f.write_str("commands to this peer"),
             Self::PeerBytes => f.write_str("bytes to this peer"),
             Self::ClassCommands(class) => write!(f, "commands of class {class}"),
+            Self::ClassBytes(class) => write!(f, "bytes of class {class}"),
+            Self::UnreachableClassCommands(class) => {
+                write!(f, "commands of class {class} to peers without a link")
+            }
+            Self::UnreachableClassBytes(class) => write!(f, "bytes of class {class} to peers without a link"),
             Self::UnreachableCommands => f.write_str("commands to peers without a link"),
             Self::UnreachableBytes => f.write_str("bytes to peers without a link"),
         }

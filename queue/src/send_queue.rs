@@ -28,7 +28,7 @@ pub use self::entry::{NewCommand, Stage};
 pub use self::explain::{SendCounts, Waiting};
 pub use self::peer::LinkUp;
 use self::peer::{Next, Peer};
-use self::usage::{TotalUsage, Usage};
+use self::usage::TotalUsage;
 pub use self::words::{SendEvent, SendRecord, Transmit};
 use crate::body_intake::BodyIntake;
 use crate::config::SendQueueConfig;
@@ -91,7 +91,7 @@ impl SendQueue {
         let peer = self.peers.entry(command.to.clone()).or_default();
         let bytes = (command.args.len() + command.payload.len()) as u64 + command.body_held_bytes;
         let is_reachable = peer.link.is_some();
-        usage::check(&self.config, &self.total, &peer.usage, is_reachable, command.class, bytes)
+        let share = usage::check(&self.config, &self.total, &peer.usage, is_reachable, command.class, bytes)
             .map_err(|bound| SubmitError::Full { bound, retry_after: self.config.retry_after })?;
         let seq = match peer.last {
             None => Seq::FIRST,
@@ -107,14 +107,14 @@ impl SendQueue {
         if let Some(at) = deadline_at {
             self.set_alarm(at, Alarm::Deadline(to.clone(), key));
         }
-        let mut entry = Entry::new(command, key, deadline_at);
+        let mut entry = Entry::new(command, key, share, deadline_at);
         if let Some(peer) = self.peers.get_mut(&to) {
             if let Some(link) = &peer.link {
                 // Stored and bound in one go, so that it can leave as soon as it is stored.
                 entry.is_binding = true;
                 self.journal.push(entry.command.class, SendRecord::Bound(id.clone(), link.receiver));
             }
-            count(&mut self.total, peer, &entry, true);
+            self.total.add(&mut peer.usage, is_reachable, share, entry.command.class, bytes);
             peer.entries.insert(key, entry);
         }
         Ok(id)
@@ -146,7 +146,7 @@ impl SendQueue {
         let receiver = up.receiver;
         let state = self.peers.entry(peer.clone()).or_default();
         if state.link.replace(up).is_none() {
-            self.total.unreachable.remove(state.usage.all);
+            self.total.remove_unreachable(&state.usage);
         }
         state.clear_bodies();
         state.room = Room::default();
@@ -185,7 +185,7 @@ impl SendQueue {
         if let Some(state) = self.peers.get_mut(peer)
             && state.link.take().is_some()
         {
-            self.total.unreachable.add(state.usage.all);
+            self.total.add_unreachable(&state.usage);
             state.clear_bodies();
             state.room = Room::default();
         }
@@ -346,7 +346,7 @@ impl SendQueue {
 
     /// Returns the number of commands in the queue.
     pub fn len(&self) -> usize {
-        self.total.all.commands
+        self.total.everyone.all.commands
     }
 
     /// Returns whether the queue is empty.
@@ -512,7 +512,8 @@ impl SendQueue {
     fn ended(&mut self, id: CommandId) {
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
         let Some(entry) = peer.entries.remove(&id.key) else { return };
-        count(&mut self.total, peer, &entry, false);
+        let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
+        self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());
         if let Some(at) = entry.deadline_at {
             self.alarms.remove(&(at, Alarm::Deadline(id.receiver.clone(), id.key)));
         }
@@ -544,21 +545,6 @@ impl SendQueue {
     fn id(&self, peer: &NodeId, key: CommandKey) -> CommandId {
         CommandId { sender: self.node.clone(), receiver: peer.clone(), key }
     }
-}
-
-fn count(total: &mut TotalUsage, peer: &mut Peer, entry: &Entry, is_added: bool) {
-    let usage = Usage { commands: 1, bytes: entry.bytes() };
-    let act = if is_added { Usage::add } else { Usage::remove };
-    act(&mut total.all, usage);
-    act(&mut peer.usage.all, usage);
-    if peer.link.is_none() {
-        act(&mut total.unreachable, usage);
-    }
-    if entry.command.class == Class::Urgent {
-        act(&mut peer.usage.urgent, usage);
-    }
-    let class = &mut total.classes[entry.command.class];
-    *class = if is_added { *class + 1 } else { *class - 1 };
 }
 
 fn check_size(what: &'static str, bytes: usize, max: usize) -> Result<(), SubmitError> {

@@ -86,7 +86,7 @@ fn reserve<T: Ord + Default>(class: Class, configured: T, half: T) -> T {
 /// Every sender keeps a minimum share; half of it is for urgent commands alone.
 fn is_within_minimum(config: &ReceiveQueueConfig, sender: SenderUsage, class: Class, bytes: u64) -> bool {
     let (commands_min, bytes_min) = (config.sender_commands_min, config.sender_bytes_min);
-    if class == Class::Urgent {
+    if class == Class::Urgent || !sender.all.has_room(commands_min, bytes_min, bytes) {
         return sender.all.has_room(commands_min, bytes_min, bytes);
     }
     let others = Usage {

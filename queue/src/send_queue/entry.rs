@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use runnel_codec::{Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UpdatePolicy};
 
+use super::usage::Share;
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
 use crate::config::SendQueueConfig;
@@ -58,6 +59,8 @@ pub enum Stage {
 pub(super) struct Entry {
     pub(super) command: NewCommand,
     pub(super) key: CommandKey,
+    /// From which share of the queue it has its place.
+    pub(super) share: Share,
     pub(super) stage: Stage,
     /// The receiver epoch that it is bound to, once it may have left.
     pub(super) bound: Option<Epoch>,
@@ -98,12 +101,18 @@ pub(super) struct OutgoingBody {
 }
 
 impl Entry {
-    pub(super) fn new(command: NewCommand, key: CommandKey, deadline_at: Option<Instant>) -> Self {
+    pub(super) fn new(
+        command: NewCommand,
+        key: CommandKey,
+        share: Share,
+        deadline_at: Option<Instant>,
+    ) -> Self {
         Self {
             body: command.has_body.then(OutgoingBody::default),
             result_body: command.wants_result_body.then(BodyIntake::default),
             command,
             key,
+            share,
             stage: Stage::Storing,
             bound: None,
             is_binding: false,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use runnel_codec::{ClassMap, CommandId};
+use runnel_codec::{Class, ClassMap, CommandId};
 
 use super::SendQueue;
 use super::entry::Stage;
@@ -39,7 +39,9 @@ impl SendQueue {
         let stages = self.peers.values().flat_map(|peer| peer.entries.values()).map(|entry| entry.stage);
         let in_flight =
             stages.filter(|stage| matches!(stage, Stage::Sent | Stage::Accepted | Stage::Started)).count();
-        SendCounts { queued: self.len() - in_flight, in_flight, classes: self.total.classes }
+        let usages = self.total.everyone.classes;
+        let classes = ClassMap::new(Class::ALL.map(|class| usages[class].commands));
+        SendCounts { queued: self.len() - in_flight, in_flight, classes }
     }
 
     /// Returns what a command waits for; `None` when it has ended or was never here.

@@ -1,12 +1,13 @@
 //! The send queue against its promises: single rules, and random histories against a plain model.
 
+mod bounds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use runnel_codec::{ClassMap, LinkNumber};
 
 use super::*;
-use crate::error::Bound;
 
 const NAME: &str = "test.note/1";
 
@@ -80,48 +81,6 @@ fn outcomes(events: &[SendEvent]) -> Vec<(CommandId, Outcome)> {
         _ => None,
     };
     events.iter().filter_map(outcome).collect()
-}
-
-#[test]
-fn unreachable_peers_cannot_crowd_out_a_live_one() {
-    let now = Instant::now();
-    let mut queue = queue(SendQueueConfig { commands_max: 40_000, ..SendQueueConfig::default() });
-    let live = node("live");
-    queue.handle_link_up(&live, link_up(1));
-    queue.handle_room(&live, room(100));
-    for number in 0..500 {
-        let dead = node(&format!("dead-{number}"));
-        let refused = loop {
-            if let Err(error) = queue.submit(now, command(&dead, Class::Normal)) {
-                break error;
-            }
-        };
-        assert!(matches!(refused, SubmitError::Full { .. }), "{refused}");
-    }
-    let id = queue.submit(now, command(&live, Class::Normal)).expect("a live peer has its share");
-    let (_, transmits) = settle(&mut queue, now);
-    assert_eq!(opened(&transmits), [(live.clone(), id.key)], "and it goes at once");
-    let taken = (0..1000).filter(|_| queue.submit(now, command(&live, Class::Normal)).is_ok()).count();
-    assert_eq!(taken, 1000, "far beyond the minimum share: the dead hold no more than their half");
-}
-
-#[test]
-fn the_other_half_of_a_minimum_share_is_for_urgent() {
-    let now = Instant::now();
-    let config = SendQueueConfig { commands_max: 0, peer_commands_min: 8, ..SendQueueConfig::default() };
-    let (mut queue, peer) = (queue(config), node("w1"));
-    let mut accepted = |class| (0..20).filter(|_| queue.submit(now, command(&peer, class)).is_ok()).count();
-    assert_eq!((accepted(Class::Bulk), accepted(Class::Urgent)), (4, 4));
-}
-
-#[test]
-fn a_full_queue_names_the_bound() {
-    let now = Instant::now();
-    let config = SendQueueConfig { peer_commands_max: 1, ..SendQueueConfig::default() };
-    let (mut queue, peer) = (queue(config), node("w1"));
-    queue.submit(now, command(&peer, Class::Low)).expect("room for one");
-    let refused = queue.submit(now, command(&peer, Class::Low));
-    assert!(matches!(refused, Err(SubmitError::Full { bound: Bound::PeerCommands, .. })), "{refused:?}");
 }
 
 #[test]
