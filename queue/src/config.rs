@@ -1,5 +1,6 @@
 //! Bounds of the send queue.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,14 @@ pub struct SendQueueConfig {
     /// Too low, a receiver that cannot take a command is asked often; too high, it waits long after it could.
     #[serde(with = "humantime_serde")]
     pub resend_pause_max: Duration,
+    /// How often an idempotent command is run when its receivers lose their memory of it. Default: 3.
+    ///
+    /// Too low, it is unknown after a harmless restart; too high, one that takes its receivers down does so as often.
+    pub idempotent_runs_max: NonZeroU32,
+    /// After how many links that died without an answer to its head a command is held back. Default: 5.
+    ///
+    /// Too low, a bad network holds commands back; too high, a head that kills links does so as often.
+    pub links_died_max: NonZeroU32,
     /// How classes share the sending.
     pub scheduler: SchedulerConfig,
     /// Free stream places that only urgent commands may use. Default: 32.
@@ -91,6 +100,8 @@ impl Default for SendQueueConfig {
             result_body_window_bytes: 1 << 20,
             resend_pause: Duration::from_millis(100),
             resend_pause_max: Duration::from_secs(5),
+            idempotent_runs_max: NonZeroU32::new(3).expect("3 is not 0"),
+            links_died_max: NonZeroU32::new(5).expect("5 is not 0"),
             scheduler: SchedulerConfig::default(),
             urgent_places: 32,
         }

@@ -7,6 +7,7 @@
 mod bodies;
 mod command;
 mod config;
+mod deadline;
 mod restart;
 mod sender;
 mod usage;

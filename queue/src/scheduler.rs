@@ -131,7 +131,8 @@ impl Ring {
 }
 
 /// The weights of the classes below Urgent.
-const WEIGHTS: [(Class, u64); 4] = [(Class::High, 8), (Class::Normal, 4), (Class::Low, 2), (Class::Bulk, 1)];
+pub(crate) const WEIGHTS: [(Class, u64); 4] =
+    [(Class::High, 8), (Class::Normal, 4), (Class::Low, 2), (Class::Bulk, 1)];
 
 /// Bytes that a weight of 1 may send in a turn: about the smallest piece, so that small commands interleave finely.
 const QUANTUM_BYTES: u64 = 4 << 10;

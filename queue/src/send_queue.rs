@@ -4,10 +4,13 @@
 //! A command is stored, waits in the line of its class and peer, is bound to the receiver's epoch before its first byte
 //! leaves, is sent over as many links as it takes, and ends in exactly one outcome. The loss of a link is never one.
 
+mod abandon;
 mod bodies;
+mod deadline;
 mod entry;
 mod explain;
 mod peer;
+mod poison;
 mod resend;
 mod usage;
 mod words;
@@ -20,12 +23,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
     BusyScope, Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Part, Seq, Settled, StreamFrame,
-    UnknownReason, UpdatePolicy,
+    UpdatePolicy,
 };
 
 use self::entry::Entry;
 pub use self::entry::{NewCommand, Stage};
-pub use self::explain::{SendCounts, Waiting};
+pub use self::explain::{SendCounts, Waiting, WaitsFor};
 pub use self::peer::LinkUp;
 use self::peer::{Next, Peer};
 use self::usage::TotalUsage;
@@ -91,6 +94,9 @@ impl SendQueue {
         let peer = self.peers.entry(command.to.clone()).or_default();
         let bytes = (command.args.len() + command.payload.len()) as u64 + command.body_held_bytes;
         let is_reachable = peer.link.is_some();
+        if !is_reachable {
+            peer.unreachable_since.get_or_insert(now);
+        }
         let share = usage::check(&self.config, &self.total, &peer.usage, is_reachable, command.class, bytes)
             .map_err(|bound| SubmitError::Full { bound, retry_after: self.config.retry_after })?;
         let seq = match peer.last {
@@ -147,19 +153,30 @@ impl SendQueue {
         let state = self.peers.entry(peer.clone()).or_default();
         if state.link.replace(up).is_none() {
             self.total.remove_unreachable(&state.usage);
+        } else {
+            self.lose_heads(peer);
         }
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.unreachable_since = None;
         state.clear_bodies();
         state.room = Room::default();
         state.paused_until = None;
         state.class_paused_until = Default::default();
         // The hello was written before the link was up: what has been settled since is said again.
         state.is_settled_news = state.settled.low().is_some() || state.settled.ranges().next().is_some();
-        let mut lost = Vec::new();
-        let mut resent = Vec::new();
+        let (mut lost, mut again, mut resent) = (Vec::new(), Vec::new(), Vec::new());
         for (key, entry) in &mut state.entries {
             match entry.bound {
-                Some(bound) if bound != receiver && entry.stage != Stage::Ending => lost.push(*key),
-                Some(_) if entry.was_sent && entry.stage != Stage::Ending => {
+                _ if entry.stage == Stage::Ending => {}
+                Some(bound) if bound != receiver => {
+                    let is_resent = entry.was_sent;
+                    match entry.lose_receiver(&self.config) {
+                        Ok(()) if is_resent => again.push(*key),
+                        Ok(()) => {}
+                        Err(reason) => lost.push((*key, reason)),
+                    }
+                }
+                Some(_) if entry.was_sent => {
                     entry.stage = Stage::Waiting;
                     entry.resend_at = None;
                     resent.push(*key);
@@ -167,27 +184,33 @@ impl SendQueue {
                 _ => {}
             }
         }
-        for key in resent {
-            state.queue(key, true);
+        for key in again.iter().chain(&resent) {
+            state.queue(*key, true);
         }
         for class in Class::ALL {
             if !state.lines[class].is_empty() {
                 self.scheduler.activate(class, peer);
             }
         }
-        for key in lost {
-            self.end(peer, key, Outcome::Unknown(UnknownReason::ReceiverStateLost));
+        for key in again {
+            let id = self.id(peer, key);
+            self.events.push_back(SendEvent::Again(id));
+        }
+        for (key, reason) in lost {
+            self.end(peer, key, Outcome::Unknown(reason));
         }
     }
 
     /// The link to a peer is down. Nothing ends by that.
-    pub fn handle_link_down(&mut self, peer: &NodeId) {
+    pub fn handle_link_down(&mut self, now: Instant, peer: &NodeId) {
         if let Some(state) = self.peers.get_mut(peer)
             && state.link.take().is_some()
         {
             self.total.add_unreachable(&state.usage);
+            state.unreachable_since = Some(now);
             state.clear_bodies();
             state.room = Room::default();
+            self.lose_heads(peer);
         }
     }
 
@@ -215,11 +238,14 @@ impl SendQueue {
         frame: StreamFrame,
     ) -> Result<(), ProtocolError> {
         let id = self.id(peer, key);
-        let Some(entry) = self.entry_mut(peer, key) else { return Ok(()) };
+        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+            self.handle_late(id, frame);
+            return Ok(());
+        };
         // Nobody can know what has not left, and a stream that was lost or overtaken has no say but the last word.
         let is_last_word = entry.was_sent && matches!(frame, StreamFrame::Outcome(_));
         let is_on_stream = matches!(entry.stage, Stage::Sent | Stage::Accepted | Stage::Started);
-        if entry.stage == Stage::Ending || !(is_on_stream || is_last_word) {
+        if !(is_on_stream || is_last_word) {
             return Ok(());
         }
         entry.answered();
@@ -441,20 +467,6 @@ impl SendQueue {
         self.set_alarm(until, Alarm::Pause(peer.clone()));
     }
 
-    fn handle_deadline(&mut self, peer: &NodeId, key: CommandKey) {
-        let id = self.id(peer, key);
-        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
-            return;
-        };
-        if entry.bound.is_none() && !entry.is_binding {
-            return self.end(peer, key, Outcome::Expired);
-        }
-        // The receiver decides; what is said here is no outcome.
-        if !std::mem::replace(&mut entry.is_overdue, true) {
-            self.events.push_back(SendEvent::Overdue(id));
-        }
-    }
-
     fn handle_pause_over(&mut self, now: Instant, peer: &NodeId) {
         let Some(state) = self.peers.get_mut(peer) else { return };
         state.paused_until = state.paused_until.filter(|until| *until > now);
@@ -479,16 +491,16 @@ impl SendQueue {
 
     fn bound(&mut self, id: &CommandId, epoch: Epoch) {
         let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
-        entry.is_binding = false;
-        entry.bound = Some(epoch);
         let is_begun = entry.is_begun;
+        entry.is_binding = false;
+        // If the receiver was replaced while this was being stored, nothing has left for it: it is bound anew.
         let met = self.peers.get(&id.receiver).and_then(|peer| peer.link.as_ref()).map(|link| link.receiver);
-        if met.is_some_and(|met| met != epoch) {
-            // The receiver was replaced while the binding was being stored.
-            self.end(&id.receiver, id.key, Outcome::Unknown(UnknownReason::ReceiverStateLost));
-        } else {
-            self.put_in_line(&id.receiver, id.key, is_begun);
+        if met.is_none_or(|met| met == epoch)
+            && let Some(entry) = self.entry_mut(&id.receiver, id.key)
+        {
+            entry.bound = Some(epoch);
         }
+        self.put_in_line(&id.receiver, id.key, is_begun);
     }
 
     /// Takes an outcome; it is said when it is stored.

@@ -326,7 +326,7 @@ impl Engine {
         peer.role = Some(identity.role);
         peer.boot = Some(hello.boot);
         if let Some(older) = peer.link.replace(index) {
-            self.drop_queues_of(older);
+            self.drop_queues_of(now, older);
             self.close_link(older, CloseCode::Replaced, "a newer link is up");
             if let Some(older) = self.links.get_mut(older) {
                 older.phase = Phase::Replaced;
@@ -357,7 +357,7 @@ impl Engine {
     }
 
     fn handle_closed(&mut self, now: Instant, index: LinkIndex, closed: &LinkClosed) {
-        self.drop_queues_of(index);
+        self.drop_queues_of(now, index);
         let Some(entry) = self.links.remove(index) else { return };
         match entry.phase {
             Phase::Up(up) => {
@@ -378,10 +378,10 @@ impl Engine {
     }
 
     /// Tells the queues that a link that was up is gone.
-    fn drop_queues_of(&mut self, index: LinkIndex) {
+    fn drop_queues_of(&mut self, now: Instant, index: LinkIndex) {
         let Some(up) = self.links.get_mut(index).and_then(|entry| entry.up()) else { return };
         let (peer, number) = (up.peer.clone(), up.number);
-        self.send.handle_link_down(&peer);
+        self.send.handle_link_down(now, &peer);
         self.receive.handle_link_down(&peer, number);
     }
 

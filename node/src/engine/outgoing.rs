@@ -8,7 +8,7 @@ use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, N
 use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Transmit};
 use runnel_transport::StreamId;
 use tokio::sync::{Semaphore, mpsc};
-use tracing::trace;
+use tracing::{debug, trace, warn};
 
 use super::links::{LinkIndex, StreamUse};
 use super::{Engine, StoredReply};
@@ -96,6 +96,13 @@ impl Engine {
                     caller.events.send(CallerEvent::Outcome(outcome)).ok();
                 }
             }
+            SendEvent::Late { id, outcome } => {
+                debug!(%id, outcome = outcome.as_str(), "an outcome came after the command had ended");
+            }
+            SendEvent::Held(id) => {
+                warn!(%id, "held back: one link after the other died after its head; abandon or release it");
+            }
+            SendEvent::Again(id) => debug!(%id, "the receiver was restarted: the command is sent again"),
             SendEvent::BodyWanted(id) => self.begin_body(&id),
             SendEvent::BodyTaken { id, bytes } => {
                 if let Some(room) = self.callers.get(&id).and_then(|caller| caller.body_room.as_ref()) {

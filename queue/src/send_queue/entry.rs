@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UpdatePolicy};
+use runnel_codec::{
+    Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UnknownReason, UpdatePolicy,
+};
 
 use super::usage::Share;
 use crate::body_intake::BodyIntake;
@@ -79,6 +81,12 @@ pub(super) struct Entry {
     pub(super) resend_at: Option<Instant>,
     /// How many of its streams were lost since it was last answered.
     pub(super) streams_lost: u32,
+    /// How many links died after its head since it was last answered.
+    pub(super) links_died: u32,
+    /// It is not sent any more: it may be what these links died of.
+    pub(super) is_held: bool,
+    /// How many processes of its receiver may have run it and are gone.
+    pub(super) runs: u32,
     pub(super) updates_received: u64,
     pub(super) update_bytes_received: u64,
     pub(super) update_bytes_taken: u64,
@@ -124,6 +132,9 @@ impl Entry {
             is_in_line: false,
             resend_at: None,
             streams_lost: 0,
+            links_died: 0,
+            is_held: false,
+            runs: 0,
             updates_received: 0,
             update_bytes_received: 0,
             update_bytes_taken: 0,
@@ -139,10 +150,19 @@ impl Entry {
 
     /// Returns the outcome to tell: what failed here explains what failed there.
     pub(super) fn final_outcome(&self, outcome: Outcome) -> Outcome {
+        // It may have started in a process that is gone, whatever this one knows.
+        if self.runs > 0 && outcome.is_never() {
+            return Outcome::Unknown(UnknownReason::ReceiverStateLost);
+        }
         match (&outcome, self.body.as_ref().and_then(|body| body.failure.clone())) {
             (Outcome::Failed(_), Some(failure)) => Outcome::Failed(failure),
             _ => outcome,
         }
+    }
+
+    /// Returns whether its updates have come as far as was granted: the receiver may begin no other.
+    pub(super) fn has_used_credit(&self) -> bool {
+        self.update_bytes_received >= self.update_bytes_granted
     }
 
     /// Makes the head for a stream opened now.

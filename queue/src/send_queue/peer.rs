@@ -48,6 +48,8 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     pub(super) link: Option<LinkUp>,
+    /// Since when it has no link: its end, or the first command for it.
+    pub(super) unreachable_since: Option<Instant>,
     pub(super) room: Room,
     pub(super) last: Option<Seq>,
     pub(super) entries: BTreeMap<CommandKey, Entry>,
@@ -97,6 +99,10 @@ impl Line {
         self.begun.pop_first().or_else(|| self.fresh.pop_first())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.begun.len() + self.fresh.len()
+    }
+
     /// Takes a command out, wherever it stands.
     pub(super) fn remove(&mut self, key: &CommandKey) {
         if !self.fresh.remove(key) {
@@ -116,7 +122,7 @@ impl Line {
 impl Peer {
     /// Puts a command into its line, by age.
     pub(super) fn queue(&mut self, key: CommandKey, is_begun: bool) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.is_held) else { return };
         if !std::mem::replace(&mut entry.is_in_line, true) {
             let line = &mut self.lines[entry.command.class];
             let line = if is_begun { &mut line.begun } else { &mut line.fresh };

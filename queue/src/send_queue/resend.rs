@@ -47,5 +47,6 @@ impl Entry {
     /// Takes note of an answer: the receiver has its head.
     pub(super) fn answered(&mut self) {
         self.streams_lost = 0;
+        self.links_died = 0;
     }
 }

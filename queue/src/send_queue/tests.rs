@@ -1,11 +1,13 @@
 //! The send queue against its promises: single rules, and random histories against a plain model.
 
 mod bounds;
+mod ends;
+mod explain;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use runnel_codec::{ClassMap, LinkNumber};
+use runnel_codec::{ClassMap, LinkNumber, UnknownReason};
 
 use super::*;
 
@@ -166,7 +168,7 @@ fn a_new_receiver_epoch_loses_what_was_sent_and_nothing_else() {
     queue.handle_room(&peer, room(100));
     let sent = queue.submit(now, command(&peer, Class::Normal)).unwrap();
     settle(&mut queue, now);
-    queue.handle_link_down(&peer);
+    queue.handle_link_down(now, &peer);
     let unbound = queue.submit(now, command(&peer, Class::Normal)).unwrap();
     settle(&mut queue, now);
     queue.handle_link_up(&peer, link_up(2));
@@ -186,8 +188,11 @@ fn a_deadline_without_end_is_none() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { peer: usize, class: Class, deadline_ms: Option<u64> },
+    Submit { peer: usize, class: Class, idempotent: bool, deadline_ms: Option<u64> },
     Cancel(prop::sample::Index),
+    Abandon(prop::sample::Index),
+    Release(prop::sample::Index),
+    Slept(u64),
     Up { peer: usize, receiver: u64 },
     Down(usize),
     Room { peer: usize, places: usize },
@@ -201,9 +206,14 @@ fn step() -> impl Strategy<Value = Step> {
     let peer = 0..3usize;
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        8 => (peer.clone(), 0..5u8, prop::option::of(1..500u64)).prop_map(|(peer, class, deadline_ms)| {
-            Step::Submit { peer, class: Class::from_wire(class).unwrap(), deadline_ms }
-        }),
+        8 => (peer.clone(), 0..5u8, any::<bool>(), prop::option::of(1..500u64)).prop_map(
+            |(peer, class, idempotent, deadline_ms)| {
+                Step::Submit { peer, class: Class::from_wire(class).unwrap(), idempotent, deadline_ms }
+            }
+        ),
+        1 => index().prop_map(Step::Abandon),
+        1 => index().prop_map(Step::Release),
+        1 => (1..300u64).prop_map(Step::Slept),
         1 => index().prop_map(Step::Cancel),
         2 => (peer.clone(), 1..3u64).prop_map(|(peer, receiver)| Step::Up { peer, receiver }),
         1 => peer.clone().prop_map(Step::Down),
@@ -251,17 +261,24 @@ impl Model {
     fn apply(&mut self, step: Step) {
         let now = self.now;
         match step {
-            Step::Submit { peer, class, deadline_ms } => {
+            Step::Submit { peer, class, idempotent, deadline_ms } => {
                 let deadline = deadline_ms.map(Duration::from_millis);
-                let new = NewCommand { deadline, ..command(&worker(peer), class) };
+                let new = NewCommand { deadline, idempotent, ..command(&worker(peer), class) };
                 self.ids.extend(self.queue.submit(now, new));
             }
             Step::Cancel(at) => self.with_id(at, |queue, id| {
                 // What has ended is not found, which is as good here.
                 let _ = queue.cancel(id);
             }),
+            Step::Abandon(at) => self.with_id(at, |queue, id| {
+                let _ = queue.abandon(id);
+            }),
+            Step::Release(at) => self.with_id(at, |queue, id| {
+                let _ = queue.release(id);
+            }),
+            Step::Slept(ms) => self.queue.handle_slept(Duration::from_millis(ms)),
             Step::Up { peer, receiver } => self.queue.handle_link_up(&worker(peer), link_up(receiver)),
-            Step::Down(peer) => self.queue.handle_link_down(&worker(peer)),
+            Step::Down(peer) => self.queue.handle_link_down(now, &worker(peer)),
             Step::Room { peer, places } => self.queue.handle_room(&worker(peer), room(places)),
             Step::Reply { at, word } => self.with_id(at, |queue, id| {
                 queue.handle_reply(now, &id.receiver, id.key, reply(word)).expect("an allowed word");
@@ -304,6 +321,12 @@ impl Model {
                     }
                     assert_eq!(self.outcomes.insert(id, outcome), None, "one outcome");
                 }
+                SendEvent::Late { id, .. } => {
+                    assert!(self.ids.contains(&id), "it was here")
+                }
+                SendEvent::Again(id) => {
+                    assert!(self.sent.contains(&id) && !self.outcomes.contains_key(&id));
+                }
                 _ => {}
             }
         }
@@ -341,6 +364,8 @@ impl Model {
             self.apply(Step::Store);
             self.apply(Step::Wait(60_000));
             for id in self.ids.clone() {
+                // What is held for the links that died goes on only by somebody's word.
+                let _ = self.queue.release(&id);
                 self.queue.handle_reply(self.now, &id.receiver, id.key, reply(0)).expect("an allowed word");
             }
             self.drain();

@@ -129,6 +129,18 @@ pub enum SendEvent {
         /// Length and hash.
         end: BodyEnd,
     },
+    /// Its receiver has lost its memory of it. Being idempotent, it is sent again.
+    Again(CommandId),
+    /// One link after the other died after its head: it is held back until it is released, abandoned, or the receiver is
+    /// another process.
+    Held(CommandId),
+    /// An outcome came after it had ended otherwise. That changes nothing.
+    Late {
+        /// The command.
+        id: CommandId,
+        /// What came late.
+        outcome: Outcome,
+    },
     /// Its deadline has passed and nobody knows what became of it.
     Overdue(CommandId),
     /// It has ended.

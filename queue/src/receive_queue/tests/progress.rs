@@ -84,6 +84,28 @@ fn a_deadline_beyond_the_clock_never_passes() {
 }
 
 #[test]
+fn deadlines_pass_while_the_machine_sleeps_but_the_time_to_stop_does_not() {
+    let mut rig = Rig::new(ReceiveQueueConfig { running_max: 2, urgent_running_reserve: 0, ..config() });
+    rig.head(1, due_in(1, Duration::from_secs(60)));
+    rig.head(2, due_in(2, Duration::from_secs(3600)));
+    rig.head(3, due_in(3, Duration::from_secs(60)));
+    rig.turn();
+    rig.cancel(2);
+    rig.turn();
+    rig.queue.handle_slept(Duration::from_secs(100));
+    rig.pass(Duration::ZERO);
+    let said = rig.turn();
+    assert_eq!(said.stops, [(key(1), StopReason::DeadlineExceeded)]);
+    said.assert_last(3, &StreamFrame::Outcome(Outcome::Expired));
+    assert_eq!(rig.queue.poll_timeout(), Some(rig.now + Duration::from_secs(10)), "handlers slept too");
+    for number in [1, 2] {
+        rig.finish(number, done(""));
+    }
+    rig.turn();
+    assert_eq!(rig.queue.poll_timeout(), None);
+}
+
+#[test]
 fn updates_are_written_as_far_as_credit_goes_and_the_outcome_behind_them() {
     let mut rig = Rig::new(config());
     rig.head(4, Head { updates_credit: 5, ..head(1) });

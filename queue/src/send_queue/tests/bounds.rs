@@ -73,7 +73,7 @@ fn a_peer_counts_as_dead_only_while_it_has_no_link() {
     assert_eq!(fill(&mut queue, now, &peer, Class::Low), (50, full(Bound::UnreachableCommands)));
     queue.handle_link_up(&peer, link_up(1));
     assert_eq!(fill(&mut queue, now, &peer, Class::Low), (50, full(Bound::Commands)));
-    queue.handle_link_down(&peer);
+    queue.handle_link_down(now, &peer);
     let other = node("w2");
     assert_eq!(fill(&mut queue, now, &other, Class::Low).0, 0);
     queue.handle_link_up(&other, link_up(1));

@@ -1,0 +1,43 @@
+//! Giving a command up, and words that come too late to change anything.
+
+use runnel_codec::{CommandId, Outcome, StreamFrame, UnknownReason};
+
+use super::SendQueue;
+use super::entry::Stage;
+use super::words::SendEvent;
+use crate::error::NotFound;
+
+impl SendQueue {
+    /// Gives a command up: its caller wants to know no more of it. It is `Cancelled` if it was never bound to a
+    /// receiver, else `Unknown`: the receiver learns that it is settled, and whether it runs there nobody says.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when it is not in the queue or has ended.
+    pub fn abandon(&mut self, id: &CommandId) -> Result<(), NotFound> {
+        let entry = self
+            .entry_mut(&id.receiver, id.key)
+            .filter(|entry| entry.stage != Stage::Ending)
+            .ok_or(NotFound)?;
+        let outcome = if entry.is_untouched() {
+            Outcome::Cancelled
+        } else {
+            Outcome::Unknown(UnknownReason::Abandoned)
+        };
+        self.end(&id.receiver, id.key, outcome);
+        Ok(())
+    }
+
+    /// Something is said of a command that has ended here. An outcome does not change, but a different one is told.
+    pub(super) fn handle_late(&mut self, id: CommandId, frame: StreamFrame) {
+        let StreamFrame::Outcome(outcome) = frame else { return };
+        let Some(peer) = self.peers.get(&id.receiver) else { return };
+        let is_news = match peer.entries.get(&id.key) {
+            Some(entry) => entry.was_sent && entry.outcome.as_ref() != Some(&outcome),
+            None => id.key.epoch == self.epoch && peer.settled.contains(id.key.seq),
+        };
+        if is_news {
+            self.events.push_back(SendEvent::Late { id, outcome });
+        }
+    }
+}
