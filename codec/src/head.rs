@@ -29,7 +29,7 @@ pub enum UpdatePolicy {
     /// The caller takes them as they come; those not taken press back on the handler.
     #[default]
     Follow,
-    /// They are kept with the command, up to the receiver's limit.
+    /// They are kept at its sender for a caller that comes later, up to the sender's limit; beyond it they press back.
     Store,
     /// They are not sent at all.
     Discard,

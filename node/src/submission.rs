@@ -161,8 +161,9 @@ impl<C: Command> Submission<C> {
 
     /// Tells the engine what has been taken, in steps, so that the link's credit grows again.
     async fn report_taken(&mut self) {
-        if self.taken >= TAKEN_STEP_BYTES
-            && self.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
+        // With nothing left to take, even a little may be what the receiver waits for.
+        let is_due = self.taken >= TAKEN_STEP_BYTES || (self.taken > 0 && self.events.is_empty());
+        if is_due && self.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
         {
             self.taken = 0;
         }

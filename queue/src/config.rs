@@ -52,6 +52,13 @@ pub struct SendQueueConfig {
     ///
     /// Too low, output waits for round trips; too high, a caller who does not read holds as much for each command.
     pub updates_window_bytes: u64,
+    /// How many bytes of updates are kept for each command whose caller comes later ([`UpdatePolicy::Store`]); what is
+    /// beyond waits at its receiver. Default: 1 MiB.
+    ///
+    /// Too low, handlers wait for a caller who is away; too high, a node holds as much for each such command.
+    ///
+    /// [`UpdatePolicy::Store`]: runnel_codec::UpdatePolicy::Store
+    pub updates_kept_bytes_max: u64,
     /// How far a receiver may write a result body ahead of its caller, in bytes. Default: 1 MiB.
     ///
     /// Too low, long paths are not filled; too high, a caller who does not read holds as much for each command.
@@ -97,6 +104,7 @@ impl Default for SendQueueConfig {
             unreachable_percent_max: 50,
             retry_after: Duration::from_secs(1),
             updates_window_bytes: 256 << 10,
+            updates_kept_bytes_max: 1 << 20,
             result_body_window_bytes: 1 << 20,
             resend_pause: Duration::from_millis(100),
             resend_pause_max: Duration::from_secs(5),

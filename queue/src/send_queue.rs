@@ -12,18 +12,17 @@ mod explain;
 mod peer;
 mod poison;
 mod resend;
+mod updates;
 mod usage;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
-    BusyScope, Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Part, Seq, Settled, StreamFrame,
-    UpdatePolicy,
+    BusyScope, Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Seq, Settled, StreamFrame,
 };
 
 use self::entry::Entry;
@@ -33,7 +32,6 @@ pub use self::peer::LinkUp;
 use self::peer::{Next, Peer};
 use self::usage::TotalUsage;
 pub use self::words::{SendEvent, SendRecord, Transmit};
-use crate::body_intake::BodyIntake;
 use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError, SubmitError};
 use crate::room::Room;
@@ -273,24 +271,6 @@ impl SendQueue {
         Ok(())
     }
 
-    /// The caller has taken updates: the receiver may write further.
-    pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
-        let window = self.config.updates_window_bytes;
-        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
-        entry.update_bytes_taken =
-            entry.update_bytes_taken.saturating_add(bytes).min(entry.update_bytes_received);
-        let offset = entry.update_bytes_taken + window;
-        let updates = entry.updates_received;
-        // In steps: each costs a control frame.
-        if entry.was_sent && offset >= entry.update_bytes_granted + window / 4 {
-            entry.update_bytes_granted = offset;
-            let (peer, key) = (id.receiver.clone(), id.key);
-            let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
-            self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
-            self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
-        }
-    }
-
     /// A batch of records is stored: what depends on it may be said.
     pub fn handle_stored(&mut self, batch: BatchId) {
         for record in self.journal.stored(batch) {
@@ -424,25 +404,6 @@ impl SendQueue {
         Some(Transmit::Open { peer: node.clone(), key, head, payload })
     }
 
-    fn handle_update(
-        &mut self,
-        peer: &NodeId,
-        id: CommandId,
-        number: u64,
-        content: Bytes,
-    ) -> Result<(), ProtocolError> {
-        let Some(entry) = self.entry_mut(peer, id.key) else { return Ok(()) };
-        let end = entry.update_bytes_received + content.len() as u64;
-        let is_refused = entry.command.updates == UpdatePolicy::Discard || end > entry.update_bytes_granted;
-        if content.is_empty() || is_refused || number != entry.updates_received + 1 {
-            return Err(ProtocolError::UpdateRefused);
-        }
-        entry.updates_received = number;
-        entry.update_bytes_received = end;
-        self.events.push_back(SendEvent::Update { id, number, content });
-        Ok(())
-    }
-
     fn handle_busy(
         &mut self,
         now: Instant,
@@ -523,7 +484,7 @@ impl SendQueue {
     /// The outcome is stored: the command is settled.
     fn ended(&mut self, id: CommandId) {
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
-        let Some(entry) = peer.entries.remove(&id.key) else { return };
+        let Some(mut entry) = peer.entries.remove(&id.key) else { return };
         let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
         self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());
         if let Some(at) = entry.deadline_at {
@@ -531,6 +492,7 @@ impl SendQueue {
         }
         peer.settled.insert(id.key.seq);
         peer.is_settled_news = true;
+        self.events.extend(entry.release_updates(&id));
         if let Some(outcome) = entry.outcome {
             self.events.push_back(SendEvent::Outcome { id, outcome });
         }

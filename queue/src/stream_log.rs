@@ -19,7 +19,7 @@ pub(crate) struct StreamLog {
     written: u64,
     /// Bytes of all records up to it.
     written_bytes: u64,
-    /// How far it may be written, in bytes since the beginning.
+    /// How far it may be written, in bytes since the beginning. The last record may end beyond it.
     credit: u64,
 }
 
@@ -62,11 +62,11 @@ impl StreamLog {
         self.credit = self.credit.max(credit);
     }
 
-    /// Returns the bytes of the next record, if credit allows it.
+    /// Returns the bytes of the next record, if credit allows it to be begun.
     pub(crate) fn writable(&self) -> Option<u64> {
         let index = usize::try_from(self.written - self.acknowledged).ok()?;
         let bytes = self.records.get(index)?.len() as u64;
-        (self.written_bytes + bytes <= self.credit).then_some(bytes)
+        (self.written_bytes < self.credit).then_some(bytes)
     }
 
     /// Returns the next record to write, with its number, if credit allows.
@@ -105,12 +105,22 @@ mod tests {
     #[test]
     fn records_are_written_as_far_as_credit_goes() {
         let mut log = log(&["aa", "bbb"]);
-        log.attach(0, 4);
+        log.attach(0, 2);
         assert_eq!(log.poll(), Some((1, "aa".into())));
         assert_eq!(log.poll(), None);
-        log.grant(5);
+        log.grant(3);
         assert_eq!(log.poll(), Some((2, "bbb".into())));
         assert!(log.is_written());
+    }
+
+    #[test]
+    fn a_record_longer_than_any_credit_is_written_once_what_came_before_it_is_taken() {
+        let mut log = log(&["longer than its window", "b"]);
+        log.attach(0, 4);
+        assert_eq!(log.poll(), Some((1, "longer than its window".into())));
+        assert_eq!(log.poll(), None, "the credit is overdrawn by one record at most");
+        log.grant(22 + 4);
+        assert_eq!(log.poll(), Some((2, "b".into())));
     }
 
     #[test]

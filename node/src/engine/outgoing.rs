@@ -28,6 +28,8 @@ impl Engine {
         let wants_result_body = command.wants_result_body;
         match self.send.submit(now, command) {
             Ok(id) => {
+                // Whoever submits follows; a command whose updates are not kept has nothing to follow.
+                self.send.follow(&id).ok();
                 let mut caller = Caller {
                     events,
                     body,

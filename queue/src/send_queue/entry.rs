@@ -1,5 +1,6 @@
 //! One command in the send queue, from its submit to its settling.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -91,6 +92,10 @@ pub(super) struct Entry {
     pub(super) update_bytes_received: u64,
     pub(super) update_bytes_taken: u64,
     pub(super) update_bytes_granted: u64,
+    /// Somebody takes its updates as they come.
+    pub(super) is_followed: bool,
+    /// Those that came while nobody did, with their numbers.
+    pub(super) kept_updates: VecDeque<(u64, Bytes)>,
     pub(super) body: Option<OutgoingBody>,
     pub(super) result_body: Option<BodyIntake>,
     pub(super) outcome: Option<Outcome>,
@@ -115,6 +120,7 @@ impl Entry {
         share: Share,
         deadline_at: Option<Instant>,
     ) -> Self {
+        let is_followed = command.updates != UpdatePolicy::Store;
         Self {
             body: command.has_body.then(OutgoingBody::default),
             result_body: command.wants_result_body.then(BodyIntake::default),
@@ -139,6 +145,8 @@ impl Entry {
             update_bytes_received: 0,
             update_bytes_taken: 0,
             update_bytes_granted: 0,
+            is_followed,
+            kept_updates: VecDeque::new(),
             outcome: None,
         }
     }
@@ -167,9 +175,9 @@ impl Entry {
 
     /// Makes the head for a stream opened now.
     pub(super) fn head(&mut self, now: Instant, config: &SendQueueConfig) -> Head {
-        let granted = match self.command.updates {
-            UpdatePolicy::Discard => 0,
-            _ => self.update_bytes_taken + config.updates_window_bytes,
+        let granted = match self.updates_window(config) {
+            0 => 0,
+            window => self.update_bytes_taken + window,
         };
         let (result_body_received, result_body_credit) = match &mut self.result_body {
             None => (0, 0),

@@ -3,11 +3,13 @@
 mod bounds;
 mod ends;
 mod explain;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use proptest::prelude::*;
-use runnel_codec::{ClassMap, LinkNumber, UnknownReason};
+use runnel_codec::{ClassMap, LinkNumber, UnknownReason, UpdatePolicy};
 
 use super::*;
 

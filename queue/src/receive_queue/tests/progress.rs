@@ -108,7 +108,7 @@ fn deadlines_pass_while_the_machine_sleeps_but_the_time_to_stop_does_not() {
 #[test]
 fn updates_are_written_as_far_as_credit_goes_and_the_outcome_behind_them() {
     let mut rig = Rig::new(config());
-    rig.head(4, Head { updates_credit: 5, ..head(1) });
+    rig.head(4, Head { updates_credit: 3, ..head(1) });
     rig.turn();
     rig.update(1, "aaa");
     rig.update(1, "");
@@ -116,9 +116,9 @@ fn updates_are_written_as_far_as_credit_goes_and_the_outcome_behind_them() {
     rig.finish(1, done(""));
     assert_eq!(rig.turn().on(4), [update(1, "aaa")]);
     rig.queue.handle_credit(&ctl(), key(1), Part::ResultBody, 100);
-    rig.queue.handle_credit(&ctl(), key(1), Part::Updates, 4);
+    rig.queue.handle_credit(&ctl(), key(1), Part::Updates, 2);
     assert!(rig.turn().is_silent(), "credit never shrinks, and another part's is not its own");
-    rig.queue.handle_credit(&ctl(), key(1), Part::Updates, 6);
+    rig.queue.handle_credit(&ctl(), key(1), Part::Updates, 4);
     assert_eq!(rig.turn().on(4), [update(2, "bbb"), StreamFrame::Outcome(done(""))]);
 }
 

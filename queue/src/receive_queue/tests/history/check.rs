@@ -82,8 +82,8 @@ impl World {
                 stream.update = *number;
                 let index = usize::try_from(*number).unwrap();
                 assert_eq!(model.updates.get(index - 1), Some(content), "{reply:?}");
-                let written: usize = model.updates[..index].iter().map(Bytes::len).sum();
-                assert!(written as u64 <= model.credit, "beyond the credit: {reply:?}");
+                let before: usize = model.updates[..index - 1].iter().map(Bytes::len).sum();
+                assert!((before as u64) < model.credit, "begun beyond the credit: {reply:?}");
             }
             StreamFrame::Outcome(outcome) => {
                 assert!(is_current, "{reply:?}");
