@@ -60,6 +60,10 @@ pub(crate) enum Request {
     },
     /// A caller wants a command cancelled.
     Cancel { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
+    /// A caller gives a command up.
+    Abandon { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
+    /// A caller wants a command sent again that is held back.
+    Release { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
     /// A caller has taken updates.
     Taken { id: CommandId, bytes: u64 },
     /// A handler sends an update.
@@ -227,6 +231,12 @@ impl Engine {
             Request::Cancel { id, reply } => {
                 let done = self.send.cancel(&id).map_err(|_| NotFound);
                 reply.send(done).ok();
+            }
+            Request::Abandon { id, reply } => {
+                reply.send(self.send.abandon(&id).map_err(|_| NotFound)).ok();
+            }
+            Request::Release { id, reply } => {
+                reply.send(self.send.release(&id).map_err(|_| NotFound)).ok();
             }
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
             Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),

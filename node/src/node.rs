@@ -305,6 +305,39 @@ impl NodeHandle {
         done.await.map_err(|_| NotFound)?
     }
 
+    /// Gives a command up: its outcome is `Unknown`, or `Cancelled` if it was never bound to its receiver. Whether it
+    /// runs there nobody says any more.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the command has ended, was never here, or the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the wish may have been taken.
+    pub async fn abandon(&self, id: &CommandId) -> Result<(), NotFound> {
+        let (reply, done) = oneshot::channel();
+        let request = Request::Abandon { id: id.clone(), reply };
+        self.inbox.send(request).await.map_err(|_| NotFound)?;
+        done.await.map_err(|_| NotFound)?
+    }
+
+    /// Sends a command again that is held back because one link after the other died after its head.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the command is not held back, has ended, was never here, or the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the wish may have been taken.
+    pub async fn release(&self, id: &CommandId) -> Result<(), NotFound> {
+        let (reply, done) = oneshot::channel();
+        let request = Request::Release { id: id.clone(), reply };
+        self.inbox.send(request).await.map_err(|_| NotFound)?;
+        done.await.map_err(|_| NotFound)?
+    }
+
     /// Returns what the node last said of its links and queues, and lets the caller wait for changes.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.status.clone()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runnel::certs::Role;
-use runnel::codec::{Command, NodeId};
-use runnel::{Config, Context, Handlers, NodeBuilder, NodeHandle, Progress, SubmitOptions};
+use runnel::codec::{Command, NodeId, UnknownReason};
+use runnel::{Config, Context, Handlers, NodeBuilder, NodeHandle, NotDone, Progress, SubmitOptions};
 use runnel_tests::fleet::TestFleet;
 use runnel_tests::sim::{CONTROLLER_HOST, Network, PathConfig, SimEnv, WORKER_HOST};
 use tokio::sync::Notify;
@@ -117,5 +117,22 @@ async fn a_handler_that_nobody_hears_any_more_ends_when_its_sender_is_another_pr
     ended.expect("the handler does not wait for ever");
     let talk = second.submit::<Talk>(&rig.worker, &3, SubmitOptions::default()).await.expect("room");
     assert_eq!(talk.outcome().await, Ok(3), "and its sender is served as ever");
+    rig.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_abandoned_is_unknown_and_its_handler_goes_on_unheard() {
+    let mut rig = Rig::start(3);
+    let controller = rig.controller(4, Config::default(), rig.stop.clone()).await;
+    let mut unread =
+        controller.submit::<Talk>(&rig.worker, &20_000, SubmitOptions::default()).await.expect("room");
+    assert_eq!(unread.progress().await, Some(Ok(Progress::Started)));
+    controller.abandon(unread.id()).await.expect("it runs");
+    assert!(controller.release(unread.id()).await.is_err(), "nothing is held back");
+    assert_eq!(unread.outcome().await, Err(NotDone::Unknown(UnknownReason::Abandoned)));
+    let ended = tokio::time::timeout(Duration::from_secs(600), rig.ended.notified()).await;
+    ended.expect("the handler does not wait for ever");
+    let talk = controller.submit::<Talk>(&rig.worker, &3, SubmitOptions::default()).await.expect("room");
+    assert_eq!(talk.outcome().await, Ok(3), "the link goes on");
     rig.stop.cancel();
 }
