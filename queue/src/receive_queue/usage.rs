@@ -145,6 +145,14 @@ mod tests {
     }
 
     #[test]
+    fn a_minimum_share_that_urgent_has_used_up_is_not_exceeded_by_the_others() {
+        let (config, mut total) = (config(), Usage { commands: 20, bytes: 0 });
+        let mut sender = SenderUsage::default();
+        assert_eq!(taken(&config, &mut total, &mut sender, Class::Urgent), (4, BusyScope::Peer));
+        assert_eq!(taken(&config, &mut total, &mut sender, Class::Normal), (0, BusyScope::Peer));
+    }
+
+    #[test]
     fn bytes_are_bounded_like_commands() {
         let config = ReceiveQueueConfig {
             sender_bytes_max: 100,
