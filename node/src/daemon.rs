@@ -9,7 +9,7 @@ use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
 use runnel::commands::register_built_ins;
 use runnel::process::Confinement;
-use runnel::{Config, Handlers, NodeBuilder};
+use runnel::{Config, Handlers, NodeBuilder, load_or_create_endpoint_keys};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -26,6 +26,10 @@ pub(crate) struct DaemonConfig {
     /// Peers to dial, each with a list of `host:port`. Default: none.
     #[serde(default)]
     peers: BTreeMap<String, Vec<String>>,
+    /// Folder for what the node keeps between restarts, made if it is missing. Default: none, and then peers notice a
+    /// restart only by silence.
+    #[serde(default)]
+    state_dir: Option<PathBuf>,
     /// What a worker's `exec` may run. Default: anything.
     #[serde(default)]
     confinement: Confinement,
@@ -52,6 +56,11 @@ pub(crate) async fn run(config: DaemonConfig) -> anyhow::Result<()> {
         register_built_ins(&mut handlers, config.confinement);
     }
     let mut builder = NodeBuilder::new(identity).config(config.settings).handlers(handlers);
+    if let Some(folder) = &config.state_dir {
+        let keys = load_or_create_endpoint_keys(folder)
+            .with_context(|| format!("cannot use the state folder {}", folder.display()))?;
+        builder = builder.endpoint_keys(keys);
+    }
     for address in config.listen {
         builder = builder.listen(address);
     }

@@ -137,11 +137,11 @@ impl Engine {
         status: watch::Sender<Arc<Status>>,
         stop: CancellationToken,
     ) -> Result<(Self, Vec<SocketAddr>), StartError> {
-        let NodeBuilder { identity, config, handlers, listen, peers: addresses } = builder;
+        let NodeBuilder { identity, config, handlers, endpoint_keys, listen, peers: addresses } = builder;
         let mut seed = [0; 32];
         env.fill_random(&mut seed);
         let mut random = StdRng::from_seed(seed);
-        let keys = EndpointKeys::random(&mut random);
+        let keys = endpoint_keys.unwrap_or_else(|| EndpointKeys::random(&mut random));
         let transport_env: Arc<dyn runnel_transport::Env> = env.clone();
         let mut endpoint = Endpoint::new(transport_env, &identity, config.transport.clone(), keys)?;
         let mut listening = Vec::new();

@@ -10,6 +10,7 @@
 mod body;
 pub mod commands;
 mod config;
+mod endpoint_keys;
 mod engine;
 mod env;
 mod handler;
@@ -22,12 +23,14 @@ mod updates;
 
 pub use body::{Body, BodyError, BodyReader, BodyWriter};
 pub use config::{Config, NodeConfig};
+pub use endpoint_keys::{ENDPOINT_KEYS_FILE, EndpointKeysError, load_or_create_endpoint_keys};
 pub use env::{Env, SystemEnv, Task};
 pub use handler::{Context, HandlerError, Handlers, StopSignal};
 pub use node::{Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
 pub use runnel_certs as certs;
 pub use runnel_codec as codec;
 pub use runnel_queue::StopReason;
-pub use status::{LinkStatus, Status};
+pub use runnel_transport::{CloseReason, EndpointKeys};
+pub use status::{LinkEnd, LinkStatus, Status};
 pub use submission::{NotDone, Progress, Submission};
 pub use updates::UpdateError;

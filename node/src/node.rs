@@ -11,7 +11,7 @@ use bytes::Bytes;
 use runnel_certs::Identity;
 use runnel_codec::{Class, Command, CommandId, EncodeError, NodeId, UpdatePolicy};
 use runnel_queue::{NewCommand, SubmitError as QueueError};
-use runnel_transport::EndpointError;
+use runnel_transport::{EndpointError, EndpointKeys};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,7 @@ pub struct NodeBuilder {
     pub(crate) identity: Identity,
     pub(crate) config: Config,
     pub(crate) handlers: Handlers,
+    pub(crate) endpoint_keys: Option<EndpointKeys>,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
 }
@@ -121,6 +122,7 @@ impl NodeBuilder {
             identity,
             config: Config::default(),
             handlers: Handlers::new(),
+            endpoint_keys: None,
             listen: Vec::new(),
             peers: BTreeMap::new(),
         }
@@ -135,6 +137,14 @@ impl NodeBuilder {
     /// Sets the handlers of commands that others send to this node.
     pub fn handlers(mut self, handlers: Handlers) -> Self {
         self.handlers = handlers;
+        self
+    }
+
+    /// Sets the endpoint's keys, which are the same after each restart: see
+    /// [`load_or_create_endpoint_keys`](crate::load_or_create_endpoint_keys). Without it they are new at each start, and
+    /// peers learn of a restart by silence.
+    pub fn endpoint_keys(mut self, keys: EndpointKeys) -> Self {
+        self.endpoint_keys = Some(keys);
         self
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use runnel_codec::{LinkNumber, NodeId};
-use runnel_transport::LinkStats;
+use runnel_transport::{CloseReason, LinkStats};
 
 /// A snapshot of a node.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,21 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Links that came up since the node started.
     pub links_total: u64,
+    /// How the last link or attempt with each peer ended, by peer: one for each that ended since the node started.
+    pub ends: Vec<LinkEnd>,
+}
+
+/// How a link, or an attempt at one, ended.
+#[derive(Clone, Debug)]
+pub struct LinkEnd {
+    /// The peer.
+    pub peer: NodeId,
+    /// The link's number; `None` if it never came up.
+    pub number: Option<LinkNumber>,
+    /// When it ended.
+    pub at: Instant,
+    /// Why.
+    pub reason: CloseReason,
 }
 
 /// A snapshot of one link that is up.
@@ -36,5 +51,10 @@ impl Status {
     /// Returns the link to `peer`, if one is up.
     pub fn link(&self, peer: &NodeId) -> Option<&LinkStatus> {
         self.links.iter().find(|link| link.peer == *peer)
+    }
+
+    /// Returns how the last link or attempt with `peer` ended.
+    pub fn end(&self, peer: &NodeId) -> Option<&LinkEnd> {
+        self.ends.iter().find(|end| end.peer == *peer)
     }
 }

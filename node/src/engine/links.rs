@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use runnel_certs::PeerIdentity;
 use runnel_codec::{CloseCode, CommandKey, ControlFrame, Hello, HelloAnswer, LinkNumber, NodeId, Part};
 use runnel_queue::LinkUp;
-use runnel_transport::{DialRequest, Link, LinkClosed, LinkEvent, Liveness, ReadySet, StreamId};
+use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness, ReadySet, StreamId};
 use slab::Slab;
 use tracing::{debug, info, warn};
 
 use super::Engine;
-use crate::status::{LinkStatus, Status};
+use crate::status::{LinkEnd, LinkStatus, Status};
 
 /// Index of a link in the engine.
 pub(super) type LinkIndex = usize;
@@ -359,22 +359,31 @@ impl Engine {
     fn handle_closed(&mut self, now: Instant, index: LinkIndex, closed: &LinkClosed) {
         self.drop_queues_of(now, index);
         let Some(entry) = self.links.remove(index) else { return };
+        let reason = &closed.reason;
         match entry.phase {
             Phase::Up(up) => {
-                info!(peer = %up.peer, number = %up.number, reason = %closed.reason, "link down");
+                info!(peer = %up.peer, number = %up.number, %reason, "link down");
                 self.peers.entry(up.peer.clone()).or_default().link = None;
+                self.note_end(now, &up.peer, Some(up.number), reason);
                 self.reconnect.handle_down(now, &up.peer, closed.was_answered());
             }
-            Phase::Replaced => debug!(reason = %closed.reason, "replaced link closed"),
+            Phase::Replaced => debug!(%reason, "replaced link closed"),
             Phase::Greeting { .. } => match entry.dialled {
                 Some(peer) => {
-                    warn!(%peer, reason = %closed.reason, "no link");
+                    warn!(%peer, %reason, "no link");
+                    self.note_end(now, &peer, None, reason);
                     self.reconnect.handle_failed(now, &peer, closed.was_answered());
                 }
-                None => warn!(remote = ?entry.link.remote_address(), reason = %closed.reason, "no link"),
+                None => warn!(remote = ?entry.link.remote_address(), %reason, "no link"),
             },
         }
         self.publish_status(now);
+    }
+
+    /// Remembers how a link or an attempt ended, for those who ask.
+    fn note_end(&mut self, now: Instant, peer: &NodeId, number: Option<LinkNumber>, reason: &CloseReason) {
+        let end = LinkEnd { peer: peer.clone(), number, at: now, reason: reason.clone() };
+        self.peers.entry(peer.clone()).or_default().end = Some(end);
     }
 
     /// Tells the queues that a link that was up is gone.
@@ -478,7 +487,8 @@ impl Engine {
                 stats: entry.link.stats(),
             })
         });
-        let status = Status { links: links.collect(), links_total: self.links_total };
+        let ends = self.peers.values().filter_map(|peer| peer.end.clone()).collect();
+        let status = Status { links: links.collect(), links_total: self.links_total, ends };
         self.status.send_replace(Arc::new(status));
     }
 }

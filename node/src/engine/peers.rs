@@ -4,6 +4,7 @@ use runnel_certs::Role;
 use runnel_codec::{Epoch, LinkNumber, NodeId};
 
 use super::links::LinkIndex;
+use crate::status::LinkEnd;
 
 /// One peer: how to reach it, which link is up, and how far link numbers have come.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Peer {
     pub(super) role: Option<Role>,
     /// The epoch of its process that was last met.
     pub(super) boot: Option<Epoch>,
+    /// How the last link or attempt ended.
+    pub(super) end: Option<LinkEnd>,
     /// The highest link number proposed or accepted so far.
     highest: Option<LinkNumber>,
     /// The number of our own proposal that has not been answered.
