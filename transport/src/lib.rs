@@ -2,7 +2,8 @@
 //!
 //! An [`Endpoint`] owns a node's sockets; a [`Link`] is one connection to one peer, identified by its certificate.
 //! A link moves frames and knows nothing of what they promise: it says what came ([`LinkEvent`]) and writes what it is
-//! given. [`Liveness`] and [`Reconnect`] decide, without I/O, when a link is dead and when to dial again.
+//! given. [`Liveness`], [`Reconnect`] and [`PathWatch`] decide, without I/O, when a link is dead, when to
+//! dial again, and when to move to new sockets.
 //!
 //! Nothing here starts a thread or a task: whoever owns a link polls it. quinn's own tasks, the clock, randomness and
 //! sockets come from the [`Env`].
@@ -16,6 +17,7 @@ mod error;
 mod keys;
 mod link;
 mod liveness;
+mod path;
 mod ready;
 mod reconnect;
 mod runtime;
@@ -29,5 +31,6 @@ pub use error::{EndpointError, NoPlace};
 pub use keys::EndpointKeys;
 pub use link::{Link, LinkEvent, LinkStats, Side, StreamId};
 pub use liveness::{Liveness, LivenessConfig};
+pub use path::{MoveCause, PathConfig, PathEvent, PathWatch};
 pub use ready::ReadySet;
 pub use reconnect::{Dial, Reconnect, ReconnectConfig};

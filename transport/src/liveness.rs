@@ -46,6 +46,8 @@ pub struct Liveness {
     heartbeat_at: Instant,
     is_heartbeat_due: bool,
     is_suspect: bool,
+    /// When the path must have shown that it works, if our socket has just moved.
+    proof_at: Option<Instant>,
     looked_at: Instant,
     wake_at: Instant,
 }
@@ -74,6 +76,7 @@ impl Liveness {
             heartbeat_at,
             is_heartbeat_due: false,
             is_suspect: false,
+            proof_at: None,
             looked_at: now,
             wake_at: now,
         };
@@ -96,7 +99,16 @@ impl Liveness {
             self.frames = frames;
             self.heard_at = now;
             self.is_suspect = false;
+            self.proof_at = None;
         }
+    }
+
+    /// Our socket has moved: a heartbeat is due at once, and the link is suspect unless a frame comes within `patience`.
+    /// Tell it the frames received before this.
+    pub fn handle_moved(&mut self, now: Instant, patience: Duration) {
+        self.proof_at = Some(now + patience);
+        self.heartbeat_at = now;
+        self.wake_at = now;
     }
 
     /// Looks at the time.
@@ -106,6 +118,7 @@ impl Liveness {
         if late > LATE_TOLERATED {
             self.heard_at = (self.heard_at + late).min(now);
             self.owed_at = (self.owed_at + late).min(now);
+            self.proof_at = self.proof_at.map(|at| at + late);
         }
         self.looked_at = now;
         if now >= self.heartbeat_at {
@@ -151,6 +164,7 @@ impl Liveness {
 
     fn suspect_at(&self) -> Instant {
         let idle = self.heard_at + self.config.idle_suspect_after;
+        let idle = self.proof_at.map_or(idle, |proof_at| idle.min(proof_at));
         if self.is_owed {
             idle.min(self.heard_at.max(self.owed_at) + self.config.suspect_after)
         } else {
@@ -234,6 +248,24 @@ mod tests {
         assert!(!liveness.is_suspect());
         run(&mut liveness, now, 40_100 * MS, false);
         assert!(liveness.is_suspect());
+    }
+
+    #[test]
+    fn a_moved_link_is_suspect_unless_it_proves_itself() {
+        for is_proven in [false, true] {
+            let now = Instant::now();
+            let mut liveness = Liveness::new(LivenessConfig::default(), now);
+            liveness.handle_frames_received(now, 7);
+            liveness.handle_moved(now, 2000 * MS);
+            assert_eq!(liveness.poll_timeout(), Some(now));
+            liveness.handle_timeout(now);
+            assert!(liveness.poll_heartbeat());
+            run(&mut liveness, now, 1900 * MS, false);
+            assert!(!liveness.is_suspect());
+            liveness.handle_frames_received(now + 1900 * MS, if is_proven { 8 } else { 7 });
+            run(&mut liveness, now + 1900 * MS, 200 * MS, false);
+            assert_eq!(liveness.is_suspect(), !is_proven);
+        }
     }
 
     #[test]
