@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use runnel_queue::{BudgetConfig, ReceiveQueueConfig, SendQueueConfig};
-use runnel_transport::{LivenessConfig, ReconnectConfig, TransportConfig};
+use runnel_transport::{LivenessConfig, PathConfig, ReconnectConfig, TransportConfig};
 use serde::{Deserialize, Serialize};
 
 /// All settings of a node.
@@ -19,6 +19,8 @@ pub struct Config {
     pub liveness: LivenessConfig,
     /// When and how often a lost peer is dialled.
     pub reconnect: ReconnectConfig,
+    /// When the dialling sockets move, after a change of routes or sleep.
+    pub path: PathConfig,
     /// The send queue.
     pub send_queue: SendQueueConfig,
     /// Bytes in flight on a link.

@@ -12,6 +12,7 @@ mod dispatch;
 mod incoming;
 mod links;
 mod outgoing;
+mod paths;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ use tracing::info;
 use self::dispatch::Dispatch;
 use self::links::LinkSet;
 use self::outgoing::Caller;
+use self::paths::Paths;
 use self::peers::Peer;
 use crate::body::{BodyReader, Source, Whose};
 use crate::config::Config;
@@ -78,6 +80,8 @@ pub(crate) enum Request {
     BodyTaken { whose: Whose, bytes: u64 },
     /// A handler has ended.
     Finished { from: NodeId, key: CommandKey, outcome: Outcome },
+    /// Somebody knows that the network has changed.
+    NetworkChanged,
 }
 
 /// Where a caller waits until its command is stored, with the reader of its result's body if it asked for one.
@@ -117,6 +121,7 @@ pub(crate) struct Engine {
     links_total: u64,
     peers: BTreeMap<NodeId, Peer>,
     reconnect: Reconnect,
+    paths: Paths,
     send: SendQueue,
     receive: ReceiveQueue,
     callers: BTreeMap<CommandId, Caller>,
@@ -163,6 +168,7 @@ impl Engine {
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),
+            paths: Paths::new(&*env, config.path.clone(), now),
             links: LinkSet::default(),
             links_total: 0,
             callers: BTreeMap::new(),
@@ -197,6 +203,7 @@ impl Engine {
             let mut is_busy = self.poll_links(cx, now);
             is_busy |= self.poll_incoming(cx, now);
             is_busy |= self.poll_requests(cx, now);
+            is_busy |= self.poll_network(cx, now);
             is_busy |= self.poll_timer(cx, now);
             self.drain(now);
             if !is_busy {
@@ -245,6 +252,7 @@ impl Engine {
             Request::BodyEnd { whose, end } => self.handle_body_end(&whose, end),
             Request::BodyFailed { whose, kind, message } => self.handle_body_failed(&whose, kind, message),
             Request::BodyTaken { whose, bytes } => self.handle_body_taken(&whose, bytes),
+            Request::NetworkChanged => self.handle_network_changed(now),
         }
     }
 
@@ -281,6 +289,7 @@ impl Engine {
             is_busy = true;
             self.send.handle_timeout(now);
             self.receive.handle_timeout(now);
+            self.look_at_paths(now);
             self.handle_link_timeouts(now);
             self.dial_due(now);
             self.publish_status(now);
@@ -299,6 +308,7 @@ impl Engine {
             self.receive.poll_timeout(),
             self.links.poll_timeout(),
             self.reconnect.poll_timeout(),
+            self.paths.poll_timeout(),
             status_at,
         ]
         .into_iter()

@@ -6,17 +6,23 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::Stream;
 use runnel_transport::Socket;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::path;
+
 /// A task: something that runs until it is done.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Says each time that the machine's addresses or routes may have changed.
+pub type NetworkChanges = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
 /// What a node takes from the outside.
 pub trait Env: runnel_transport::Env {
@@ -25,6 +31,23 @@ pub trait Env: runnel_transport::Env {
 
     /// Waits until all tasks of both kinds have ended, or the time is up. Returns whether they have.
     fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+
+    /// Watches the machine's addresses and routes. Default: they never change.
+    fn network_changes(&self) -> NetworkChanges {
+        Box::pin(futures_util::stream::pending())
+    }
+
+    /// Returns the address from which packets to `to` would leave now; `None` if there is no route, or if that is not
+    /// known. Sends nothing. Default: not known.
+    fn source_address(&self, _to: SocketAddr) -> Option<IpAddr> {
+        None
+    }
+
+    /// Returns how long the machine has been suspended in all, a time in which Tokio's clock stands still. Default:
+    /// never.
+    fn suspended(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The real environment: Tokio's tasks, the system's randomness and sockets.
@@ -81,5 +104,17 @@ impl Env for SystemEnv {
     fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         self.tasks.close();
         Box::pin(async move { tokio::time::timeout(timeout, self.tasks.wait()).await.is_ok() })
+    }
+
+    fn network_changes(&self) -> NetworkChanges {
+        path::changes()
+    }
+
+    fn source_address(&self, to: SocketAddr) -> Option<IpAddr> {
+        path::source_address(to)
+    }
+
+    fn suspended(&self) -> Duration {
+        path::suspended()
     }
 }

@@ -348,6 +348,17 @@ impl NodeHandle {
         done.await.map_err(|_| NotFound)?
     }
 
+    /// Says that the network has changed: the dialling sockets move, and links that do not come along are replaced. The
+    /// node notices changed routes and sleep by itself; this is for what it cannot see, a new gateway behind the same
+    /// addresses, say. Does nothing once the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the word may have been taken.
+    pub async fn network_changed(&self) {
+        self.inbox.send(Request::NetworkChanged).await.ok();
+    }
+
     /// Returns what the node last said of its links and queues, and lets the caller wait for changes.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.status.clone()

@@ -13,6 +13,10 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Links that came up since the node started.
     pub links_total: u64,
+    /// Times the dialling sockets moved: the route to a peer changed, the machine slept, or somebody asked.
+    pub moves: u64,
+    /// How long the machine has slept since the node started.
+    pub slept: Duration,
     /// How the last link or attempt with each peer ended, by peer: one for each that ended since the node started.
     pub ends: Vec<LinkEnd>,
 }

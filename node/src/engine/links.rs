@@ -40,7 +40,7 @@ pub(super) struct LinkEntry {
     deadline_at: Option<Instant>,
     /// Whom we meant to reach.
     dialled: Option<NodeId>,
-    liveness: Liveness,
+    pub(super) liveness: Liveness,
 }
 
 /// How far a link has come.
@@ -94,6 +94,10 @@ impl LinkSet {
 
     pub(super) fn get_mut(&mut self, index: LinkIndex) -> Option<&mut LinkEntry> {
         self.links.get_mut(index)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkIndex, &LinkEntry)> {
+        self.links.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkIndex, &mut LinkEntry)> {
@@ -342,6 +346,7 @@ impl Engine {
         info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
         self.links_total += 1;
         self.reconnect.handle_up(&node);
+        self.paths.handle_link_up(now);
         self.receive.handle_link_up(&node, hello.link, hello.boot, &hello.settled);
         let up = LinkUp {
             link: hello.link,
@@ -488,7 +493,13 @@ impl Engine {
             })
         });
         let ends = self.peers.values().filter_map(|peer| peer.end.clone()).collect();
-        let status = Status { links: links.collect(), links_total: self.links_total, ends };
+        let status = Status {
+            links: links.collect(),
+            links_total: self.links_total,
+            moves: self.paths.moves(),
+            slept: self.paths.slept(),
+            ends,
+        };
         self.status.send_replace(Arc::new(status));
     }
 }

@@ -3,14 +3,15 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use quinn::rustls::crypto::CryptoProvider;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use runnel::Task;
+use runnel::{NetworkChanges, Task};
 use runnel_transport::Socket;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,16 @@ pub struct SimEnv {
     tasks: TaskTracker,
     crypto: Arc<CryptoProvider>,
     started_at: Instant,
+    machine: Mutex<Machine>,
+    /// Something has happened to addresses or routes.
+    changed: Arc<Notify>,
+}
+
+/// What the machine's system would say.
+#[derive(Debug, Default)]
+struct Machine {
+    source: Option<IpAddr>,
+    suspended: Duration,
 }
 
 impl SimEnv {
@@ -37,7 +48,29 @@ impl SimEnv {
             tasks: TaskTracker::new(),
             crypto: runnel::certs::default_provider(),
             started_at: Instant::now(),
+            machine: Mutex::new(Machine { source: Some(host), suspended: Duration::ZERO }),
+            changed: Arc::new(Notify::new()),
         })
+    }
+
+    /// Has packets leave from another address, or from none, as far as the node is told. Its sockets are of the same host
+    /// nonetheless.
+    pub fn set_source_address(&self, source: Option<IpAddr>) {
+        self.machine().source = source;
+    }
+
+    /// Reports that something has happened to addresses or routes.
+    pub fn report_change(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Wakes the machine up from a sleep of this length, in which no virtual time passed.
+    pub fn wake_after(&self, slept: Duration) {
+        self.machine().suspended += slept;
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The date at which virtual time begins.
@@ -85,5 +118,20 @@ impl runnel::Env for SimEnv {
     fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         self.tasks.close();
         Box::pin(async move { tokio::time::timeout(timeout, self.tasks.wait()).await.is_ok() })
+    }
+
+    fn network_changes(&self) -> NetworkChanges {
+        Box::pin(futures_util::stream::unfold(self.changed.clone(), |changed| async move {
+            changed.notified().await;
+            Some(((), changed))
+        }))
+    }
+
+    fn source_address(&self, _: SocketAddr) -> Option<IpAddr> {
+        self.machine().source
+    }
+
+    fn suspended(&self) -> Duration {
+        self.machine().suspended
     }
 }
