@@ -8,6 +8,7 @@ mod bodies;
 mod command;
 mod config;
 mod deadline;
+mod drain;
 mod restart;
 mod sender;
 mod usage;
@@ -52,6 +53,8 @@ pub struct ReceiveQueue {
     running_by_name: BTreeMap<CommandName, usize>,
     /// Handlers that returned after their command had ended without them.
     late: u64,
+    /// The node is about to stop.
+    is_draining: bool,
     journal: Journal<ReceiveRecord>,
     starts: VecDeque<Start>,
     replies: VecDeque<Reply>,
@@ -78,6 +81,7 @@ impl ReceiveQueue {
             running: 0,
             running_by_name: BTreeMap::new(),
             late: 0,
+            is_draining: false,
             journal: Journal::new(),
             starts: VecDeque::new(),
             replies: VecDeque::new(),
@@ -322,7 +326,7 @@ impl ReceiveQueue {
     /// Takes a command that is not known: into the queue, into the journal as one that never starts, or not now.
     fn admit(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
         let Some(sender) = self.senders.get(peer) else { return };
-        if !self.journal_has_room(sender) {
+        if self.is_draining || !self.journal_has_room(sender) {
             return self.reply_busy(peer, at, BusyScope::Peer);
         }
         // A head that is re-sent is new here if the first was lost or answered Busy, so the flag decides nothing. But
@@ -392,7 +396,7 @@ impl ReceiveQueue {
     fn start_waiting(&mut self) {
         let others_max =
             self.config.running_max - self.config.urgent_running_reserve.min(self.config.running_max / 2);
-        while self.waiting.len() > 0 && self.running < self.config.running_max {
+        while !self.is_draining && self.waiting.len() > 0 && self.running < self.config.running_max {
             let (running, limits) = (&self.running_by_name, &self.config.running_max_by_name);
             let others_may_start = self.running < others_max;
             let may_start = |class, name: &CommandName| {
