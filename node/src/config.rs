@@ -45,11 +45,18 @@ pub struct NodeConfig {
     ///
     /// Too low, long paths are not filled; too high, each body that is under way may hold as much.
     pub body_held_bytes_max: NonZeroUsize,
-    /// How long a shutdown waits for outcomes to be sent and connections to close. Default: 3 s.
+    /// How long a shutdown waits for handlers to stop and peers to take their outcomes, and then as long again for tasks to
+    /// end. Default: 3 s.
     ///
-    /// Too low, peers learn of outcomes only after the next start; too high, a dead peer holds up the shutdown.
+    /// Too low, outcomes are lost; too high, a handler that does not stop or a dead peer holds up the shutdown.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
+    /// How long a node that stops asks its peers to wait before they dial it again, on top of the usual jitter. Default:
+    /// 0 s.
+    ///
+    /// Too low, a node that restarts is dialled in vain meanwhile; too high, its peers come back late.
+    #[serde(with = "humantime_serde")]
+    pub retry_after: Duration,
     /// How often the status is made anew while somebody watches it. Default: 250 ms.
     ///
     /// Too low, it costs time on the engine's thread; too high, what is shown is old.
@@ -71,6 +78,7 @@ impl Default for NodeConfig {
             updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
             body_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
             drain_timeout: Duration::from_secs(3),
+            retry_after: Duration::ZERO,
             status_interval: Duration::from_millis(250),
         }
     }

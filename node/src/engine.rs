@@ -5,7 +5,7 @@
 //! happened, drain every `poll_*`, arm the timer. It never waits: not for a disk, not for a handler, not for a peer.
 //!
 //! Start at [`Engine::poll`]. `links` has what happens to links, `outgoing` what this node sends, `incoming` what it
-//! receives.
+//! receives, `shutdown` how it ends.
 
 mod bodies;
 mod dispatch;
@@ -14,6 +14,7 @@ mod links;
 mod outgoing;
 mod paths;
 mod peers;
+mod shutdown;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -27,10 +28,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
-use runnel_codec::{
-    BodyEnd, CloseCode, CommandId, CommandKey, ControlFrame, Epoch, FailureKind, GoAway, GoAwayReason,
-    NodeId, Outcome,
-};
+use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, NodeId, Outcome};
 use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, SubmitError as QueueError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -131,6 +129,8 @@ pub(crate) struct Engine {
     status_at: Instant,
     timer: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Nothing new begins any more.
+    is_draining: bool,
 }
 
 impl Engine {
@@ -168,6 +168,7 @@ impl Engine {
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),
+            is_draining: false,
             paths: Paths::new(&*env, config.path.clone(), now),
             links: LinkSet::default(),
             links_total: 0,
@@ -195,10 +196,16 @@ impl Engine {
 
     /// Does all that can be done now; ready when the node is to stop.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.work(cx);
+        Poll::Pending
+    }
+
+    /// Does all that can be done now, up to a bound, and has itself woken when there is more.
+    fn work(&mut self, cx: &mut Context<'_>) {
         for _ in 0..TURNS_MAX {
-            if self.stop.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
             let now = self.now();
             let mut is_busy = self.poll_links(cx, now);
             is_busy |= self.poll_incoming(cx, now);
@@ -207,12 +214,11 @@ impl Engine {
             is_busy |= self.poll_timer(cx, now);
             self.drain(now);
             if !is_busy {
-                return Poll::Pending;
+                return;
             }
         }
         // Other tasks of the thread get their turn: the endpoint's own among them.
         cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// Takes what callers and handlers ask for.
@@ -232,6 +238,8 @@ impl Engine {
 
     fn handle_request(&mut self, now: Instant, request: Request) {
         match request {
+            // The dropped reply says that the node has stopped.
+            Request::Submit { .. } if self.is_draining => {}
             Request::Submit { command, body, events, reply } => {
                 self.handle_submit(now, command, body, events, reply);
             }
@@ -307,32 +315,13 @@ impl Engine {
             self.send.poll_timeout(),
             self.receive.poll_timeout(),
             self.links.poll_timeout(),
-            self.reconnect.poll_timeout(),
+            self.reconnect.poll_timeout().filter(|_| !self.is_draining),
             self.paths.poll_timeout(),
             status_at,
         ]
         .into_iter()
         .flatten()
         .min()
-    }
-
-    /// Shuts down in order: callers and handlers are let go, peers are told, links are closed, tasks end.
-    async fn shut_down(mut self) {
-        self.inbox.requests.close();
-        self.dispatch.stop_all();
-        let go_away = GoAway { reason: GoAwayReason::Shutdown, retry_after: std::time::Duration::ZERO };
-        for (_, entry) in self.links.iter_mut() {
-            if entry.is_up() {
-                entry.link.send_control(&ControlFrame::GoAway(go_away));
-            }
-            entry.link.close(CloseCode::Normal, "the node shuts down");
-        }
-        self.endpoint.close(CloseCode::Normal, "the node shuts down");
-        drop(self.links);
-        self.endpoint.wait_idle().await;
-        drop(self.endpoint);
-        let have_ended = self.env.wait_for_tasks(self.config.node.drain_timeout).await;
-        info!(node = %self.identity.node(), have_ended, "the node has stopped");
     }
 
     fn now(&self) -> Instant {

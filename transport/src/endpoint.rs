@@ -166,6 +166,14 @@ impl Endpoint {
         Poll::Pending
     }
 
+    /// Takes no new links: peers that dial are refused at once. Links that are there stay.
+    pub fn stop_accepting(&mut self) {
+        for listening in &mut self.listening {
+            listening.endpoint.set_server_config(None);
+            listening.next = None;
+        }
+    }
+
     /// Moves the dialling sockets to fresh ones: the route has changed, or the machine slept. Listening sockets stay.
     pub fn network_changed(&mut self) {
         for (endpoint, address) in [(&self.dialling.v4, ANY_V4), (&self.dialling.v6, ANY_V6)] {

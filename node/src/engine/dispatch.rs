@@ -124,12 +124,23 @@ impl Dispatch {
         }
     }
 
-    /// Tells all running handlers to stop, and that nobody takes their updates any more.
+    /// Tells all running handlers to stop.
     pub(super) fn stop_all(&mut self) {
-        for (_, running) in std::mem::take(&mut self.running) {
+        for running in self.running.values() {
             running.stop.send_replace(Some(StopReason::Cancelled));
+        }
+    }
+
+    /// Lets go of the handlers that still run: nobody takes their words any more.
+    pub(super) fn abandon_all(&mut self) {
+        for running in std::mem::take(&mut self.running).into_values() {
             running.close();
         }
+    }
+
+    /// Returns whether no handler runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
     }
 
     /// Lets a handler have more of its words held.

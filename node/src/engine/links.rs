@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runnel_certs::PeerIdentity;
-use runnel_codec::{CloseCode, CommandKey, ControlFrame, Hello, HelloAnswer, LinkNumber, NodeId, Part};
+use runnel_codec::{
+    CloseCode, CommandKey, ControlFrame, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part,
+};
 use runnel_queue::LinkUp;
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness, ReadySet, StreamId};
 use slab::Slab;
@@ -65,6 +67,8 @@ pub(super) struct Up {
     /// QUIC flow control that the peer grants, in bytes.
     pub(super) receive_window: u64,
     at: Instant,
+    /// The peer has said GoAway, and when to come again.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// What a stream of a link is for.
@@ -165,7 +169,9 @@ impl Engine {
     /// Takes links that others dial.
     pub(super) fn poll_incoming(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut is_busy = false;
-        while let Poll::Ready(link) = self.endpoint.poll_accept(cx) {
+        while !self.is_draining
+            && let Poll::Ready(link) = self.endpoint.poll_accept(cx)
+        {
             is_busy = true;
             let timeout = self.config.reconnect.attempt_timeout;
             self.add_link(now, link, None, timeout);
@@ -175,7 +181,9 @@ impl Engine {
 
     /// Dials the peers whose turn it is.
     pub(super) fn dial_due(&mut self, now: Instant) {
-        while let Some(dial) = self.reconnect.poll_dial(now) {
+        while !self.is_draining
+            && let Some(dial) = self.reconnect.poll_dial(now)
+        {
             let Some(peer) = self.peers.get(&dial.peer) else { continue };
             debug!(peer = %dial.peer, "dialling");
             let request = DialRequest { peer: dial.peer.clone(), addresses: peer.addresses.clone() };
@@ -259,9 +267,17 @@ impl Engine {
             ControlFrame::Received { key, updates, result_body } => {
                 self.receive.handle_received(peer, key, updates, result_body);
             }
-            ControlFrame::GoAway(go_away) => info!(%peer, reason = ?go_away.reason, "the peer goes away"),
+            ControlFrame::GoAway(go_away) => self.handle_go_away(index, go_away),
             _ => {}
         }
+    }
+
+    /// The peer wants nothing new on this link: what is not sent waits for the next one.
+    fn handle_go_away(&mut self, index: LinkIndex, go_away: GoAway) {
+        let Some(Phase::Up(up)) = self.links.get_mut(index).map(|entry| &mut entry.phase) else { return };
+        info!(peer = %up.peer, reason = ?go_away.reason, retry_after = ?go_away.retry_after, "the peer goes away");
+        up.retry_after = Some(go_away.retry_after);
+        self.give_room(index);
     }
 
     /// The acceptor's side of the hello.
@@ -342,6 +358,7 @@ impl Engine {
             number: hello.link,
             receive_window: hello.receive_window,
             at: now,
+            retry_after: None,
         });
         info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
         self.links_total += 1;
@@ -371,6 +388,9 @@ impl Engine {
                 self.peers.entry(up.peer.clone()).or_default().link = None;
                 self.note_end(now, &up.peer, Some(up.number), reason);
                 self.reconnect.handle_down(now, &up.peer, closed.was_answered());
+                if let Some(retry_after) = up.retry_after {
+                    self.reconnect.handle_retry_after(now, &up.peer, retry_after);
+                }
             }
             Phase::Replaced => debug!(%reason, "replaced link closed"),
             Phase::Greeting { .. } => match entry.dialled {

@@ -223,6 +223,10 @@ impl Engine {
         let free_places = self.config.receive_queue.free_places.get();
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(up) = entry.up() else { return };
+        if self.is_draining || up.retry_after.is_some() {
+            let peer = up.peer.clone();
+            return self.send.handle_room(&peer, Room::default());
+        }
         let (peer, receive_window) = (up.peer.clone(), up.receive_window);
         // The receiver keeps this many places ahead of what it has accepted; the rest is on its way there.
         let places = if entry.link.places() == 0 { 0 } else { free_places.saturating_sub(entry.unanswered) };
