@@ -8,12 +8,14 @@
 //! receives, `shutdown` how it ends.
 
 mod bodies;
+mod boots;
 mod dispatch;
 mod incoming;
 mod links;
 mod outgoing;
 mod paths;
 mod peers;
+mod refusal;
 mod shutdown;
 
 use std::collections::BTreeMap;

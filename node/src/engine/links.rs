@@ -15,6 +15,8 @@ use slab::Slab;
 use tracing::{debug, info, warn};
 
 use super::Engine;
+use super::boots::Duplicate;
+use super::refusal::{DUPLICATE, Refusal, check_hello};
 use crate::status::{LinkEnd, LinkStatus, Status};
 
 /// Index of a link in the engine.
@@ -285,15 +287,8 @@ impl Engine {
         let Some(identity) = self.links.get_mut(index).and_then(|entry| entry.link.peer().cloned()) else {
             return;
         };
-        if hello.fleet != *self.identity.fleet() {
-            return self.close_link(index, CloseCode::WrongFleet, "the hello names another fleet");
-        }
-        if identity.node == *self.identity.node() {
-            return self.close_link(
-                index,
-                CloseCode::DuplicateNode,
-                "you use the name of the node you dialled",
-            );
+        if let Err(refusal) = self.admit(now, &identity, &hello) {
+            return self.close_link(index, refusal.code, refusal.text);
         }
         let peer = self.peers.entry(identity.node.clone()).or_default();
         let answer = match peer.accept(hello.link, &identity.node, self.identity.node()) {
@@ -331,12 +326,22 @@ impl Engine {
             }
             HelloAnswer::Welcome(hello) if hello.link == proposed => {
                 peer.answered();
-                self.bring_up(now, index, &identity, hello);
+                match self.admit(now, &identity, &hello) {
+                    Ok(()) => self.bring_up(now, index, &identity, hello),
+                    Err(refusal) => self.close_link(index, refusal.code, refusal.text),
+                }
             }
             HelloAnswer::Welcome(_) => {
                 self.close_link(index, CloseCode::UnexpectedFrame, "a welcome to another number");
             }
         }
+    }
+
+    /// Lets a peer in that says hello, whoever dialled.
+    fn admit(&mut self, now: Instant, identity: &PeerIdentity, hello: &Hello) -> Result<(), Refusal> {
+        check_hello(&self.identity, identity, hello, self.env.wall_clock())?;
+        let peer = self.peers.entry(identity.node.clone()).or_default();
+        peer.boots.admit(now, hello.boot).map_err(|Duplicate| DUPLICATE)
     }
 
     /// The hello is answered: this link replaces any other to the same peer.

@@ -3,6 +3,7 @@
 use runnel_certs::Role;
 use runnel_codec::{Epoch, LinkNumber, NodeId};
 
+use super::boots::BootHistory;
 use super::links::LinkIndex;
 use crate::status::LinkEnd;
 
@@ -17,6 +18,8 @@ pub(super) struct Peer {
     pub(super) role: Option<Role>,
     /// The epoch of its process that was last met.
     pub(super) boot: Option<Epoch>,
+    /// Which of its processes were met lately.
+    pub(super) boots: BootHistory,
     /// How the last link or attempt ended.
     pub(super) end: Option<LinkEnd>,
     /// The highest link number proposed or accepted so far.
