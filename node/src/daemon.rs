@@ -1,9 +1,12 @@
 //! A node as a daemon: its configuration file and its signals.
 
+mod parent;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use self::parent::Parent;
 use anyhow::Context;
 use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
@@ -47,8 +50,21 @@ impl DaemonConfig {
     }
 }
 
-/// Runs a node until SIGTERM or SIGINT.
-pub(crate) async fn run(config: DaemonConfig) -> anyhow::Result<()> {
+/// What a daemon ends with, apart from SIGTERM and SIGINT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// Nothing else.
+    None,
+    /// The process at the other end of standard input.
+    Parent,
+}
+
+/// Runs a node until SIGTERM or SIGINT, or until its parent is gone.
+pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
+    let mut parent = match tie {
+        Tie::None => None,
+        Tie::Parent => Some(Parent::at_stdin().context("--exit-with-parent needs a pipe as standard input")?),
+    };
     let identity = Identity::load(&config.identity)
         .with_context(|| format!("cannot load the identity in {}", config.identity.display()))?;
     let mut handlers = Handlers::new();
@@ -75,7 +91,16 @@ pub(crate) async fn run(config: DaemonConfig) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = gone(&mut parent) => info!("the parent is gone"),
     }
     node.shutdown().await;
     Ok(())
+}
+
+/// Waits until the parent is gone; for ever without one.
+async fn gone(parent: &mut Option<Parent>) {
+    match parent {
+        Some(parent) => parent.gone().await,
+        None => std::future::pending().await,
+    }
 }

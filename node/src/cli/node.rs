@@ -13,10 +13,14 @@ pub(crate) struct NodeArgs {
     /// The node's configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// End when the other end of standard input, a pipe, is closed: for processes that start nodes.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
 }
 
 pub(crate) fn run(args: &NodeArgs) -> anyhow::Result<()> {
     let config = daemon::DaemonConfig::load(&args.config)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime of the handlers")?;
-    runtime.block_on(daemon::run(config))
+    let tie = if args.exit_with_parent { daemon::Tie::Parent } else { daemon::Tie::None };
+    runtime.block_on(daemon::run(config, tie))
 }

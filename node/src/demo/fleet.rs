@@ -88,8 +88,10 @@ impl Fleet {
             .arg("node")
             .arg("--config")
             .arg(&config)
+            .arg("--exit-with-parent")
             .env("RUNNEL_TALLY", self.tally_path())
-            .stdin(Stdio::null())
+            // Held by this process and closed with it, however it ends.
+            .stdin(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("cannot start a worker")?;
