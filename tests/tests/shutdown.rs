@@ -118,7 +118,8 @@ async fn a_handler_that_does_not_stop_holds_the_node_up_for_no_longer_than_allow
 async fn an_idle_node_stops_at_once_and_its_peer_knows_why() {
     let mut pair = Pair::start().await;
     let took = pair.stop_worker().await;
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // A round trip for GoAway, and quinn's three probe timeouts after the close.
+    assert!(took < Duration::from_millis(600), "{took:?} at a round trip of 40 ms");
     let mut status = pair.controller.status();
     let ended = status.wait_for(|status| status.end(&pair.worker).is_some()).await.expect("it runs");
     let reason = &ended.end(&pair.worker).expect("it has just been there").reason;

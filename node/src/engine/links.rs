@@ -276,9 +276,12 @@ impl Engine {
 
     /// The peer wants nothing new on this link: what is not sent waits for the next one.
     fn handle_go_away(&mut self, index: LinkIndex, go_away: GoAway) {
-        let Some(Phase::Up(up)) = self.links.get_mut(index).map(|entry| &mut entry.phase) else { return };
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let Phase::Up(up) = &mut entry.phase else { return };
         info!(peer = %up.peer, reason = ?go_away.reason, retry_after = ?go_away.retry_after, "the peer goes away");
         up.retry_after = Some(go_away.retry_after);
+        // Who says GoAway closes once it knows that it was heard.
+        entry.link.send_control(&ControlFrame::Heartbeat);
         self.give_room(index);
     }
 

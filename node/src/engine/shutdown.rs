@@ -63,8 +63,8 @@ impl Engine {
         .collect()
     }
 
-    /// Returns whether every link that is still up has heard something since: an acknowledgement at least. A close would
-    /// overtake what has not been sent.
+    /// Returns whether something came since on every link that is still up: peers answer GoAway with a heartbeat. A close
+    /// would overtake what is still on its way.
     fn was_heard(&self, before: &BTreeMap<LinkIndex, u64>) -> bool {
         let mut up = self.links.iter().filter(|(_, entry)| entry.is_up());
         up.all(|(index, entry)| {
