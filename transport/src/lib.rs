@@ -31,6 +31,6 @@ pub use error::{EndpointError, NoPlace};
 pub use keys::EndpointKeys;
 pub use link::{Link, LinkEvent, LinkStats, Side, StreamId};
 pub use liveness::{Liveness, LivenessConfig};
-pub use path::{MoveCause, PathConfig, PathEvent, PathWatch};
+pub use path::{Look, MoveCause, PathConfig, PathEvent, PathWatch};
 pub use ready::ReadySet;
 pub use reconnect::{Dial, Reconnect, ReconnectConfig};

@@ -25,11 +25,17 @@ pub struct PathConfig {
     /// Too low, see `settle_delay`; too high, an interface that flaps keeps the sockets where they are.
     #[serde(with = "humantime_serde")]
     pub settle_delay_max: Duration,
-    /// Pause between looks at routes and at the time slept, whether or not a change was reported. Default: 1 s.
+    /// Pause between looks at the time slept. Default: 1 s.
     ///
-    /// Too low, it costs wake-ups; too high, sleep is noticed late, and so is a route that changed unreported.
+    /// Too low, it costs wake-ups; too high, links are silent for as long after sleep.
     #[serde(with = "humantime_serde")]
-    pub look_interval: Duration,
+    pub sleep_interval: Duration,
+    /// Pause between looks at routes though no change was reported. Default: 10 s.
+    ///
+    /// Too low, each dialled peer costs three system calls more; too high, where the system reports no changes (anywhere
+    /// but on Linux), links are silent for as long after one.
+    #[serde(with = "humantime_serde")]
+    pub route_interval: Duration,
     /// Shortest suspension of the machine that counts as sleep. Default: 1 s.
     ///
     /// Too low, clock corrections may count; too high, NATs have forgotten links that are believed to live.
@@ -45,20 +51,32 @@ pub struct PathConfig {
 
 /// What was seen of the machine's addresses, routes and sleep.
 ///
-/// Call [`poll_look`](Self::poll_look) when [`poll_timeout`](Self::poll_timeout) says so; if it is time, answer with
-/// [`handle_suspended`](Self::handle_suspended) and [`handle_routes`](Self::handle_routes), then drain
+/// Call [`poll_look`](Self::poll_look) when [`poll_timeout`](Self::poll_timeout) says so, until there is nothing to look
+/// at, and answer with [`handle_suspended`](Self::handle_suspended) or [`handle_routes`](Self::handle_routes); then drain
 /// [`poll_event`](Self::poll_event).
 #[derive(Debug)]
 #[must_use]
 pub struct PathWatch {
     config: PathConfig,
-    look_at: Instant,
+    /// When to look at the time slept.
+    sleep_at: Instant,
+    /// When to look at routes.
+    routes_at: Instant,
     /// When the first of the changes was reported that have not been looked at.
     unsettled_at: Option<Instant>,
     /// The last known source address of packets to each peer's address.
     sources: BTreeMap<IpAddr, IpAddr>,
     suspended: Duration,
     events: VecDeque<PathEvent>,
+}
+
+/// What to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The time for which the machine has been suspended.
+    Suspended,
+    /// The routes to the peers that were dialled.
+    Routes,
 }
 
 /// What is to be done.
@@ -95,7 +113,8 @@ impl Default for PathConfig {
         Self {
             settle_delay: Duration::from_millis(300),
             settle_delay_max: Duration::from_secs(2),
-            look_interval: Duration::from_secs(1),
+            sleep_interval: Duration::from_secs(1),
+            route_interval: Duration::from_secs(10),
             sleep_min: Duration::from_secs(1),
             proof_timeout: Duration::from_secs(2),
         }
@@ -107,7 +126,8 @@ impl PathWatch {
     pub fn new(config: PathConfig, now: Instant, suspended: Duration) -> Self {
         Self {
             config,
-            look_at: now,
+            sleep_at: now,
+            routes_at: now,
             unsettled_at: None,
             sources: BTreeMap::new(),
             suspended,
@@ -118,7 +138,7 @@ impl PathWatch {
     /// The system reports that addresses or routes have changed: they are looked at once they have settled.
     pub fn handle_change(&mut self, now: Instant) {
         let since = *self.unsettled_at.get_or_insert(now);
-        self.look_at = (now + self.config.settle_delay).min(since + self.config.settle_delay_max);
+        self.routes_at = (now + self.config.settle_delay).min(since + self.config.settle_delay_max);
     }
 
     /// Somebody who knows says that the network changed.
@@ -129,7 +149,7 @@ impl PathWatch {
     /// A link has come up: its route is to be known before it can change.
     pub fn handle_link_up(&mut self, now: Instant) {
         if self.unsettled_at.is_none() {
-            self.look_at = now;
+            self.routes_at = now;
         }
     }
 
@@ -160,14 +180,18 @@ impl PathWatch {
         }
     }
 
-    /// Returns whether it is time to look. The look counts as made.
-    pub fn poll_look(&mut self, now: Instant) -> bool {
-        if now < self.look_at {
-            return false;
+    /// Returns what it is time to look at, which counts as looked at.
+    pub fn poll_look(&mut self, now: Instant) -> Option<Look> {
+        if now >= self.sleep_at {
+            self.sleep_at = now + self.config.sleep_interval;
+            return Some(Look::Suspended);
         }
-        self.unsettled_at = None;
-        self.look_at = now + self.config.look_interval;
-        true
+        if now >= self.routes_at {
+            self.unsettled_at = None;
+            self.routes_at = now + self.config.route_interval;
+            return Some(Look::Routes);
+        }
+        None
     }
 
     /// Returns what is to be done next.
@@ -177,7 +201,7 @@ impl PathWatch {
 
     /// Returns when to look.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.look_at)
+        Some(self.sleep_at.min(self.routes_at))
     }
 
     /// Returns how long a link has to show that it came along, given its round-trip time.
@@ -219,10 +243,14 @@ mod tests {
     fn begin(routes: &[(u8, Option<u8>)]) -> (PathWatch, Instant) {
         let now = Instant::now();
         let mut watch = PathWatch::new(PathConfig::default(), now, Duration::ZERO);
-        assert!(watch.poll_look(now));
+        assert_eq!(looks(&mut watch, now), [Look::Suspended, Look::Routes]);
         look(&mut watch, routes);
         assert_eq!(watch.poll_event(), None);
         (watch, now)
+    }
+
+    fn looks(watch: &mut PathWatch, now: Instant) -> Vec<Look> {
+        std::iter::from_fn(|| watch.poll_look(now)).collect()
     }
 
     fn look(watch: &mut PathWatch, routes: &[(u8, Option<u8>)]) {
@@ -288,24 +316,26 @@ mod tests {
         watch.handle_change(now + 200 * MS);
         watch.handle_link_up(now + 200 * MS);
         assert_eq!(watch.poll_timeout(), Some(now + 500 * MS));
-        assert!(!watch.poll_look(now + 499 * MS));
-        assert!(watch.poll_look(now + 500 * MS));
-        assert_eq!(watch.poll_timeout(), Some(now + 1500 * MS));
+        assert_eq!(looks(&mut watch, now + 499 * MS), []);
+        assert_eq!(looks(&mut watch, now + 500 * MS), [Look::Routes]);
+        assert_eq!(watch.poll_timeout(), Some(now + 1000 * MS));
+        assert_eq!(looks(&mut watch, now + 10_499 * MS), [Look::Suspended]);
+        assert_eq!(looks(&mut watch, now + 10_500 * MS), [Look::Routes]);
     }
 
     #[test]
     fn changes_that_never_settle_are_looked_at_all_the_same() {
         let (mut watch, now) = begin(&[]);
         let change_at = (0..1000).map(|number| now + 100 * number * MS);
-        let mut looks = Vec::new();
+        let mut looked = Vec::new();
         for at in change_at {
             watch.handle_change(at);
-            if watch.poll_look(at) {
-                looks.push(at - now);
+            if looks(&mut watch, at).contains(&Look::Routes) {
+                looked.push(at - now);
             }
         }
-        assert_eq!(looks.first(), Some(&(2000 * MS)));
-        assert!(looks.len() >= 40, "{looks:?}");
+        assert_eq!(looked.first(), Some(&(2000 * MS)));
+        assert!(looked.len() >= 40, "{looked:?}");
     }
 
     #[test]

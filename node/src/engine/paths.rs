@@ -1,15 +1,17 @@
 //! Moving to new sockets: what the environment says of the machine's network, and what becomes of the links.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use runnel_transport::{MoveCause, PathConfig, PathEvent, PathWatch, Side};
+use runnel_transport::{Look, MoveCause, PathConfig, PathEvent, PathWatch, Side};
 use tracing::{info, warn};
 
 use super::Engine;
+use super::links::LinkEntry;
 use crate::env::{Env, NetworkChanges};
 
 /// What the engine knows of the machine's network.
@@ -75,13 +77,15 @@ impl Engine {
 
     /// Looks at routes and at the time slept, if it is time.
     pub(super) fn look_at_paths(&mut self, now: Instant) {
-        if !self.paths.watch.poll_look(now) {
-            return;
+        while let Some(look) = self.paths.watch.poll_look(now) {
+            match look {
+                Look::Suspended => self.paths.watch.handle_suspended(self.env.suspended()),
+                Look::Routes => {
+                    let routes = self.routes();
+                    self.paths.watch.handle_routes(routes);
+                }
+            }
         }
-        self.paths.watch.handle_suspended(self.env.suspended());
-        let routes: Vec<(IpAddr, Option<IpAddr>)> =
-            self.dialled_peers().map(|peer| (peer.ip(), self.env.source_address(peer))).collect();
-        self.paths.watch.handle_routes(routes);
         self.drain_paths(now);
     }
 
@@ -111,11 +115,15 @@ impl Engine {
         self.publish_status(now);
     }
 
-    /// Returns the addresses of the peers whose links are up and were dialled from here.
-    fn dialled_peers(&self) -> impl Iterator<Item = SocketAddr> {
-        let dialled =
-            self.links.iter().filter(|(_, entry)| entry.is_up() && entry.link.side() == Side::Dialler);
-        dialled.filter_map(|(_, entry)| entry.link.remote_address())
+    /// Returns where packets leave for each peer whose link is up and was dialled from here.
+    fn routes(&self) -> BTreeMap<IpAddr, Option<IpAddr>> {
+        let mut routes = BTreeMap::new();
+        let dialled = |entry: &LinkEntry| entry.is_up() && entry.link.side() == Side::Dialler;
+        for (_, entry) in self.links.iter().filter(|(_, entry)| dialled(entry)) {
+            let Some(peer) = entry.link.remote_address() else { continue };
+            routes.entry(peer.ip()).or_insert_with(|| self.env.source_address(peer));
+        }
+        routes
     }
 }
 
