@@ -13,11 +13,15 @@ impl ReceiveQueue {
         self.is_draining = true;
     }
 
-    /// Returns whether a sender has not settled outcomes that are here: a node that stops now may lose them.
+    /// Returns whether a sender has not settled outcomes that it can be told now: a node that stops would lose them.
+    ///
+    /// What no stream of the link that is up asks for is not counted: a sender that restarted knows nothing of it.
     pub fn owes_outcomes(&self, peer: &NodeId) -> bool {
-        let has_ended = |state: &State| matches!(state, State::Ending(_) | State::Ended(_));
-        self.senders
-            .get(peer)
-            .is_some_and(|sender| sender.known.values().any(|known| has_ended(&known.state)))
+        let Some(sender) = self.senders.get(peer) else { return false };
+        let Some(link) = sender.link else { return false };
+        sender.known.values().any(|known| {
+            let has_ended = matches!(known.state, State::Ending(_) | State::Ended(_));
+            has_ended && known.newest.is_some_and(|newest| newest.link == link)
+        })
     }
 }

@@ -40,3 +40,14 @@ fn an_outcome_is_owed_until_it_is_settled() {
     rig.turn();
     assert!(!rig.queue.owes_outcomes(&ctl()));
 }
+
+#[test]
+fn an_outcome_that_no_stream_asks_for_is_not_owed() {
+    let mut rig = Rig::running(config(), 1);
+    rig.finish(1, done("in time"));
+    rig.queue.handle_link_up(&ctl(), link(2), &[]);
+    rig.turn();
+    assert!(!rig.queue.owes_outcomes(&ctl()));
+    rig.head_on(2, 5, head(1));
+    assert!(rig.queue.owes_outcomes(&ctl()));
+}
