@@ -21,7 +21,8 @@ fn issue(authority: &Authority, name: &str, role: Role) -> Identity {
 fn write_config(folder: &Path, worker: &Identity, controller: SocketAddr) -> std::path::PathBuf {
     worker.save(folder).expect("the folder is writable");
     let config = folder.join("node.toml");
-    let text = format!("identity = {folder:?}\n[peers]\nc1 = [\"{controller}\"]\n");
+    let state = folder.join("state");
+    let text = format!("identity = {folder:?}\nstate_dir = {state:?}\n[peers]\nc1 = [\"{controller}\"]\n");
     std::fs::write(&config, text).expect("the folder is writable");
     config
 }
@@ -50,6 +51,8 @@ async fn a_node_stops_in_order_when_its_parent_is_gone() {
     drop(node.stdin.take());
     let status = tokio::time::timeout(PATIENCE, node.wait()).await.expect("the node ends");
     assert!(status.expect("it was started here").success());
+    let keys = std::fs::metadata(folder.path().join("state").join(runnel::ENDPOINT_KEYS_FILE));
+    assert_eq!(keys.expect("the node made them").len(), runnel::EndpointKeys::BYTES as u64);
     controller.shutdown().await;
 }
 
