@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use runnel::certs::Role;
-use runnel::{LinkStatus, Node, NodeBuilder};
+use runnel::{Config, LinkStatus, Node, NodeBuilder};
 use runnel_tests::fleet::TestFleet;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::oneshot;
@@ -104,7 +104,11 @@ async fn a_link_goes_on_from_the_machines_new_address() {
     let listen = (CONTROLLER.parse::<IpAddr>().expect("an address"), 4433).into();
     let builder = NodeBuilder::new(fleet.identity("c1", Role::Controller)).listen(listen);
     let controller = cable.start(0, builder).await;
+    // Only what the system reports leads to a look.
+    let mut config = Config::default();
+    config.path.route_interval = Duration::from_secs(3600);
     let builder = NodeBuilder::new(fleet.identity("w1", Role::Worker))
+        .config(config)
         .peer(controller.handle.node().clone(), [listen.to_string()]);
     let worker = cable.start(1, builder).await;
     let peer = worker.handle.node().clone();
