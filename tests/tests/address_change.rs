@@ -116,7 +116,7 @@ async fn a_link_goes_on_from_the_machines_new_address() {
     controller.handle.wait_for_link(&peer).await.expect("the controller runs");
     let before = seen.borrow_and_update().link(&peer).cloned().expect("the link is up");
     assert_eq!(before.remote.ip().to_string(), WORKER);
-    // The worker has looked at its route once it says that the link is up and looks again.
+    // In the turn in which it says so, the worker looks at its route.
     worker.handle.wait_for_link(controller.handle.node()).await.expect("the worker runs");
 
     let name = &cable.names[1];
