@@ -95,6 +95,8 @@ impl Engine {
                 PathEvent::Slept(slept) => {
                     info!(?slept, "the machine slept");
                     self.paths.slept += slept;
+                    self.send.handle_slept(slept);
+                    self.receive.handle_slept(slept);
                 }
                 PathEvent::Move(cause) => self.move_sockets(now, &cause),
                 _ => {}
