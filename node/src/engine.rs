@@ -15,6 +15,7 @@ mod links;
 mod outgoing;
 mod paths;
 mod peers;
+mod questions;
 mod refusal;
 mod shutdown;
 
@@ -43,10 +44,12 @@ use self::links::LinkSet;
 use self::outgoing::Caller;
 use self::paths::Paths;
 use self::peers::Peer;
+pub(crate) use self::questions::Question;
 use crate::body::{BodyReader, Source, Whose};
 use crate::config::Config;
 use crate::env::Env;
 use crate::node::{NodeBuilder, NotFound, StartError};
+use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::CallerEvent;
 
@@ -57,6 +60,7 @@ pub(crate) enum Request {
     Submit {
         command: NewCommand,
         body: Option<Source>,
+        steps: bool,
         events: mpsc::UnboundedSender<CallerEvent>,
         reply: StoredReply,
     },
@@ -78,6 +82,8 @@ pub(crate) enum Request {
     BodyFailed { whose: Whose, kind: FailureKind, message: String },
     /// Bytes of a body were taken by whoever reads it.
     BodyTaken { whose: Whose, bytes: u64 },
+    /// A caller asks about the node.
+    Ask(Question),
     /// A handler has ended.
     Finished { from: NodeId, key: CommandKey, outcome: Outcome },
     /// Somebody knows that the network has changed.
@@ -116,6 +122,8 @@ pub(crate) struct Engine {
     identity: Identity,
     config: Config,
     boot: Epoch,
+    policy: Policy,
+    started_at: Instant,
     endpoint: Endpoint,
     links: LinkSet,
     links_total: u64,
@@ -144,7 +152,8 @@ impl Engine {
         status: watch::Sender<Arc<Status>>,
         stop: CancellationToken,
     ) -> Result<(Self, Vec<SocketAddr>), StartError> {
-        let NodeBuilder { identity, config, handlers, endpoint_keys, listen, peers: addresses } = builder;
+        let NodeBuilder { identity, config, handlers, policy, endpoint_keys, listen, peers: addresses } =
+            builder;
         let mut seed = [0; 32];
         env.fill_random(&mut seed);
         let mut random = StdRng::from_seed(seed);
@@ -161,7 +170,9 @@ impl Engine {
         let now = tokio::time::Instant::now().into_std();
         let mut peers = BTreeMap::new();
         for (peer, addresses) in addresses {
-            reconnect.handle_wanted(now, &peer);
+            if !addresses.is_empty() {
+                reconnect.handle_wanted(now, &peer);
+            }
             peers.insert(peer, Peer::dialled(addresses));
         }
         let engine = Self {
@@ -176,6 +187,8 @@ impl Engine {
             links_total: 0,
             callers: BTreeMap::new(),
             status_at: now,
+            started_at: now,
+            policy,
             env,
             identity,
             config,
@@ -187,6 +200,11 @@ impl Engine {
             status,
         };
         Ok((engine, listening))
+    }
+
+    /// Returns the epoch under which the node numbers its commands.
+    pub(crate) fn boot(&self) -> Epoch {
+        self.boot
     }
 
     /// Runs until `stop` fires, then shuts down in order.
@@ -242,8 +260,8 @@ impl Engine {
         match request {
             // The dropped reply says that the node has stopped.
             Request::Submit { .. } if self.is_draining => {}
-            Request::Submit { command, body, events, reply } => {
-                self.handle_submit(now, command, body, events, reply);
+            Request::Submit { command, body, steps, events, reply } => {
+                self.handle_submit(now, command, Caller::new(body, steps, events, reply));
             }
             Request::Cancel { id, reply } => {
                 let done = self.send.cancel(&id).map_err(|_| NotFound);
@@ -258,6 +276,7 @@ impl Engine {
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
             Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
+            Request::Ask(question) => self.answer(now, question),
             Request::Body { whose, content } => self.handle_body(&whose, content),
             Request::BodyEnd { whose, end } => self.handle_body_end(&whose, end),
             Request::BodyFailed { whose, kind, message } => self.handle_body_failed(&whose, kind, message),

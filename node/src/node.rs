@@ -1,5 +1,7 @@
 //! Building, starting and driving a node.
 
+mod questions;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runnel_certs::Identity;
-use runnel_codec::{Class, Command, CommandId, EncodeError, NodeId, UpdatePolicy};
+use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
 use runnel_queue::{NewCommand, SubmitError as QueueError};
 use runnel_transport::{EndpointError, EndpointKeys};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +22,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Inbox, Releases, Request};
 use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
+use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::Submission;
 
@@ -31,6 +34,7 @@ pub struct NodeBuilder {
     pub(crate) config: Config,
     pub(crate) handlers: Handlers,
     pub(crate) endpoint_keys: Option<EndpointKeys>,
+    pub(crate) policy: Policy,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
 }
@@ -48,6 +52,7 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     node: NodeId,
+    boot: Epoch,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
     status: watch::Receiver<Arc<Status>>,
@@ -69,6 +74,12 @@ pub struct SubmitOptions {
     pub result_body: bool,
     /// What becomes of its updates. Default: followed.
     pub updates: UpdatePolicy,
+    /// Whether [`Progress::Sent`] and [`Progress::Accepted`] are told, each once. Default: no; they wake the caller twice
+    /// more.
+    ///
+    /// [`Progress::Sent`]: crate::Progress::Sent
+    /// [`Progress::Accepted`]: crate::Progress::Accepted
+    pub steps: bool,
 }
 
 /// Why a node did not start.
@@ -123,6 +134,7 @@ impl NodeBuilder {
             config: Config::default(),
             handlers: Handlers::new(),
             endpoint_keys: None,
+            policy: Policy::default(),
             listen: Vec::new(),
             peers: BTreeMap::new(),
         }
@@ -148,13 +160,20 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets which commands others may run here. Default: controllers any, workers none.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// Accepts links at this address; port 0 takes any free one.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.push(address);
         self
     }
 
-    /// Dials this peer, now and whenever its link is lost, at these `host:port` addresses.
+    /// Dials this peer, now and whenever its link is lost, at these `host:port` addresses. Without addresses it is known and
+    /// not dialled: commands for it wait until it dials.
     pub fn peer(mut self, peer: NodeId, addresses: impl IntoIterator<Item = String>) -> Self {
         self.peers.entry(peer).or_default().extend(addresses);
         self
@@ -209,7 +228,8 @@ impl NodeBuilder {
         let (releases, released) = mpsc::unbounded_channel();
         let ways = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
         let (engine, listening) = Engine::new(self, env, ways, status, stop)?;
-        let handle = NodeHandle { node, inbox, releases, status: status_seen, listening: listening.into() };
+        let (boot, status, listening) = (engine.boot(), status_seen, listening.into());
+        let handle = NodeHandle { node, boot, inbox, releases, status, listening };
         Ok((handle, engine.run()))
     }
 }
@@ -246,6 +266,11 @@ impl NodeHandle {
     /// Returns the node's own name.
     pub fn node(&self) -> &NodeId {
         &self.node
+    }
+
+    /// Returns the epoch under which the node numbers its commands: another after each start.
+    pub fn boot(&self) -> Epoch {
+        self.boot
     }
 
     /// Returns the addresses that the node listens on.
@@ -291,7 +316,7 @@ impl NodeHandle {
         // Bounded by the credit for updates: see `CallerEvent`.
         let (events, caller) = mpsc::unbounded_channel();
         let (reply, stored) = oneshot::channel();
-        let request = Request::Submit { command, body, events, reply };
+        let request = Request::Submit { command, body, steps: options.steps, events, reply };
         self.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
         let (id, result_body) = stored.await.map_err(|_| SubmitError::NodeStopped)??;
         Ok(Submission::new(id, caller, result_body, self.inbox.clone(), self.releases.clone()))

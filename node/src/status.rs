@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use runnel_certs::Role;
 use runnel_codec::{LinkNumber, NodeId};
+use runnel_queue::Waiting;
 use runnel_transport::{CloseReason, LinkStats};
 
 /// A snapshot of a node.
@@ -49,6 +51,36 @@ pub struct LinkStatus {
     pub silent_for: Duration,
     /// Round trips, losses and bytes.
     pub stats: LinkStats,
+}
+
+/// A snapshot of one peer: configured, or met since the node started.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Its name.
+    pub node: NodeId,
+    /// Its role, once it has shown its certificate.
+    pub role: Option<Role>,
+    /// Nothing authenticated came for too long on its link.
+    pub is_suspect: bool,
+    /// The link that is up.
+    pub link: Option<LinkStatus>,
+    /// Since when there is no link; `None` while there is one.
+    pub unreachable_since: Option<Instant>,
+    /// Links to it that came up since the node started.
+    pub links_total: u64,
+    /// Commands for it that are on no stream.
+    pub queued: usize,
+    /// Commands for it whose head is on a stream.
+    pub in_flight: usize,
+}
+
+/// What a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What the send queue says.
+    pub waiting: Waiting,
+    /// Since when its receiver has had no link; `None` while there is one.
+    pub unreachable_since: Option<Instant>,
 }
 
 impl Status {

@@ -31,8 +31,14 @@ pub struct Submission<C> {
 /// one byte, and a command has one outcome and one of each other event.
 #[derive(Debug)]
 pub(crate) enum CallerEvent {
+    /// The head is on a stream.
+    Sent,
+    /// It is in the receiver's queue.
+    Accepted,
     /// The handler has been called.
     Started,
+    /// The deadline has passed and nobody knows what became of it.
+    Overdue,
     /// One record of progress.
     Update(Bytes),
     /// The command has ended.
@@ -43,8 +49,14 @@ pub(crate) enum CallerEvent {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<U> {
+    /// It has left this node; told only if [`SubmitOptions::steps`](crate::SubmitOptions::steps) asks for it.
+    Sent,
+    /// It is in the receiver's queue; told only if [`SubmitOptions::steps`](crate::SubmitOptions::steps) asks for it.
+    Accepted,
     /// Its handler has been called.
     Started,
+    /// Its deadline has passed and nobody knows yet what became of it. This is no outcome.
+    Overdue,
     /// It sent a record of progress.
     Update(U),
 }
@@ -117,7 +129,10 @@ impl<C: Command> Submission<C> {
             return None;
         }
         match self.events.recv().await? {
+            CallerEvent::Sent => Some(Ok(Progress::Sent)),
+            CallerEvent::Accepted => Some(Ok(Progress::Accepted)),
             CallerEvent::Started => Some(Ok(Progress::Started)),
+            CallerEvent::Overdue => Some(Ok(Progress::Overdue)),
             CallerEvent::Update(content) => {
                 self.taken += content.len() as u64;
                 Some(C::decode_update(&content).map(Progress::Update))

@@ -29,7 +29,8 @@ pub use receive_queue::{
 pub use room::Room;
 pub use scheduler::SchedulerConfig;
 pub use send_queue::{
-    LinkUp, NewCommand, SendCounts, SendEvent, SendQueue, SendRecord, Stage, Transmit, Waiting, WaitsFor,
+    LinkUp, NewCommand, PeerCounts, SendCounts, SendEvent, SendQueue, SendRecord, Stage, Transmit, Waiting,
+    WaitsFor,
 };
 pub use settled::SettledSet;
 pub use store::{Batch, BatchId};

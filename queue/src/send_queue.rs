@@ -6,6 +6,7 @@
 
 mod abandon;
 mod bodies;
+mod counts;
 mod deadline;
 mod entry;
 mod explain;
@@ -25,6 +26,7 @@ use runnel_codec::{
     BusyScope, Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Seq, Settled, StreamFrame,
 };
 
+pub use self::counts::PeerCounts;
 use self::entry::Entry;
 pub use self::entry::{NewCommand, Stage};
 pub use self::explain::{SendCounts, Waiting, WaitsFor};

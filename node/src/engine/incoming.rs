@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use runnel_certs::Role;
 use runnel_codec::{
     CloseCode, CommandKey, ControlFrame, Head, NodeId, Outcome, Part, Rejection, RejectionKind, StreamFrame,
 };
@@ -180,8 +179,7 @@ impl Engine {
     /// Says why a command may not run here, if so.
     fn refusal(&self, peer: &NodeId, head: &Head) -> Option<Rejection> {
         let role = self.peers.get(peer).and_then(|peer| peer.role);
-        if role != Some(Role::Controller) {
-            let message = format!("{peer} is not a controller, so it may not send commands");
+        if let Err(message) = self.policy.decide(peer, role, &head.name) {
             return Some(Rejection { kind: RejectionKind::Denied, message });
         }
         self.dispatch.check(&head.name, &head.args).err()

@@ -98,6 +98,10 @@ impl LinkSet {
         self.links.try_remove(index)
     }
 
+    pub(super) fn get(&self, index: LinkIndex) -> Option<&LinkEntry> {
+        self.links.get(index)
+    }
+
     pub(super) fn get_mut(&mut self, index: LinkIndex) -> Option<&mut LinkEntry> {
         self.links.get_mut(index)
     }
@@ -145,6 +149,24 @@ impl LinkEntry {
             Phase::Up(up) => Some(up),
             Phase::Greeting { .. } | Phase::Replaced => None,
         }
+    }
+
+    /// Returns whether nothing authenticated came for too long.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.liveness.is_suspect()
+    }
+
+    /// Returns its figures, if it is up.
+    pub(super) fn status(&self, now: Instant) -> Option<LinkStatus> {
+        let up = self.up()?;
+        Some(LinkStatus {
+            peer: up.peer.clone(),
+            number: up.number,
+            remote: self.link.remote_address()?,
+            up_at: up.at,
+            silent_for: self.liveness.silent_for(now),
+            stats: self.link.stats(),
+        })
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -370,6 +392,9 @@ impl Engine {
         });
         info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
         self.links_total += 1;
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.links_total += 1;
+        }
         self.reconnect.handle_up(&node);
         self.paths.handle_link_up(now);
         self.receive.handle_link_up(&node, hello.link, hello.boot, &hello.settled);
@@ -393,7 +418,8 @@ impl Engine {
         match entry.phase {
             Phase::Up(up) => {
                 info!(peer = %up.peer, number = %up.number, %reason, "link down");
-                self.peers.entry(up.peer.clone()).or_default().link = None;
+                let peer = self.peers.entry(up.peer.clone()).or_default();
+                (peer.link, peer.down_at) = (None, Some(now));
                 self.note_end(now, &up.peer, Some(up.number), reason);
                 self.reconnect.handle_down(now, &up.peer, closed.was_answered());
                 if let Some(retry_after) = up.retry_after {
@@ -509,17 +535,7 @@ impl Engine {
     /// Makes the status anew for those who watch it.
     pub(super) fn publish_status(&mut self, now: Instant) {
         self.status_at = now + self.config.node.status_interval;
-        let links = self.links.links.iter().filter_map(|(_, entry)| {
-            let up = entry.up()?;
-            Some(LinkStatus {
-                peer: up.peer.clone(),
-                number: up.number,
-                remote: entry.link.remote_address()?,
-                up_at: up.at,
-                silent_for: entry.liveness.silent_for(now),
-                stats: entry.link.stats(),
-            })
-        });
+        let links = self.links.links.iter().filter_map(|(_, entry)| entry.status(now));
         let ends = self.peers.values().filter_map(|peer| peer.end.clone()).collect();
         let status = Status {
             links: links.collect(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame};
-use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Transmit};
+use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Stage, Transmit};
 use runnel_transport::StreamId;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, trace, warn};
@@ -17,27 +17,12 @@ use crate::submission::CallerEvent;
 
 impl Engine {
     /// Stores a caller's command.
-    pub(super) fn handle_submit(
-        &mut self,
-        now: Instant,
-        command: NewCommand,
-        body: Option<Source>,
-        events: mpsc::UnboundedSender<CallerEvent>,
-        reply: StoredReply,
-    ) {
+    pub(super) fn handle_submit(&mut self, now: Instant, command: NewCommand, mut caller: Caller) {
         let wants_result_body = command.wants_result_body;
         match self.send.submit(now, command) {
             Ok(id) => {
                 // Whoever submits follows; a command whose updates are not kept has nothing to follow.
                 self.send.follow(&id).ok();
-                let mut caller = Caller {
-                    events,
-                    body,
-                    body_room: None,
-                    result_body: None,
-                    reader: None,
-                    stored: Some(reply),
-                };
                 if wants_result_body {
                     let whose = Whose::Ours(id.clone());
                     let (parts, reader) =
@@ -47,7 +32,9 @@ impl Engine {
                 self.callers.insert(id, caller);
             }
             Err(error) => {
-                reply.send(Err(error)).ok();
+                if let Some(reply) = caller.stored.take() {
+                    reply.send(Err(error)).ok();
+                }
             }
         }
     }
@@ -75,9 +62,12 @@ impl Engine {
                     reply.send(Ok((id, caller.reader.take()))).ok();
                 }
             }
-            SendEvent::Started(id) => {
+            SendEvent::Sent(id) => self.tell_step(&id, Stage::Sent),
+            SendEvent::Accepted(id) => self.tell_step(&id, Stage::Accepted),
+            SendEvent::Started(id) => self.tell_step(&id, Stage::Started),
+            SendEvent::Overdue(id) => {
                 if let Some(caller) = self.callers.get(&id) {
-                    caller.events.send(CallerEvent::Started).ok();
+                    caller.events.send(CallerEvent::Overdue).ok();
                 }
             }
             SendEvent::Update { id, content, .. } => {
@@ -113,8 +103,20 @@ impl Engine {
             }
             SendEvent::ResultBody { id, content } => self.tell_reader(&id, DeliveryPart::Piece(content)),
             SendEvent::ResultBodyEnd { id, end } => self.tell_reader(&id, DeliveryPart::End(end)),
-            _ => {}
         }
+    }
+
+    /// A command has come further. Each step is told once, however often the command is sent again.
+    fn tell_step(&mut self, id: &CommandId, stage: Stage) {
+        let Some(caller) = self.callers.get_mut(id).filter(|caller| caller.furthest < stage) else { return };
+        caller.furthest = stage;
+        let event = match stage {
+            Stage::Sent if caller.steps => CallerEvent::Sent,
+            Stage::Accepted if caller.steps => CallerEvent::Accepted,
+            Stage::Started => CallerEvent::Started,
+            _ => return,
+        };
+        caller.events.send(event).ok();
     }
 
     /// The receiver wants a command's body: whoever produces it may begin.
@@ -254,6 +256,10 @@ impl Engine {
 #[derive(Debug)]
 pub(super) struct Caller {
     events: mpsc::UnboundedSender<CallerEvent>,
+    /// It wants to know of each step.
+    steps: bool,
+    /// The furthest step that it was told, or would have been.
+    furthest: Stage,
     /// Where its body comes from, until the receiver wants it.
     body: Option<Source>,
     /// How much more of its body may be held, once that is under way.
@@ -265,6 +271,24 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    pub(super) fn new(
+        body: Option<Source>,
+        steps: bool,
+        events: mpsc::UnboundedSender<CallerEvent>,
+        reply: StoredReply,
+    ) -> Self {
+        Self {
+            events,
+            steps,
+            furthest: Stage::Storing,
+            body,
+            body_room: None,
+            result_body: None,
+            reader: None,
+            stored: Some(reply),
+        }
+    }
+
     /// Its body goes nowhere any more.
     fn close_body(&self) {
         if let Some(room) = &self.body_room {

@@ -1,5 +1,7 @@
 //! What the engine remembers of a peer between links.
 
+use std::time::Instant;
+
 use runnel_certs::Role;
 use runnel_codec::{Epoch, LinkNumber, NodeId};
 
@@ -22,6 +24,10 @@ pub(super) struct Peer {
     pub(super) boots: BootHistory,
     /// How the last link or attempt ended.
     pub(super) end: Option<LinkEnd>,
+    /// When its last link went down; `None` if there was none yet.
+    pub(super) down_at: Option<Instant>,
+    /// Links to it that came up.
+    pub(super) links_total: u64,
     /// The highest link number proposed or accepted so far.
     highest: Option<LinkNumber>,
     /// The number of our own proposal that has not been answered.

@@ -1,0 +1,57 @@
+//! What a handle can ask its node.
+
+use runnel_codec::{CommandId, NodeId};
+use tokio::sync::oneshot;
+
+use super::{NodeHandle, NotFound};
+use crate::engine::{Question, Request};
+use crate::status::{Explanation, PeerStatus};
+
+impl NodeHandle {
+    /// Says what a command of this node waits for.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the command has ended, was never here, or the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn explain(&self, id: &CommandId) -> Result<Explanation, NotFound> {
+        self.ask(|reply| Question::Explain { id: id.clone(), reply }).await?
+    }
+
+    /// Returns all peers that are configured or were met since the start, by name.
+    ///
+    /// It counts all commands of the send queue: for people, not for every packet.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, NotFound> {
+        self.ask(|reply| Question::Peers { reply }).await
+    }
+
+    /// Returns whether a node is configured as a peer or was met since the start.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when this node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn knows(&self, peer: &NodeId) -> Result<bool, NotFound> {
+        self.ask(|reply| Question::Knows { peer: peer.clone(), reply }).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, NotFound> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Request::Ask(question(reply))).await.map_err(|_| NotFound)?;
+        answer.await.map_err(|_| NotFound)
+    }
+}
