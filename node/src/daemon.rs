@@ -1,77 +1,91 @@
-//! A node as a daemon: its configuration file and its signals.
+//! A node as a daemon: its configuration file, its local HTTP API and its signals.
+//!
+//! Start at [`run`]. `api` has the paths, `commands` what was submitted through them, `registry` and `log` what is
+//! remembered of it (both pure).
 
+mod api;
+mod command_types;
+mod commands;
+mod config;
+mod ending;
+mod error;
+mod event;
+mod log;
+mod outcome;
 mod parent;
+mod ready;
+mod registry;
+mod socket;
+mod why;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use self::parent::Parent;
 use anyhow::Context;
 use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
 use runnel::commands::register_built_ins;
-use runnel::process::Confinement;
-use runnel::{Config, Handlers, NodeBuilder, load_or_create_endpoint_keys};
-use serde::Deserialize;
-use tokio::signal::unix::{SignalKind, signal};
+use runnel::{Handlers, Node, NodeBuilder, load_or_create_endpoint_keys};
 use tracing::info;
 
-/// What a daemon's configuration file says. Unknown keys are errors.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DaemonConfig {
-    /// Folder with `node.crt`, `node.key` and `ca.crt`.
-    identity: PathBuf,
-    /// Addresses to accept links at. Default: none.
-    #[serde(default)]
-    listen: Vec<SocketAddr>,
-    /// Peers to dial, each with a list of `host:port`. Default: none.
-    #[serde(default)]
-    peers: BTreeMap<String, Vec<String>>,
-    /// Folder for what the node keeps between restarts, made if it is missing. Default: none, and then peers notice a
-    /// restart only by silence.
-    #[serde(default)]
-    state_dir: Option<PathBuf>,
-    /// What a worker's `exec` may run. Default: anything.
-    #[serde(default)]
-    confinement: Confinement,
-    /// Settings of the node. Default: see each of them.
-    #[serde(default)]
-    settings: Config,
-}
+use self::api::{About, ApiServer};
+pub(crate) use self::config::DaemonConfig;
+use self::ending::Ending;
+pub(crate) use self::ending::Tie;
+use self::socket::ApiSocket;
 
-impl DaemonConfig {
-    /// Reads a configuration file.
-    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("the configuration {} is wrong", path.display()))
-    }
-}
-
-/// What a daemon ends with, apart from SIGTERM and SIGINT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tie {
-    /// Nothing else.
-    None,
-    /// The process at the other end of standard input.
-    Parent,
-}
-
-/// Runs a node until SIGTERM or SIGINT, or until its parent is gone.
+/// Runs a node until SIGTERM or SIGINT, or until what it is tied to is gone.
 pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
-    let mut parent = match tie {
-        Tie::None => None,
-        Tie::Parent => Some(Parent::at_stdin().context("--exit-with-parent needs a pipe as standard input")?),
-    };
+    let mut ending = Ending::new(tie)?;
     let identity = Identity::load(&config.identity)
         .with_context(|| format!("cannot load the identity in {}", config.identity.display()))?;
+    let about = About {
+        fleet: identity.fleet().to_string(),
+        role: identity.role().as_str(),
+        started_at: Instant::now(),
+        certificate_ends_at: identity.not_after(),
+    };
+    let drain_timeout = config.settings.node.drain_timeout;
+    // The socket comes first: who finds another node there has not started a second one beside it.
+    let socket = bind_socket(&config)?;
+    let path = socket.as_ref().map(|socket| socket.path().to_owned());
+    let api_config = config.api.clone();
+    let node = builder(identity, config)?.start().await?;
+    let handle = node.handle().clone();
+    let server = socket.map(|socket| ApiServer::start(socket, handle.clone(), about, &api_config));
+    info!(node = %handle.node(), listening = ?handle.listening(), socket = ?path, "ready");
+    ready::say_ready(handle.node().as_str(), handle.listening(), path.as_deref());
+    ending.wait().await;
+    ready::say_stopping();
+    shut_down(node, server, drain_timeout).await;
+    Ok(())
+}
+
+/// Stops in order: no more requests, then the node, then those who followed its commands.
+async fn shut_down(node: Node, server: Option<ApiServer>, drain_timeout: std::time::Duration) {
+    let Some(mut server) = server else { return node.shutdown().await };
+    server.stop(drain_timeout).await;
+    node.shutdown().await;
+    server.wait_idle().await;
+}
+
+fn bind_socket(config: &DaemonConfig) -> anyhow::Result<Option<ApiSocket>> {
+    if !config.api.enabled {
+        return Ok(None);
+    }
+    let path = match &config.api.socket {
+        Some(path) => path.clone(),
+        None => socket::default_path()?,
+    };
+    ApiSocket::bind(&path, config.api.connections_max).map(Some)
+}
+
+fn builder(identity: Identity, config: DaemonConfig) -> anyhow::Result<NodeBuilder> {
     let mut handlers = Handlers::new();
     if identity.role() == Role::Worker {
         register_built_ins(&mut handlers, config.confinement);
     }
-    let mut builder = NodeBuilder::new(identity).config(config.settings).handlers(handlers);
+    let mut builder =
+        NodeBuilder::new(identity).config(config.settings).handlers(handlers).policy(config.policy);
     if let Some(folder) = &config.state_dir {
         let keys = load_or_create_endpoint_keys(folder)
             .with_context(|| format!("cannot use the state folder {}", folder.display()))?;
@@ -84,23 +98,5 @@ pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
         let peer: NodeId = peer.parse().with_context(|| format!("{peer:?} is no name for a peer"))?;
         builder = builder.peer(peer, addresses);
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let node = builder.start().await?;
-    info!(node = %node.handle().node(), listening = ?node.handle().listening(), "ready");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = gone(&mut parent) => info!("the parent is gone"),
-    }
-    node.shutdown().await;
-    Ok(())
-}
-
-/// Waits until the parent is gone; for ever without one.
-async fn gone(parent: &mut Option<Parent>) {
-    match parent {
-        Some(parent) => parent.gone().await,
-        None => std::future::pending().await,
-    }
+    Ok(builder)
 }

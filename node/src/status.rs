@@ -68,6 +68,8 @@ pub struct PeerStatus {
     pub unreachable_since: Option<Instant>,
     /// Links to it that came up since the node started.
     pub links_total: u64,
+    /// How the last link or attempt ended, if one did.
+    pub end: Option<LinkEnd>,
     /// Commands for it that are on no stream.
     pub queued: usize,
     /// Commands for it whose head is on a stream.

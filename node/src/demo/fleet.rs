@@ -78,7 +78,7 @@ impl Fleet {
         issue(authority, self.folder.path(), name, Role::Worker)?;
         let folder = self.folder.path().join(name);
         let config = folder.join("node.toml");
-        let text = format!("identity = {:?}\n[peers]\ncontroller = [\"{controller}\"]\n", folder);
+        let text = format!("[peers]\ncontroller = [\"{controller}\"]\n[api]\nsocket = \"api.sock\"\n");
         std::fs::write(&config, text)?;
         let mut command = Command::new(std::env::current_exe()?);
         if std::env::var_os("RUST_LOG").is_none() {
@@ -92,6 +92,8 @@ impl Fleet {
             .env("RUNNEL_TALLY", self.tally_path())
             // Held by this process and closed with it, however it ends.
             .stdin(Stdio::piped())
+            // Each says there that it is ready; the demo waits for the links instead.
+            .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("cannot start a worker")?;

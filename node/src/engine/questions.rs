@@ -62,6 +62,7 @@ impl Engine {
             link: entry.and_then(|entry| entry.status(now)),
             unreachable_since: self.unreachable_since(peer),
             links_total: peer.links_total,
+            end: peer.end.clone(),
             queued: counts.queued,
             in_flight: counts.in_flight,
         }

@@ -1,0 +1,116 @@
+//! `/v1/node` and `/v1/nodes`: this node, and those it knows.
+
+use std::time::{Instant, SystemTime};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use runnel::{LinkEnd, LinkStatus, PeerStatus};
+use serde_json::{Value, json};
+
+use super::{Api, ok};
+use crate::daemon::error::ApiError;
+use crate::daemon::registry::millis;
+
+pub(super) async fn node(State(api): State<Api>) -> Response {
+    let about = &api.about;
+    let listening: Vec<_> = api.handle.listening().iter().map(ToString::to_string).collect();
+    ok(&json!({
+        "node": api.handle.node().as_str(),
+        "fleet": about.fleet,
+        "role": about.role,
+        "version": env!("CARGO_PKG_VERSION"),
+        "boot": api.handle.boot().to_string(),
+        "listening": listening,
+        "uptime_ms": millis(about.started_at.elapsed()),
+        "certificate_expires_in_ms": signed_millis_until(about.certificate_ends_at, SystemTime::now()),
+    }))
+}
+
+pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, ApiError> {
+    let peers = api.handle.peers().await.map_err(|_| ApiError::stopping())?;
+    let now = Instant::now();
+    let nodes: Vec<_> = peers.iter().map(|peer| peer_json(now, peer)).collect();
+    Ok(ok(&json!({ "nodes": nodes })))
+}
+
+pub(super) async fn network_changed(State(api): State<Api>) -> StatusCode {
+    api.handle.network_changed().await;
+    StatusCode::NO_CONTENT
+}
+
+fn peer_json(now: Instant, peer: &PeerStatus) -> Value {
+    let state = match &peer.link {
+        None => "down",
+        Some(_) if peer.is_suspect => "suspect",
+        Some(_) => "up",
+    };
+    json!({
+        "node": peer.node.as_str(),
+        "role": peer.role.map(|role| role.as_str()),
+        "state": state,
+        "link": peer.link.as_ref().map(|link| link_json(now, link)),
+        "unreachable_ms": peer.unreachable_since.map(|since| millis(now.saturating_duration_since(since))),
+        "last_end": peer.end.as_ref().map(|end| end_json(now, end)),
+        "queued": peer.queued,
+        "in_flight": peer.in_flight,
+        "links_total": peer.links_total,
+    })
+}
+
+fn end_json(now: Instant, end: &LinkEnd) -> Value {
+    json!({
+        "number": end.number.map(|number| number.to_wire()),
+        "ago_ms": millis(now.saturating_duration_since(end.at)),
+        "reason": end.reason.to_string(),
+    })
+}
+
+fn link_json(now: Instant, link: &LinkStatus) -> Value {
+    let stats = &link.stats;
+    json!({
+        "number": link.number.to_wire(),
+        "remote": link.remote.to_string(),
+        "rtt_ms": stats.rtt.as_secs_f64() * 1000.0,
+        "loss": share(stats.packets_lost, stats.packets_sent),
+        "up_ms": millis(now.saturating_duration_since(link.up_at)),
+        "silent_ms": millis(link.silent_for),
+        "migrations": stats.migrations,
+        "bytes_sent": stats.bytes_sent,
+        "bytes_received": stats.bytes_received,
+    })
+}
+
+/// Returns a share between 0 and 1.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Returns the milliseconds until a moment, negative once it has passed.
+fn signed_millis_until(moment: SystemTime, now: SystemTime) -> i64 {
+    let signed = |duration| i64::try_from(millis(duration)).unwrap_or(i64::MAX);
+    match moment.duration_since(now) {
+        Ok(left) => signed(left),
+        Err(passed) => -signed(passed.duration()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_expired_certificate_has_negative_time_left() {
+        let now = SystemTime::now();
+        assert_eq!(signed_millis_until(now + Duration::from_secs(2), now), 2000);
+        assert_eq!(signed_millis_until(now - Duration::from_secs(2), now), -2000);
+    }
+
+    #[test]
+    fn nothing_sent_is_nothing_lost() {
+        assert_eq!(share(0, 0), 0.0);
+        assert_eq!(share(1, 4), 0.25);
+    }
+}

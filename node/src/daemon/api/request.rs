@@ -1,0 +1,170 @@
+//! What clients send: read strictly, with errors that say what is wrong.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use futures_util::StreamExt;
+use runnel::codec::{CommandId, UpdatePolicy};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::daemon::command_types::{ApiArgs, ArgsError};
+use crate::daemon::commands::Submit;
+use crate::daemon::error::ApiError;
+use crate::daemon::registry::RequestKey;
+
+/// The content of `POST /v1/commands`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubmitFields {
+    to: String,
+    command: String,
+    #[serde(default)]
+    args: Value,
+    class: Option<String>,
+    deadline_ms: Option<u64>,
+    key: Option<String>,
+    #[serde(default)]
+    updates: Updates,
+    #[serde(default)]
+    has_body: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Updates {
+    #[default]
+    Follow,
+    Discard,
+}
+
+/// The query of `GET /v1/commands`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    pub(super) all: bool,
+}
+
+/// The query of `GET /v1/commands/{id}/events`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsQuery {
+    #[serde(default = "first")]
+    pub(super) from: u64,
+    #[serde(default)]
+    pub(super) follow: bool,
+}
+
+/// Reads the content of a request, and its end even if it is too long: a client that is cut off does not see the answer.
+///
+/// # Errors
+///
+/// It is too long, or breaks off.
+pub(super) async fn read_content(content: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+    let mut pieces = content.into_data_stream();
+    let (mut kept, mut bytes) = (Vec::new(), 0usize);
+    while let Some(piece) = pieces.next().await {
+        let piece =
+            piece.map_err(|error| ApiError::bad_request(format!("the request broke off: {error}")))?;
+        bytes = bytes.saturating_add(piece.len());
+        if bytes <= bytes_max {
+            kept.extend_from_slice(&piece);
+        } else if bytes > bytes_max.saturating_mul(DROPPED_TIMES_MAX) {
+            break;
+        }
+    }
+    if bytes > bytes_max {
+        let message = format!(
+            "the request is longer than {bytes_max} bytes (request_bytes_max): send large content as a body"
+        );
+        return Err(ApiError::too_large(message));
+    }
+    Ok(kept)
+}
+
+/// Reads what is to be submitted.
+pub(super) fn read_submit(content: &[u8]) -> Result<Submit, ApiError> {
+    let fields: SubmitFields = serde_json::from_slice(content)
+        .map_err(|error| ApiError::bad_request(format!("the request is not as it should be: {error}")))?;
+    fields.check()
+}
+
+/// Reads a command's id.
+pub(super) fn read_id(text: &str) -> Result<CommandId, ApiError> {
+    text.parse().map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad-id", format!("{text:?} is no id of a command: {error}"))
+    })
+}
+
+impl SubmitFields {
+    fn check(self) -> Result<Submit, ApiError> {
+        let to = self.to.parse().map_err(|error| {
+            ApiError::bad_request(format!("{:?} is no name for a node: {error}", self.to))
+        })?;
+        let class = match &self.class {
+            None => runnel::codec::Class::default(),
+            Some(class) => class
+                .parse()
+                .map_err(|_| ApiError::bad_request("`class` is one of urgent, high, normal, low, bulk"))?,
+        };
+        let hash = self.hash();
+        let args = ApiArgs::read(&self.command, self.args).map_err(|error| match error {
+            ArgsError::UnknownType => ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unknown-command-type",
+                format!(
+                    "this node cannot encode the arguments of {:?}; it knows exec/1, sys.ping/1, sys.info/1",
+                    self.command
+                ),
+            ),
+            ArgsError::Wrong(message) => {
+                ApiError::bad_arguments(format!("`args` of {}: {message}", self.command))
+            }
+        })?;
+        let key = match self.key {
+            None => None,
+            Some(key) if (1..=KEY_CHARS_MAX).contains(&key.chars().count()) => {
+                Some((RequestKey { to: runnel::codec::NodeId::clone(&to), key }, hash))
+            }
+            Some(_) => {
+                return Err(ApiError::bad_request(format!("`key` has 1 to {KEY_CHARS_MAX} characters")));
+            }
+        };
+        Ok(Submit {
+            to,
+            args,
+            class,
+            deadline: self.deadline_ms.map(Duration::from_millis),
+            updates: self.updates.into(),
+            has_body: self.has_body,
+            key,
+        })
+    }
+
+    /// Of all that makes the command; objects are hashed in the order of their keys.
+    fn hash(&self) -> [u8; 32] {
+        let whole = json!([self.command, self.args, self.has_body]);
+        *blake3::hash(whole.to_string().as_bytes()).as_bytes()
+    }
+}
+
+impl From<Updates> for UpdatePolicy {
+    fn from(updates: Updates) -> Self {
+        match updates {
+            Updates::Follow => Self::Follow,
+            Updates::Discard => Self::Discard,
+        }
+    }
+}
+
+fn first() -> u64 {
+    1
+}
+
+/// Longest idempotency key, in characters.
+const KEY_CHARS_MAX: usize = 128;
+
+/// How many times its limit a request may have before its sender is cut off.
+const DROPPED_TIMES_MAX: usize = 16;

@@ -1,0 +1,255 @@
+//! The command types that the API understands: their arguments, updates and results in JSON.
+//!
+//! A new type is one more variant of [`ApiArgs`] and one more `impl ApiCommand`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use runnel::codec::{Command, Never};
+use runnel::commands::{
+    Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, Ping, SystemInfo, SystemInfoResult,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::event::Output;
+
+/// The arguments of a command, of any type that the API understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ApiArgs {
+    Exec(ExecArgs),
+    Ping(u64),
+    SystemInfo,
+}
+
+/// Why arguments are not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ArgsError {
+    /// The API does not know this type.
+    UnknownType,
+    /// They are not those of the type.
+    Wrong(String),
+}
+
+/// A command type whose updates and results the API can tell in JSON.
+pub(super) trait ApiCommand: Command {
+    /// Returns what an update puts out.
+    fn output(update: Self::Update) -> Output;
+
+    /// Returns the fields of an outcome `done`.
+    fn done(result: Self::Result) -> Map<String, Value>;
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExecFields {
+    program: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    cwd: Option<String>,
+    timeout_ms: Option<u64>,
+    no_output_timeout_ms: Option<u64>,
+    kill_grace_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PingFields {
+    #[serde(default)]
+    number: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+impl ApiArgs {
+    /// Reads the arguments of a command of type `name`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ArgsError`].
+    pub(super) fn read(name: &str, args: Value) -> Result<Self, ArgsError> {
+        match name {
+            Exec::NAME => read::<ExecFields>(args).map(|fields| Self::Exec(fields.into())),
+            Ping::NAME => read::<PingFields>(args).map(|fields| Self::Ping(fields.number)),
+            SystemInfo::NAME => read::<NoFields>(args).map(|NoFields {}| Self::SystemInfo),
+            _ => Err(ArgsError::UnknownType),
+        }
+    }
+
+    /// Describes the command for people.
+    pub(super) fn summary(&self) -> String {
+        let text = match self {
+            Self::Exec(args) => {
+                let words = std::iter::once(&args.program).chain(&args.args);
+                words.map(|word| quote(word)).collect::<Vec<_>>().join(" ")
+            }
+            Self::Ping(number) => number.to_string(),
+            Self::SystemInfo => String::new(),
+        };
+        cut(text)
+    }
+}
+
+impl From<ExecFields> for ExecArgs {
+    fn from(fields: ExecFields) -> Self {
+        Self {
+            program: fields.program,
+            args: fields.args,
+            env: fields.env.into_iter().collect(),
+            cwd: fields.cwd,
+            timeout_ms: fields.timeout_ms,
+            no_output_timeout_ms: fields.no_output_timeout_ms,
+            kill_grace_ms: fields.kill_grace_ms,
+        }
+    }
+}
+
+impl ApiCommand for Exec {
+    fn output(update: ExecUpdate) -> Output {
+        match update {
+            ExecUpdate::Stdout(content) => Output { stream: "stdout", content: Bytes::from(content) },
+            ExecUpdate::Stderr(content) => Output { stream: "stderr", content: Bytes::from(content) },
+        }
+    }
+
+    fn done(result: ExecResult) -> Map<String, Value> {
+        let (exit_code, signal) = match result.status {
+            ExecStatus::Code(code) => (Some(code), None),
+            ExecStatus::Signal(signal) => (None, Some(signal)),
+            ExecStatus::Lost => (None, None),
+        };
+        let cause = match result.cause {
+            ExecCause::Natural => "natural",
+            ExecCause::TimedOut => "timed-out",
+            ExecCause::NoOutput => "no-output",
+        };
+        fields(json!({ "exit_code": exit_code, "signal": signal, "result": { "cause": cause } }))
+    }
+}
+
+impl ApiCommand for Ping {
+    fn output(update: Never) -> Output {
+        match update {}
+    }
+
+    fn done(number: u64) -> Map<String, Value> {
+        fields(json!({ "result": { "number": number } }))
+    }
+}
+
+impl ApiCommand for SystemInfo {
+    fn output(update: Never) -> Output {
+        match update {}
+    }
+
+    fn done(info: SystemInfoResult) -> Map<String, Value> {
+        let SystemInfoResult { version, os, arch, cpus } = info;
+        fields(json!({ "result": { "version": version, "os": os, "arch": arch, "cpus": cpus } }))
+    }
+}
+
+fn read<T: DeserializeOwned>(args: Value) -> Result<T, ArgsError> {
+    // Left out is as good as empty.
+    let args = if args.is_null() { json!({}) } else { args };
+    serde_json::from_value(args).map_err(|error| ArgsError::Wrong(error.to_string()))
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Writes a word as a shell would take it.
+fn quote(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// Cuts a summary to one line of bounded length.
+fn cut(text: String) -> String {
+    let is_short = text.chars().nth(SUMMARY_CHARS_MAX).is_none();
+    if is_short && !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    if is_short {
+        return shown.collect();
+    }
+    shown.take(SUMMARY_CHARS_MAX - 1).chain(['…']).collect()
+}
+
+/// Longest summary, in characters.
+const SUMMARY_CHARS_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_exec_are_read_field_by_field() {
+        let args = ApiArgs::read(
+            "exec/1",
+            json!({ "program": "make", "args": ["all"], "env": { "A": "1" }, "cwd": "/src", "timeout_ms": 5,
+                    "no_output_timeout_ms": 6, "kill_grace_ms": 7 }),
+        );
+        let expected = ExecArgs {
+            program: "make".to_owned(),
+            args: vec!["all".to_owned()],
+            env: vec![("A".to_owned(), "1".to_owned())],
+            cwd: Some("/src".to_owned()),
+            timeout_ms: Some(5),
+            no_output_timeout_ms: Some(6),
+            kill_grace_ms: Some(7),
+        };
+        assert_eq!(args, Ok(ApiArgs::Exec(expected)));
+    }
+
+    #[test]
+    fn arguments_that_may_be_left_out_are_left_out() {
+        assert_eq!(ApiArgs::read("sys.info/1", Value::Null), Ok(ApiArgs::SystemInfo));
+        assert_eq!(ApiArgs::read("sys.ping/1", json!({})), Ok(ApiArgs::Ping(0)));
+    }
+
+    #[test]
+    fn wrong_arguments_are_named() {
+        let wrong = |name, args| match ApiArgs::read(name, args) {
+            Err(ArgsError::Wrong(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        assert!(wrong("exec/1", json!({})).contains("program"));
+        assert!(wrong("exec/1", json!({ "program": "a", "argv": [] })).contains("argv"));
+        assert!(wrong("sys.ping/1", json!({ "number": "1" })).contains("invalid type"));
+        assert_eq!(ApiArgs::read("exec/9", json!({})), Err(ArgsError::UnknownType));
+    }
+
+    #[test]
+    fn a_summary_is_one_line_that_a_shell_would_take() {
+        let exec = |words: &[&str]| {
+            let args = words[1..].iter().map(|&word| word.to_owned()).collect();
+            ApiArgs::Exec(ExecArgs { program: words[0].to_owned(), args, ..ExecArgs::default() }).summary()
+        };
+        assert_eq!(exec(&["sh", "-c", "echo it's; exit 3", ""]), "sh -c 'echo it'\\''s; exit 3' ''");
+        assert_eq!(exec(&["a", "x\ny"]), "a 'x y'");
+        let long = exec(&["a", &"ä".repeat(500)]);
+        assert_eq!((long.chars().count(), long.chars().last()), (200, Some('…')));
+    }
+
+    #[test]
+    fn an_exit_has_a_code_or_a_signal() {
+        let done = |status| Exec::done(ExecResult { status, cause: ExecCause::TimedOut });
+        let expected = json!({ "exit_code": 3, "signal": null, "result": { "cause": "timed-out" } });
+        assert_eq!(Value::Object(done(ExecStatus::Code(3))), expected);
+        assert_eq!(done(ExecStatus::Signal(9))["signal"], 9);
+        assert_eq!(done(ExecStatus::Lost)["exit_code"], Value::Null);
+    }
+}

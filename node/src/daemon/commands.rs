@@ -1,0 +1,353 @@
+//! The commands of the API at work: submitted, followed into their logs, read by any number of clients.
+//!
+//! The registry decides; here are the tasks, the waiting and the lock. A task belongs to the tracker, which the shutdown awaits.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use runnel::codec::{Class, CommandId, NodeId, UpdatePolicy};
+use runnel::commands::{Exec, Ping, SystemInfo};
+use runnel::{Body, BodyWriter, NodeHandle, Progress, Submission, SubmitOptions};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::command_types::{ApiArgs, ApiCommand};
+use super::config::ApiConfig;
+use super::error::ApiError;
+use super::event::{Output, Step};
+use super::log::{Read, ReaderId};
+use super::outcome::outcome_json;
+use super::registry::{Moment, Registry, RequestKey, Reservation, Submitted, millis};
+
+/// The commands of the API.
+#[derive(Debug)]
+pub(super) struct Commands {
+    handle: NodeHandle,
+    reader_patience: Duration,
+    state: Mutex<State>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A command to be submitted.
+#[derive(Debug)]
+pub(super) struct Submit {
+    pub(super) to: NodeId,
+    pub(super) args: ApiArgs,
+    pub(super) class: Class,
+    pub(super) deadline: Option<Duration>,
+    pub(super) updates: UpdatePolicy,
+    pub(super) has_body: bool,
+    /// Its idempotency key, and a hash of all that makes the command.
+    pub(super) key: Option<(RequestKey, [u8; 32])>,
+}
+
+/// What came of a submit.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// It is stored.
+    New(CommandId),
+    /// It was stored before, under the same key.
+    Known(CommandId),
+}
+
+/// Reads the log of a command. Dropping it ends the reading.
+#[derive(Debug)]
+pub(super) struct LogReader {
+    commands: Arc<Commands>,
+    id: CommandId,
+    reader: ReaderId,
+    bell: Arc<Bell>,
+    /// Whether it waits for what has not happened yet.
+    follow: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    registry: Registry,
+    /// Of the commands that somebody reads.
+    bells: BTreeMap<CommandId, Arc<Bell>>,
+    readers: u64,
+    /// Bodies that were announced; `None` once somebody writes one.
+    bodies: BTreeMap<CommandId, Option<BodyWriter>>,
+}
+
+/// Rings when a log has changed.
+#[derive(Debug, Default)]
+struct Bell {
+    written: Notify,
+    read: Notify,
+}
+
+impl Commands {
+    pub(super) fn new(handle: NodeHandle, config: ApiConfig, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            handle,
+            reader_patience: config.reader_patience,
+            state: Mutex::new(State {
+                registry: Registry::new(config),
+                bells: BTreeMap::new(),
+                readers: 0,
+                bodies: BTreeMap::new(),
+            }),
+            tasks: TaskTracker::new(),
+            stop,
+        })
+    }
+
+    /// Stores a command and follows it.
+    ///
+    /// It runs in a task of its own: a client that goes away in the middle leaves no command that nobody knows of.
+    pub(super) async fn submit(self: &Arc<Self>, submit: Submit) -> Result<Stored, ApiError> {
+        let commands = self.clone();
+        let task = self.tasks.spawn(async move { commands.submit_once(submit).await });
+        task.await.unwrap_or_else(|_| Err(ApiError::stopping()))
+    }
+
+    /// Gives a reader of a command's log, from event `from` on.
+    pub(super) fn read(
+        self: &Arc<Self>,
+        id: &CommandId,
+        from: u64,
+        follow: bool,
+    ) -> Result<LogReader, ApiError> {
+        let mut state = self.lock();
+        let reader = ReaderId(state.readers);
+        state.registry.attach(id, reader, from).map_err(|_| ApiError::unknown_command())?;
+        state.readers += 1;
+        let bell = state.bells.entry(id.clone()).or_default().clone();
+        Ok(LogReader { commands: self.clone(), id: id.clone(), reader, bell, follow })
+    }
+
+    /// Asks for a command to be cancelled.
+    pub(super) async fn cancel(&self, id: &CommandId) -> Result<(), ApiError> {
+        self.handle.cancel(id).await.map_err(|_| self.not_in_queue(id))
+    }
+
+    /// Takes the writer of a command's body, once.
+    pub(super) fn take_body(&self, id: &CommandId) -> Result<BodyWriter, ApiError> {
+        let mut state = self.lock();
+        if let Some(body) = state.bodies.get_mut(id) {
+            let taken =
+                ApiError::new(StatusCode::CONFLICT, "body-taken", "somebody writes or has written this body");
+            return body.take().ok_or(taken);
+        }
+        match state.registry.step(id) {
+            None => Err(ApiError::unknown_command()),
+            Some(Step::Ended) => Err(ApiError::ended()),
+            Some(_) => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "no-body",
+                "the command was submitted without `has_body`",
+            )),
+        }
+    }
+
+    /// Says why a command is not in the send queue.
+    pub(super) fn not_in_queue(&self, id: &CommandId) -> ApiError {
+        match self.lock().registry.step(id) {
+            None => ApiError::unknown_command(),
+            Some(_) => ApiError::ended(),
+        }
+    }
+
+    /// Describes one command.
+    pub(super) fn describe(&self, id: &CommandId) -> Result<Value, ApiError> {
+        let (now, mut state) = (now(), self.lock());
+        state.registry.expire(now.at);
+        state.registry.describe(now.at, id).ok_or_else(ApiError::unknown_command)
+    }
+
+    /// Describes the commands that have not ended; with `all` also the others.
+    pub(super) fn list(&self, all: bool) -> Vec<Value> {
+        let (now, mut state) = (now(), self.lock());
+        state.registry.expire(now.at);
+        state.registry.list(now.at, all)
+    }
+
+    /// Waits until all tasks have ended, which they do once the node has stopped.
+    pub(super) async fn wait_idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn submit_once(self: Arc<Self>, submit: Submit) -> Result<Stored, ApiError> {
+        if !self.handle.knows(&submit.to).await.map_err(|_| ApiError::stopping())? {
+            let message = format!(
+                "{} is neither among the `peers` of this node nor has it ever dialled it; GET /v1/nodes lists those that are known",
+                submit.to
+            );
+            return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-node", message));
+        }
+        let Some((key, hash)) = submit.key.clone() else {
+            return self.store(submit).await.map(Stored::New);
+        };
+        // The lock is let go of before the submit.
+        let reservation = self.lock().registry.keys.reserve(&key, hash)?;
+        if let Reservation::Known(id) = reservation {
+            return Ok(Stored::Known(id));
+        }
+        let stored = self.store(submit).await;
+        let keys = &mut self.lock().registry.keys;
+        match &stored {
+            Ok(id) => keys.bind(now().at, key, id.clone()),
+            Err(_) => keys.release(&key),
+        }
+        stored.map(Stored::New)
+    }
+
+    async fn store(self: &Arc<Self>, submit: Submit) -> Result<CommandId, ApiError> {
+        let (writer, body) = match submit.has_body.then(Body::live) {
+            Some((writer, body)) => (Some(writer), Some(body)),
+            None => (None, None),
+        };
+        let options = SubmitOptions {
+            class: submit.class,
+            deadline: submit.deadline,
+            body,
+            updates: submit.updates,
+            steps: true,
+            ..SubmitOptions::default()
+        };
+        match &submit.args {
+            ApiArgs::Exec(args) => self.start::<Exec>(args, options, &submit, writer).await,
+            ApiArgs::Ping(args) => self.start::<Ping>(args, options, &submit, writer).await,
+            ApiArgs::SystemInfo => self.start::<SystemInfo>(&(), options, &submit, writer).await,
+        }
+    }
+
+    async fn start<C: ApiCommand>(
+        self: &Arc<Self>,
+        args: &C::Args,
+        options: SubmitOptions,
+        submit: &Submit,
+        writer: Option<BodyWriter>,
+    ) -> Result<CommandId, ApiError> {
+        let submission = self.handle.submit::<C>(&submit.to, args, options).await?;
+        let id = submission.id().clone();
+        let submitted = Submitted {
+            id: id.clone(),
+            name: C::name(),
+            class: submit.class,
+            deadline: submit.deadline,
+            summary: submit.args.summary(),
+        };
+        {
+            let mut state = self.lock();
+            state.registry.insert(now(), submitted);
+            if let Some(writer) = writer {
+                state.bodies.insert(id.clone(), Some(writer));
+            }
+        }
+        self.tasks.spawn(self.clone().follow(submission));
+        Ok(id)
+    }
+
+    /// Brings what happens to a command into its log, until it ends.
+    async fn follow<C: ApiCommand>(self: Arc<Self>, mut submission: Submission<C>) {
+        let id = submission.id().clone();
+        while let Some(progress) = submission.progress().await {
+            match progress {
+                Ok(Progress::Sent) => self.note(&id, |registry| registry.handle_step(now(), &id, Step::Sent)),
+                Ok(Progress::Accepted) => {
+                    self.note(&id, |registry| registry.handle_step(now(), &id, Step::Accepted))
+                }
+                Ok(Progress::Started) => {
+                    self.note(&id, |registry| registry.handle_step(now(), &id, Step::Started))
+                }
+                Ok(Progress::Overdue) => self.note(&id, |registry| registry.handle_overdue(now(), &id)),
+                Ok(Progress::Update(update)) => self.put_out(&id, C::output(update)).await,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%id, %error, "an update is not of the command's type"),
+            }
+        }
+        let outcome = outcome_json::<C>(submission.outcome().await);
+        self.lock().bodies.remove(&id);
+        if let Some(outcome) = outcome {
+            self.note(&id, |registry| registry.handle_outcome(now(), &id, outcome));
+        }
+    }
+
+    /// Logs output, after waiting for those who read slowly, as long as patience lasts.
+    async fn put_out(&self, id: &CommandId, output: Output) {
+        let until = Instant::now() + self.reader_patience;
+        loop {
+            let Some(bell) = self.lock().bells.get(id).cloned() else { break };
+            let mut read = pin!(bell.read.notified());
+            read.as_mut().enable();
+            if self.lock().registry.has_room(id, &output) {
+                break;
+            }
+            if timeout_at(until, read).await.is_err() {
+                self.lock().registry.give_up_on_slow_readers(id);
+                break;
+            }
+        }
+        self.note(id, |registry| registry.handle_output(now(), id, output));
+    }
+
+    /// Changes the registry and wakes those who read the command.
+    fn note(&self, id: &CommandId, change: impl FnOnce(&mut Registry)) {
+        let mut state = self.lock();
+        change(&mut state.registry);
+        if let Some(bell) = state.bells.get(id) {
+            bell.written.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is whole before anything in it can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogReader {
+    /// Returns the next lines; `None` after the outcome, when the node stops, and, if it does not follow, at the end of
+    /// what is there.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let mut written = pin!(self.bell.written.notified());
+            written.as_mut().enable();
+            let read = self.commands.lock().registry.read(&self.id, self.reader, CHUNK_BYTES);
+            match read {
+                Read::Lines(lines) => {
+                    self.bell.read.notify_waiters();
+                    return Some(lines.into());
+                }
+                Read::Pending if self.follow => {}
+                Read::Pending | Read::End => return None,
+            }
+            tokio::select! {
+                () = self.commands.stop.cancelled() => return None,
+                () = written => {}
+            }
+        }
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        let mut state = self.commands.lock();
+        state.registry.detach(&self.id, self.reader);
+        self.bell.read.notify_waiters();
+        // Of the two, one is in the map.
+        if Arc::strong_count(&self.bell) == 2 {
+            state.bells.remove(&self.id);
+        }
+    }
+}
+
+fn now() -> Moment {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment { at: Instant::now().into_std(), ms: millis(since_1970) }
+}
+
+/// About how much a client gets at once.
+const CHUNK_BYTES: usize = 64 << 10;

@@ -1,0 +1,205 @@
+//! What a daemon's configuration file says.
+//!
+//! `node/config.example.toml` shows every setting with its default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use runnel::process::Confinement;
+use runnel::{Config, Policy};
+use serde::{Deserialize, Serialize};
+
+/// What a daemon's configuration file says. Unknown keys are errors, and relative paths count from the file's folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DaemonConfig {
+    /// Folder with `node.crt`, `node.key` and `ca.crt`; the node's name is in the certificate. Default: the folder of the
+    /// configuration file.
+    pub(crate) identity: PathBuf,
+    /// Addresses to accept links at; port 0 takes any free one. Default: none, and then this node only dials.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Peers to dial, each with a list of `host:port`; one with an empty list is known and not dialled. Default: none.
+    pub(crate) peers: BTreeMap<String, Vec<String>>,
+    /// Folder for what the node keeps between restarts, made if it is missing; each node needs one of its own. Default: none,
+    /// and then peers notice a restart only by silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The local HTTP API.
+    pub(crate) api: ApiConfig,
+    /// What a worker's `exec` may run, and where. Default: anything, anywhere.
+    pub(crate) confinement: Confinement,
+    /// Which commands others may send. Default: controllers any, workers none.
+    pub(crate) policy: Policy,
+    /// Settings of the node.
+    pub(crate) settings: Config,
+}
+
+/// The local HTTP API: its socket, and what it remembers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ApiConfig {
+    /// Whether the node serves the API. Default: true. Without it the command line cannot speak to this node.
+    pub(crate) enabled: bool,
+    /// Where its socket is. Default: `$RUNNEL_SOCKET`, else `/run/runnel/api.sock` as root, else
+    /// `$XDG_RUNTIME_DIR/runnel/api.sock`, else `runnel/api.sock` in the user's folder for state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Connections at once. Default: 64.
+    ///
+    /// Too low, clients wait for those who follow a command; too high, a client gone wild takes the node's memory.
+    pub(crate) connections_max: usize,
+    /// Longest request, bodies of commands aside, in bytes. Default: 1 MiB.
+    ///
+    /// Below some 500 KiB not every argument fits that may travel: in JSON a byte takes up to six.
+    pub(crate) request_bytes_max: usize,
+    /// What is remembered of the events of one command, in bytes. Default: 1 MiB.
+    ///
+    /// Too low, who comes late finds a gap in the output, and below 32 KiB every reader slows its command down; too high,
+    /// few commands fill `logs_bytes_max`.
+    pub(crate) log_bytes_max: usize,
+    /// What is remembered of the events of all commands, in bytes. Default: 64 MiB.
+    ///
+    /// Too low, what ended is soon forgotten; too high, the node holds as much memory.
+    pub(crate) logs_bytes_max: usize,
+    /// Commands that are remembered after their end. Default: 1000.
+    ///
+    /// Too low, nobody can look up what became of a command; too high, they take the place of those that run.
+    pub(crate) ended_max: usize,
+    /// How long a command is remembered after its end. Default: 1 h.
+    #[serde(with = "humantime_serde")]
+    pub(crate) ended_age: Duration,
+    /// How long a command waits for a client that reads its output slowly, before the client gets a gap. Default: 30 s.
+    ///
+    /// Too low, a stopped terminal loses output; too high, a forgotten client holds its command up that long.
+    #[serde(with = "humantime_serde")]
+    pub(crate) reader_patience: Duration,
+    /// Idempotency keys that are remembered. Default: 10,000.
+    ///
+    /// Too low, commands with a key are refused; too high, keys take memory.
+    pub(crate) keys_max: usize,
+    /// How long an idempotency key is remembered. Default: 24 h.
+    ///
+    /// Too low, a late repetition runs a command again; too high, `keys_max` is reached.
+    #[serde(with = "humantime_serde")]
+    pub(crate) key_age: Duration,
+}
+
+impl DaemonConfig {
+    /// Reads a configuration file.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let mut config: Self = toml::from_str(&text)
+            .with_context(|| format!("the configuration {} is wrong", path.display()))?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Makes relative paths count from `folder`.
+    fn resolve(&mut self, folder: &Path) {
+        self.identity = folder.join(&self.identity);
+        for path in
+            [&mut self.state_dir, &mut self.api.socket, &mut self.confinement.root].into_iter().flatten()
+        {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        Self {
+            identity: PathBuf::from("."),
+            listen: Vec::new(),
+            peers: BTreeMap::new(),
+            state_dir: None,
+            api: ApiConfig::default(),
+            confinement: Confinement::default(),
+            policy: Policy::default(),
+            settings: Config::default(),
+        }
+    }
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            socket: None,
+            connections_max: 64,
+            request_bytes_max: 1 << 20,
+            log_bytes_max: 1 << 20,
+            logs_bytes_max: 64 << 20,
+            ended_max: 1000,
+            ended_age: Duration::from_secs(3600),
+            reader_patience: Duration::from_secs(30),
+            keys_max: 10_000,
+            key_age: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use toml::{Table, Value};
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+    /// The names of all settings, by their whole path.
+    fn names(table: &Table, path: &str, names: &mut BTreeSet<String>) {
+        for (name, value) in table {
+            let path = format!("{path}{name}");
+            match value {
+                Value::Table(table) if !table.is_empty() => self::names(table, &format!("{path}."), names),
+                _ => {
+                    names.insert(path);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_holds_the_defaults_and_nothing_else() {
+        let example: DaemonConfig = toml::from_str(EXAMPLE).expect("the example is valid");
+        assert_eq!(example, DaemonConfig::default());
+    }
+
+    #[test]
+    fn the_example_names_every_setting() {
+        let written = Table::try_from(DaemonConfig::default()).expect("the defaults can be written");
+        let (mut expected, mut found) = (BTreeSet::new(), BTreeSet::new());
+        names(&written, "", &mut expected);
+        names(&toml::from_str(EXAMPLE).expect("the example is valid"), "", &mut found);
+        let missing: Vec<_> = expected.difference(&found).collect();
+        assert!(missing.is_empty(), "missing in config.example.toml: {missing:?}");
+        // What has no default stands there as a comment.
+        for name in ["state_dir", "socket", "allowed_programs", "root", "role", "nodes", "commands"] {
+            assert!(EXAMPLE.contains(&format!("# {name} = ")), "{name} is not described");
+        }
+    }
+
+    #[test]
+    fn relative_paths_count_from_the_folder_of_the_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("node.toml");
+        std::fs::write(&file, "[api]\nsocket = \"api.sock\"\n[confinement]\nroot = \"/srv\"\n")
+            .expect("written");
+        let config = DaemonConfig::load(&file).expect("it is valid");
+        assert_eq!(config.identity, folder.path().join("."));
+        assert_eq!(config.api.socket, Some(folder.path().join("api.sock")));
+        assert_eq!(config.confinement.root, Some(PathBuf::from("/srv")));
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_an_error_that_names_it() {
+        let error = toml::from_str::<DaemonConfig>("[api]\nsockets = \"x\"\n").expect_err("it is wrong");
+        assert!(error.to_string().contains("sockets"), "{error}");
+    }
+}

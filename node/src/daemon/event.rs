@@ -1,0 +1,151 @@
+//! What happened to a command, in the words of the API.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+/// What happened to a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// It came further.
+    Step(Step),
+    /// Its deadline has passed and nobody knows what became of it.
+    Overdue,
+    /// A piece of a program's output.
+    Output(Output),
+    /// It has ended.
+    Outcome(Value),
+}
+
+/// How far a command has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// It is in this node's queue.
+    Stored,
+    /// It has left this node.
+    Sent,
+    /// It is in the receiver's queue.
+    Accepted,
+    /// Its handler has been called.
+    Started,
+    /// It has an outcome.
+    Ended,
+}
+
+/// A piece of a program's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    /// `stdout` or `stderr`.
+    pub(super) stream: &'static str,
+    /// The octets.
+    pub(super) content: Bytes,
+}
+
+impl Event {
+    /// About what it takes in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        EVENT_BYTES
+            + match self {
+                Self::Output(output) => output.content.len(),
+                Self::Outcome(outcome) => outcome.to_string().len(),
+                Self::Step(_) | Self::Overdue => 0,
+            }
+    }
+
+    /// Writes it as one line of a stream.
+    pub(super) fn write_line(&self, n: u64, at_ms: u64, line: &mut Vec<u8>) {
+        let mut fields = Map::new();
+        fields.insert("n".to_owned(), json!(n));
+        fields.insert("at_ms".to_owned(), json!(at_ms));
+        fields.insert("event".to_owned(), json!(self.as_str()));
+        match self {
+            Self::Output(output) => {
+                fields.insert("stream".to_owned(), json!(output.stream));
+                let (name, content) = match std::str::from_utf8(&output.content) {
+                    Ok(text) => ("text", text.to_owned()),
+                    Err(_) => ("base64", STANDARD.encode(&output.content)),
+                };
+                fields.insert(name.to_owned(), Value::String(content));
+            }
+            Self::Outcome(outcome) => {
+                fields.insert("outcome".to_owned(), outcome.clone());
+            }
+            Self::Step(_) | Self::Overdue => {}
+        }
+        push_line(&Value::Object(fields), line);
+    }
+
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Step(step) => step.as_str(),
+            Self::Overdue => "overdue",
+            Self::Output(_) => "output",
+            Self::Outcome(_) => "outcome",
+        }
+    }
+}
+
+impl Step {
+    /// Returns the word of the API.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Sent => "sent",
+            Self::Accepted => "accepted",
+            Self::Started => "started",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// Writes that events are no longer kept.
+pub(super) fn write_gap(from: u64, to: u64, line: &mut Vec<u8>) {
+    push_line(&json!({ "event": "gap", "from": from, "to": to }), line);
+}
+
+fn push_line(value: &Value, line: &mut Vec<u8>) {
+    line.extend_from_slice(value.to_string().as_bytes());
+    line.push(b'\n');
+}
+
+/// About what an event takes beside its content.
+const EVENT_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(event: &Event, expected: &Value) {
+        let mut line = Vec::new();
+        event.write_line(3, 1000, &mut line);
+        assert_eq!(line.pop(), Some(b'\n'));
+        assert!(!line.contains(&b'\n'), "one line");
+        assert_eq!(serde_json::from_slice::<Value>(&line).expect("JSON"), *expected);
+    }
+
+    #[test]
+    fn output_is_text_when_it_is_utf8_by_itself_and_base64_otherwise() {
+        let output = |content: &'static [u8]| {
+            Event::Output(Output { stream: "stdout", content: Bytes::from_static(content) })
+        };
+        check(
+            &output("ä\n".as_bytes()),
+            &json!({ "n": 3, "at_ms": 1000, "event": "output", "stream": "stdout", "text": "ä\n" }),
+        );
+        check(
+            &output(b"\xff"),
+            &json!({ "n": 3, "at_ms": 1000, "event": "output", "stream": "stdout", "base64": "/w==" }),
+        );
+    }
+
+    #[test]
+    fn steps_and_outcomes_are_said_in_their_words() {
+        check(&Event::Step(Step::Accepted), &json!({ "n": 3, "at_ms": 1000, "event": "accepted" }));
+        check(
+            &Event::Outcome(json!({ "kind": "expired" })),
+            &json!({ "n": 3, "at_ms": 1000, "event": "outcome", "outcome": { "kind": "expired" } }),
+        );
+    }
+}

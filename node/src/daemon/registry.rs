@@ -1,0 +1,271 @@
+//! The commands that were submitted through the API: how far each has come, its log, and the idempotency keys.
+//!
+//! Pure: the time is an argument. Everything is bounded: the logs in bytes, those that ended by number and age, the keys by number.
+
+mod keys;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use runnel::codec::{Class, CommandId, CommandName};
+use serde_json::{Value, json};
+
+use self::keys::Keys;
+pub(super) use self::keys::{KeyError, RequestKey, Reservation};
+use super::config::ApiConfig;
+use super::event::{Event, Output, Step};
+use super::log::{CommandLog, Read, ReaderId};
+
+/// All commands that were submitted through the API and are still kept.
+#[derive(Debug)]
+pub(super) struct Registry {
+    config: ApiConfig,
+    commands: BTreeMap<CommandId, Entry>,
+    /// The commands in the order in which they were stored.
+    order: BTreeMap<u64, CommandId>,
+    /// Those that have ended, oldest end first.
+    ended: VecDeque<CommandId>,
+    /// Bytes of all logs.
+    bytes: usize,
+    numbers: u64,
+    pub(super) keys: Keys,
+}
+
+/// A moment, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// On the clock that only runs forward.
+    pub(super) at: Instant,
+    /// Milliseconds since 1970.
+    pub(super) ms: u64,
+}
+
+/// A command as it was submitted.
+#[derive(Clone, Debug)]
+pub(super) struct Submitted {
+    pub(super) id: CommandId,
+    pub(super) name: CommandName,
+    pub(super) class: Class,
+    pub(super) deadline: Option<Duration>,
+    /// For people.
+    pub(super) summary: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    submitted: Submitted,
+    number: u64,
+    step: Step,
+    is_overdue: bool,
+    outcome: Option<Value>,
+    stored_at: Instant,
+    ended_at: Option<Instant>,
+    log: CommandLog,
+}
+
+impl Registry {
+    /// Makes an empty registry.
+    pub(super) fn new(config: ApiConfig) -> Self {
+        let keys = Keys::new(config.keys_max, config.key_age);
+        Self {
+            config,
+            commands: BTreeMap::new(),
+            order: BTreeMap::new(),
+            ended: VecDeque::new(),
+            bytes: 0,
+            numbers: 0,
+            keys,
+        }
+    }
+
+    /// Takes a command that was stored.
+    pub(super) fn insert(&mut self, now: Moment, submitted: Submitted) {
+        self.numbers += 1;
+        let id = submitted.id.clone();
+        self.order.insert(self.numbers, id.clone());
+        let entry = Entry {
+            submitted,
+            number: self.numbers,
+            step: Step::Stored,
+            is_overdue: false,
+            outcome: None,
+            stored_at: now.at,
+            ended_at: None,
+            log: CommandLog::new(),
+        };
+        self.commands.insert(id.clone(), entry);
+        self.push(now, &id, Event::Step(Step::Stored));
+    }
+
+    /// A command has come further. Each step is said once.
+    pub(super) fn handle_step(&mut self, now: Moment, id: &CommandId, step: Step) {
+        let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.step < step) else { return };
+        entry.step = step;
+        self.push(now, id, Event::Step(step));
+    }
+
+    /// A command's deadline has passed and nobody knows what became of it.
+    pub(super) fn handle_overdue(&mut self, now: Moment, id: &CommandId) {
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.is_overdue = true;
+            self.push(now, id, Event::Overdue);
+        }
+    }
+
+    /// A command has put something out.
+    pub(super) fn handle_output(&mut self, now: Moment, id: &CommandId, output: Output) {
+        self.push(now, id, Event::Output(output));
+    }
+
+    /// A command has ended.
+    pub(super) fn handle_outcome(&mut self, now: Moment, id: &CommandId, outcome: Value) {
+        let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.step < Step::Ended) else { return };
+        entry.step = Step::Ended;
+        entry.ended_at = Some(now.at);
+        entry.outcome = Some(outcome.clone());
+        self.ended.push_back(id.clone());
+        self.push(now, id, Event::Outcome(outcome));
+    }
+
+    /// Lets go of those that ended and are too many or too old, and of old keys.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(id) = self.ended.front() {
+            let ended_at = self.commands.get(id).and_then(|entry| entry.ended_at).unwrap_or(now);
+            let is_old = now.duration_since(ended_at) > self.config.ended_age;
+            if !(is_old || self.ended.len() > self.config.ended_max) || !self.forget_ended(None) {
+                break;
+            }
+        }
+        self.keys.expire(now);
+    }
+
+    /// Begins to read a command's log.
+    pub(super) fn attach(
+        &mut self,
+        id: &CommandId,
+        reader: ReaderId,
+        from: u64,
+    ) -> Result<(), UnknownCommand> {
+        self.commands.get_mut(id).ok_or(UnknownCommand)?.log.attach(reader, from);
+        Ok(())
+    }
+
+    /// Ends reading.
+    pub(super) fn detach(&mut self, id: &CommandId, reader: ReaderId) {
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.log.detach(reader);
+        }
+    }
+
+    /// Gives a reader what comes next for it.
+    pub(super) fn read(&mut self, id: &CommandId, reader: ReaderId, bytes_max: usize) -> Read {
+        self.commands.get_mut(id).map_or(Read::End, |entry| entry.log.read(reader, bytes_max))
+    }
+
+    /// Returns whether a command may put something out without a gap for those who read it.
+    pub(super) fn has_room(&self, id: &CommandId, output: &Output) -> bool {
+        let bytes = Event::Output(output.clone()).bytes();
+        self.commands.get(id).is_none_or(|entry| entry.log.has_room(bytes, self.config.log_bytes_max))
+    }
+
+    /// Waits no longer for those who read a command slowly.
+    pub(super) fn give_up_on_slow_readers(&mut self, id: &CommandId) {
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.log.give_up_on_slow_readers();
+        }
+    }
+
+    /// Returns how far a command has come.
+    pub(super) fn step(&self, id: &CommandId) -> Option<Step> {
+        self.commands.get(id).map(|entry| entry.step)
+    }
+
+    /// Describes a command for the API.
+    pub(super) fn describe(&self, now: Instant, id: &CommandId) -> Option<Value> {
+        self.commands.get(id).map(|entry| entry.describe(now))
+    }
+
+    /// Describes the commands that have not ended, oldest first; with `all` also the others.
+    pub(super) fn list(&self, now: Instant, all: bool) -> Vec<Value> {
+        let entries = self.order.values().filter_map(|id| self.commands.get(id));
+        let wanted = entries.filter(|entry| all || entry.step < Step::Ended);
+        wanted.map(|entry| entry.describe(now)).collect()
+    }
+
+    fn push(&mut self, now: Moment, id: &CommandId, event: Event) {
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        self.bytes += event.bytes();
+        // Nobody holds back an outcome, so it must not push out what a reader has not read.
+        let is_output = matches!(event, Event::Output(_));
+        entry.log.push(now.ms, event);
+        if is_output {
+            self.make_room(id);
+        }
+        self.expire(now.at);
+    }
+
+    /// Keeps the log of `id`, and all logs together, within their bounds.
+    fn make_room(&mut self, id: &CommandId) {
+        loop {
+            let Some(entry) = self.commands.get_mut(id) else { return };
+            let is_full = self.bytes > self.config.logs_bytes_max;
+            if entry.log.bytes() <= self.config.log_bytes_max && !is_full {
+                return;
+            }
+            if is_full && self.forget_ended(Some(id)) {
+                continue;
+            }
+            let Some(entry) = self.commands.get_mut(id) else { return };
+            let Some(bytes) = entry.log.forget_oldest() else { return };
+            self.bytes -= bytes;
+        }
+    }
+
+    /// Forgets the oldest of those that ended and that nobody reads, `kept` aside. Returns whether there was one.
+    fn forget_ended(&mut self, kept: Option<&CommandId>) -> bool {
+        let is_free = |id: &CommandId| {
+            Some(id) != kept && self.commands.get(id).is_none_or(|entry| !entry.log.is_read())
+        };
+        let Some(position) = self.ended.iter().position(is_free) else { return false };
+        if let Some(entry) = self.ended.remove(position).and_then(|id| self.commands.remove(&id)) {
+            self.order.remove(&entry.number);
+            self.bytes -= entry.log.bytes();
+        }
+        true
+    }
+}
+
+impl Entry {
+    fn describe(&self, now: Instant) -> Value {
+        let since = |at: Instant| millis(now.saturating_duration_since(at));
+        let is_open = self.step < Step::Ended;
+        let deadline = self.submitted.deadline.filter(|_| is_open);
+        let left = deadline
+            .map(|deadline| millis(deadline.saturating_sub(now.saturating_duration_since(self.stored_at))));
+        json!({
+            "id": self.submitted.id.to_string(),
+            "to": self.submitted.id.receiver.as_str(),
+            "command": self.submitted.name.as_str(),
+            "class": self.submitted.class.as_str(),
+            "stage": self.step.as_str(),
+            "outcome": self.outcome,
+            "is_overdue": self.is_overdue && is_open,
+            "age_ms": since(self.stored_at),
+            "ended_ms": self.ended_at.map(since),
+            "deadline_ms": left,
+            "summary": self.submitted.summary,
+        })
+    }
+}
+
+/// The command was never here, or is no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UnknownCommand;
+
+/// Returns whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What the registry keeps, and what it lets go of.
+
+use bytes::Bytes;
+
+use super::*;
+
+const READER: ReaderId = ReaderId(1);
+
+fn registry(change: impl FnOnce(&mut ApiConfig)) -> (Registry, Moment) {
+    let mut config = ApiConfig::default();
+    change(&mut config);
+    (Registry::new(config), Moment { at: Instant::now(), ms: 1000 })
+}
+
+fn later(now: Moment, duration: Duration) -> Moment {
+    Moment { at: now.at + duration, ms: now.ms + millis(duration) }
+}
+
+fn id(seq: u64) -> CommandId {
+    format!("ctl.w1.00000000000000ff.{seq}").parse().expect("a valid id")
+}
+
+fn submitted(seq: u64) -> Submitted {
+    Submitted {
+        id: id(seq),
+        name: "exec/1".parse().expect("a valid name"),
+        class: Class::Normal,
+        deadline: None,
+        summary: String::new(),
+    }
+}
+
+fn output(bytes: usize) -> Output {
+    Output { stream: "stdout", content: Bytes::from(vec![b'x'; bytes]) }
+}
+
+fn outcome() -> Value {
+    json!({ "kind": "expired" })
+}
+
+/// The ids of a list.
+fn ids(list: &[Value]) -> Vec<&str> {
+    list.iter().map(|command| command["id"].as_str().expect("an id")).collect()
+}
+
+/// The kinds of event that a reader gets from the start.
+fn events(registry: &mut Registry, seq: u64) -> Vec<String> {
+    registry.attach(&id(seq), READER, 1).expect("it is kept");
+    let Read::Lines(lines) = registry.read(&id(seq), READER, 1 << 20) else { panic!("no lines") };
+    registry.detach(&id(seq), READER);
+    let lines = serde_json::Deserializer::from_slice(&lines).into_iter::<Value>();
+    lines.map(|line| line.expect("JSON")["event"].as_str().expect("a kind").to_owned()).collect()
+}
+
+#[test]
+fn steps_are_said_once_and_never_go_back() {
+    let (mut registry, now) = registry(|_| {});
+    registry.insert(now, submitted(1));
+    for step in [Step::Sent, Step::Sent, Step::Started, Step::Accepted] {
+        registry.handle_step(now, &id(1), step);
+    }
+    registry.handle_outcome(now, &id(1), outcome());
+    registry.handle_outcome(now, &id(1), outcome());
+    registry.handle_step(now, &id(1), Step::Started);
+    assert_eq!(events(&mut registry, 1), ["stored", "sent", "started", "outcome"]);
+    assert_eq!(registry.step(&id(1)), Some(Step::Ended));
+}
+
+#[test]
+fn a_list_is_in_order_of_age_and_leaves_out_what_has_ended() {
+    let (mut registry, now) = registry(|_| {});
+    for seq in [2, 10, 1] {
+        registry.insert(now, submitted(seq));
+    }
+    registry.handle_outcome(now, &id(10), outcome());
+    let open = registry.list(now.at, false);
+    assert_eq!(ids(&open), [id(2).to_string(), id(1).to_string()]);
+    let all = registry.list(now.at, true);
+    assert_eq!(ids(&all), [id(2).to_string(), id(10).to_string(), id(1).to_string()]);
+}
+
+#[test]
+fn a_description_tells_age_deadline_and_end() {
+    let (mut registry, now) = registry(|_| {});
+    registry.insert(now, Submitted { deadline: Some(Duration::from_secs(5)), ..submitted(1) });
+    let now = later(now, Duration::from_secs(2));
+    let described = registry.describe(now.at, &id(1)).expect("it is kept");
+    assert_eq!((&described["age_ms"], &described["deadline_ms"]), (&json!(2000), &json!(3000)));
+    registry.handle_overdue(later(now, Duration::from_secs(4)), &id(1));
+    let described = registry.describe(now.at + Duration::from_secs(4), &id(1)).expect("it is kept");
+    assert_eq!((&described["is_overdue"], &described["deadline_ms"]), (&json!(true), &json!(0)));
+    registry.handle_outcome(now, &id(1), outcome());
+    let described = registry.describe(now.at, &id(1)).expect("it is kept");
+    assert_eq!((&described["stage"], &described["outcome"]), (&json!("ended"), &outcome()));
+    assert_eq!((&described["ended_ms"], &described["deadline_ms"]), (&json!(0), &Value::Null));
+}
+
+#[test]
+fn the_log_of_one_command_is_bounded_and_keeps_its_end() {
+    let (mut registry, now) = registry(|config| config.log_bytes_max = 3000);
+    registry.insert(now, submitted(1));
+    for _ in 0..10 {
+        registry.handle_output(now, &id(1), output(1000));
+    }
+    registry.handle_outcome(now, &id(1), outcome());
+    assert_eq!(events(&mut registry, 1), ["gap", "output", "output", "outcome"]);
+}
+
+#[test]
+fn an_outcome_pushes_out_nothing_that_a_reader_waits_for() {
+    let (mut registry, now) = registry(|config| config.log_bytes_max = 1000);
+    registry.insert(now, submitted(1));
+    registry.attach(&id(1), READER, 1).expect("it is kept");
+    registry.read(&id(1), READER, 1 << 20);
+    assert!(registry.has_room(&id(1), &output(3000)), "everything before it is read");
+    registry.handle_output(now, &id(1), output(3000));
+    registry.handle_outcome(now, &id(1), outcome());
+    let Read::Lines(lines) = registry.read(&id(1), READER, 1 << 20) else { panic!("no lines") };
+    assert!(!String::from_utf8_lossy(&lines).contains("gap"));
+}
+
+#[test]
+fn when_all_logs_are_full_the_oldest_ended_command_goes_first() {
+    let (mut registry, now) = registry(|config| config.logs_bytes_max = 3500);
+    for seq in 1..=3 {
+        registry.insert(now, submitted(seq));
+        registry.handle_output(now, &id(seq), output(800));
+    }
+    registry.handle_outcome(now, &id(2), outcome());
+    registry.handle_outcome(now, &id(1), outcome());
+    registry.handle_output(now, &id(3), output(1000));
+    assert_eq!((registry.step(&id(2)), registry.step(&id(1))), (None, Some(Step::Ended)));
+    registry.handle_output(now, &id(3), output(3000));
+    assert_eq!(registry.step(&id(1)), None);
+    assert_eq!(events(&mut registry, 3), ["gap", "output"], "then the log that grows lets go of its oldest");
+}
+
+#[test]
+fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
+    let (mut registry, now) = registry(|config| config.ended_max = 2);
+    for seq in 1..=4 {
+        registry.insert(now, submitted(seq));
+    }
+    registry.attach(&id(1), READER, 1).expect("it is kept");
+    for seq in 1..=4 {
+        registry.handle_outcome(now, &id(seq), outcome());
+    }
+    let all = registry.list(now.at, true);
+    assert_eq!(ids(&all), [id(1).to_string(), id(4).to_string()], "1 is read, so 2 and 3 went");
+    registry.detach(&id(1), READER);
+    registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
+    assert_eq!(registry.list(now.at, true), [] as [Value; 0]);
+    assert_eq!(registry.attach(&id(1), READER, 1), Err(UnknownCommand));
+}
+
+#[test]
+fn what_everybody_let_go_of_takes_no_bytes() {
+    let (mut registry, now) = registry(|_| {});
+    registry.insert(now, submitted(1));
+    registry.handle_output(now, &id(1), output(1000));
+    registry.handle_outcome(now, &id(1), outcome());
+    registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
+    assert_eq!(registry.bytes, 0);
+}

@@ -1,0 +1,9 @@
+//! The local HTTP API, as a client uses it: real daemons, real sockets, every path and every error.
+
+mod client;
+mod documented;
+mod errors;
+mod follow;
+mod lifetime;
+mod nodes;
+mod submit;

@@ -1,0 +1,61 @@
+//! What the API says of nodes.
+
+use runnel::certs::Role;
+use serde_json::{Value, json};
+
+use crate::client::Fleet;
+
+#[tokio::test]
+async fn a_node_says_who_it_is() {
+    let fleet = Fleet::new();
+    let daemon = fleet.start("ctl", Role::Controller, "listen = [\"127.0.0.1:0\"]").await;
+    assert_eq!(daemon.ready["ready"], true);
+    assert_eq!(daemon.ready["socket"], fleet.socket("ctl").to_str().expect("UTF-8"));
+    let node = daemon.api.get("/v1/node").await;
+    for (field, expected) in [
+        ("node", json!("ctl")),
+        ("fleet", json!("test")),
+        ("role", json!("controller")),
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("listening", daemon.ready["listening"].clone()),
+    ] {
+        assert_eq!(node[field], expected, "{field}");
+    }
+    assert_eq!(node["boot"].as_str().map(str::len), Some(16));
+    assert!(node["uptime_ms"].is_u64());
+    let day = 24 * 3600 * 1000;
+    let left = node["certificate_expires_in_ms"].as_i64().expect("a number");
+    assert!((day - 600_000..=day).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn nodes_shows_those_that_are_up_and_those_that_are_not() {
+    let fleet = Fleet::new();
+    let (ctl, worker) = fleet.start_pair("", "").await;
+    let id = ctl.api.submit(json!({ "to": "w1", "command": "sys.ping/1" })).await;
+    ctl.api.outcome(&id).await;
+    for _ in 0..2 {
+        ctl.api.submit(json!({ "to": "gone", "command": "sys.ping/1" })).await;
+    }
+    let nodes = ctl.api.get("/v1/nodes").await["nodes"].clone();
+    let names: Vec<_> = nodes.as_array().expect("a list").iter().map(|node| &node["node"]).collect();
+    assert_eq!(names, ["gone", "w1"]);
+    let (gone, up) = (&nodes[0], &nodes[1]);
+    assert_eq!((&gone["state"], &gone["role"], &gone["link"]), (&json!("down"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&gone["queued"], &gone["in_flight"], &gone["links_total"]),
+        (&json!(2), &json!(0), &json!(0))
+    );
+    assert!(gone["unreachable_ms"].is_u64());
+    assert_eq!((&up["state"], &up["role"], &up["queued"]), (&json!("up"), &json!("worker"), &json!(0)));
+    assert_eq!((&up["unreachable_ms"], &up["links_total"]), (&Value::Null, &json!(1)));
+    let link = &up["link"];
+    assert_eq!((&link["number"], &link["migrations"]), (&json!(1), &json!(0)));
+    assert!(link["remote"].as_str().expect("an address").starts_with("127.0.0.1:"));
+    for field in ["rtt_ms", "loss", "up_ms", "silent_ms", "bytes_sent", "bytes_received"] {
+        assert!(link[field].is_number(), "{field}: {link}");
+    }
+    let seen = worker.api.get("/v1/nodes").await;
+    assert_eq!(seen["nodes"][0]["node"], "ctl");
+    assert_eq!(seen["nodes"][0]["role"], "controller");
+}
