@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use runnel::NodeHandle;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -101,7 +101,7 @@ fn router(api: Api) -> Router {
         .route("/v1/commands/{id}/events", get(commands::events))
         .route("/v1/commands/{id}/cancel", post(commands::cancel))
         .route("/v1/commands/{id}/why", get(commands::why))
-        .route("/v1/commands/{id}/body", put(bodies::put))
+        .route("/v1/commands/{id}/body", get(bodies::get).put(bodies::put))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(api)

@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use runnel::codec::{Command, Never};
 use runnel::commands::{
-    Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, Ping, SystemInfo, SystemInfoResult,
+    Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsDone, FsFound, FsGet,
+    FsGetArgs, FsPut, FsPutArgs, Ping, SystemInfo, SystemInfoResult,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::event::Output;
+use super::event::{Event, Output};
 
 /// The arguments of a command, of any type that the API understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ApiArgs {
     Exec(ExecArgs),
+    FsPut(FsPutArgs),
+    FsGet(FsGetArgs),
     Ping(u64),
     SystemInfo,
 }
@@ -34,8 +37,11 @@ pub(super) enum ArgsError {
 
 /// A command type whose updates and results the API can tell in JSON.
 pub(super) trait ApiCommand: Command {
-    /// Returns what an update puts out.
-    fn output(update: Self::Update) -> Output;
+    /// Its result has a body.
+    const HAS_RESULT_BODY: bool = false;
+
+    /// Tells an update.
+    fn event(update: Self::Update) -> Event;
 
     /// Returns the fields of an outcome `done`.
     fn done(result: Self::Result) -> Map<String, Value>;
@@ -53,6 +59,31 @@ struct ExecFields {
     timeout_ms: Option<u64>,
     no_output_timeout_ms: Option<u64>,
     kill_grace_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FsPutFields {
+    path: String,
+    kind: Kind,
+    mode: Option<u32>,
+    #[serde(default)]
+    replace: bool,
+    #[serde(default)]
+    make_parents: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FsGetFields {
+    path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    File,
+    Folder,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +106,10 @@ impl ApiArgs {
     pub(super) fn read(name: &str, args: Value) -> Result<Self, ArgsError> {
         match name {
             Exec::NAME => read::<ExecFields>(args).map(|fields| Self::Exec(fields.into())),
+            FsPut::NAME => read::<FsPutFields>(args).map(|fields| Self::FsPut(fields.into())),
+            FsGet::NAME => {
+                read::<FsGetFields>(args).map(|fields| Self::FsGet(FsGetArgs { path: fields.path }))
+            }
             Ping::NAME => read::<PingFields>(args).map(|fields| Self::Ping(fields.number)),
             SystemInfo::NAME => read::<NoFields>(args).map(|NoFields {}| Self::SystemInfo),
             _ => Err(ArgsError::UnknownType),
@@ -88,6 +123,8 @@ impl ApiArgs {
                 let words = std::iter::once(&args.program).chain(&args.args);
                 words.map(|word| quote(word)).collect::<Vec<_>>().join(" ")
             }
+            Self::FsPut(args) => quote(&args.path),
+            Self::FsGet(args) => quote(&args.path),
             Self::Ping(number) => number.to_string(),
             Self::SystemInfo => String::new(),
         };
@@ -109,12 +146,24 @@ impl From<ExecFields> for ExecArgs {
     }
 }
 
+impl From<FsPutFields> for FsPutArgs {
+    fn from(fields: FsPutFields) -> Self {
+        let FsPutFields { path, kind, mode, replace, make_parents } = fields;
+        let kind = match kind {
+            Kind::File => FileKind::File,
+            Kind::Folder => FileKind::Folder,
+        };
+        Self { path, kind, mode, replace, make_parents }
+    }
+}
+
 impl ApiCommand for Exec {
-    fn output(update: ExecUpdate) -> Output {
-        match update {
-            ExecUpdate::Stdout(content) => Output { stream: "stdout", content: Bytes::from(content) },
-            ExecUpdate::Stderr(content) => Output { stream: "stderr", content: Bytes::from(content) },
-        }
+    fn event(update: ExecUpdate) -> Event {
+        let (stream, content) = match update {
+            ExecUpdate::Stdout(content) => ("stdout", content),
+            ExecUpdate::Stderr(content) => ("stderr", content),
+        };
+        Event::Output(Output { stream, content: Bytes::from(content) })
     }
 
     fn done(result: ExecResult) -> Map<String, Value> {
@@ -132,8 +181,34 @@ impl ApiCommand for Exec {
     }
 }
 
+impl ApiCommand for FsPut {
+    fn event(update: Never) -> Event {
+        match update {}
+    }
+
+    fn done(done: FsDone) -> Map<String, Value> {
+        files_done(done)
+    }
+}
+
+impl ApiCommand for FsGet {
+    const HAS_RESULT_BODY: bool = true;
+
+    fn event(found: FsFound) -> Event {
+        let kind = match found.kind {
+            FileKind::File => "file",
+            FileKind::Folder => "folder",
+        };
+        Event::Found(json!({ "kind": kind, "bytes": found.bytes, "mode": found.mode }))
+    }
+
+    fn done(done: FsDone) -> Map<String, Value> {
+        files_done(done)
+    }
+}
+
 impl ApiCommand for Ping {
-    fn output(update: Never) -> Output {
+    fn event(update: Never) -> Event {
         match update {}
     }
 
@@ -143,7 +218,7 @@ impl ApiCommand for Ping {
 }
 
 impl ApiCommand for SystemInfo {
-    fn output(update: Never) -> Output {
+    fn event(update: Never) -> Event {
         match update {}
     }
 
@@ -157,6 +232,10 @@ fn read<T: DeserializeOwned>(args: Value) -> Result<T, ArgsError> {
     // Left out is as good as empty.
     let args = if args.is_null() { json!({}) } else { args };
     serde_json::from_value(args).map_err(|error| ArgsError::Wrong(error.to_string()))
+}
+
+fn files_done(done: FsDone) -> Map<String, Value> {
+    fields(json!({ "result": { "files": done.files, "bytes": done.bytes } }))
 }
 
 fn fields(value: Value) -> Map<String, Value> {
@@ -218,6 +297,25 @@ mod tests {
     fn arguments_that_may_be_left_out_are_left_out() {
         assert_eq!(ApiArgs::read("sys.info/1", Value::Null), Ok(ApiArgs::SystemInfo));
         assert_eq!(ApiArgs::read("sys.ping/1", json!({})), Ok(ApiArgs::Ping(0)));
+    }
+
+    #[test]
+    fn the_arguments_of_files_are_read() {
+        let put = ApiArgs::read(
+            "fs.put/1",
+            json!({ "path": "a b", "kind": "folder", "mode": 420, "replace": true }),
+        );
+        let expected = FsPutArgs {
+            path: "a b".to_owned(),
+            kind: FileKind::Folder,
+            mode: Some(0o644),
+            replace: true,
+            make_parents: false,
+        };
+        assert_eq!(put, Ok(ApiArgs::FsPut(expected)));
+        let get = ApiArgs::read("fs.get/1", json!({ "path": "/etc" }));
+        assert_eq!(get.as_ref().map(ApiArgs::summary), Ok("/etc".to_owned()));
+        assert!(ApiArgs::read("fs.put/1", json!({ "path": "a", "kind": "pipe" })).is_err());
     }
 
     #[test]

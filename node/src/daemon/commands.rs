@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use runnel::codec::{Class, CommandId, NodeId, UpdatePolicy};
-use runnel::commands::{Exec, Ping, SystemInfo};
-use runnel::{Body, BodyWriter, NodeHandle, Progress, Submission, SubmitOptions};
+use runnel::commands::{Exec, FsGet, FsPut, Ping, SystemInfo};
+use runnel::{Body, BodyReader, BodyWriter, NodeHandle, Progress, Submission, SubmitOptions};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::command_types::{ApiArgs, ApiCommand};
 use super::config::ApiConfig;
 use super::error::ApiError;
-use super::event::{Output, Step};
+use super::event::{Event, Step};
 use super::log::{Read, ReaderId};
 use super::outcome::outcome_json;
 use super::registry::{Moment, Registry, RequestKey, Reservation, Submitted, millis};
@@ -77,6 +77,8 @@ struct State {
     readers: u64,
     /// Bodies that were announced; `None` once somebody writes one.
     bodies: BTreeMap<CommandId, Option<BodyWriter>>,
+    /// Bodies of results; `None` once somebody reads one.
+    result_bodies: BTreeMap<CommandId, Option<BodyReader>>,
 }
 
 /// Rings when a log has changed.
@@ -96,6 +98,7 @@ impl Commands {
                 bells: BTreeMap::new(),
                 readers: 0,
                 bodies: BTreeMap::new(),
+                result_bodies: BTreeMap::new(),
             }),
             tasks: TaskTracker::new(),
             stop,
@@ -131,22 +134,28 @@ impl Commands {
         self.handle.cancel(id).await.map_err(|_| self.not_in_queue(id))
     }
 
+    /// Takes the reader of the body of a command's result, once.
+    pub(super) fn take_result_body(&self, id: &CommandId) -> Result<BodyReader, ApiError> {
+        let mut state = self.lock();
+        if let Some(body) = state.result_bodies.get_mut(id) {
+            return body.take().ok_or_else(ApiError::body_taken);
+        }
+        match state.registry.step(id) {
+            None => Err(ApiError::unknown_command()),
+            Some(_) => Err(ApiError::no_body("the results of this command type have no body")),
+        }
+    }
+
     /// Takes the writer of a command's body, once.
     pub(super) fn take_body(&self, id: &CommandId) -> Result<BodyWriter, ApiError> {
         let mut state = self.lock();
         if let Some(body) = state.bodies.get_mut(id) {
-            let taken =
-                ApiError::new(StatusCode::CONFLICT, "body-taken", "somebody writes or has written this body");
-            return body.take().ok_or(taken);
+            return body.take().ok_or_else(ApiError::body_taken);
         }
         match state.registry.step(id) {
             None => Err(ApiError::unknown_command()),
             Some(Step::Ended) => Err(ApiError::ended()),
-            Some(_) => Err(ApiError::new(
-                StatusCode::NOT_FOUND,
-                "no-body",
-                "the command was submitted without `has_body`",
-            )),
+            Some(_) => Err(ApiError::no_body("the command was submitted without `has_body`")),
         }
     }
 
@@ -218,6 +227,8 @@ impl Commands {
         };
         match &submit.args {
             ApiArgs::Exec(args) => self.start::<Exec>(args, options, &submit, writer).await,
+            ApiArgs::FsPut(args) => self.start::<FsPut>(args, options, &submit, writer).await,
+            ApiArgs::FsGet(args) => self.start::<FsGet>(args, options, &submit, writer).await,
             ApiArgs::Ping(args) => self.start::<Ping>(args, options, &submit, writer).await,
             ApiArgs::SystemInfo => self.start::<SystemInfo>(&(), options, &submit, writer).await,
         }
@@ -230,7 +241,8 @@ impl Commands {
         submit: &Submit,
         writer: Option<BodyWriter>,
     ) -> Result<CommandId, ApiError> {
-        let submission = self.handle.submit::<C>(&submit.to, args, options).await?;
+        let options = SubmitOptions { result_body: C::HAS_RESULT_BODY, ..options };
+        let mut submission = self.handle.submit::<C>(&submit.to, args, options).await?;
         let id = submission.id().clone();
         let submitted = Submitted {
             id: id.clone(),
@@ -244,6 +256,9 @@ impl Commands {
             state.registry.insert(now(), submitted);
             if let Some(writer) = writer {
                 state.bodies.insert(id.clone(), Some(writer));
+            }
+            if let Some(reader) = submission.result_body() {
+                state.result_bodies.insert(id.clone(), Some(reader));
             }
         }
         self.tasks.spawn(self.clone().follow(submission));
@@ -263,26 +278,26 @@ impl Commands {
                     self.note(&id, |registry| registry.handle_step(now(), &id, Step::Started))
                 }
                 Ok(Progress::Overdue) => self.note(&id, |registry| registry.handle_overdue(now(), &id)),
-                Ok(Progress::Update(update)) => self.put_out(&id, C::output(update)).await,
+                Ok(Progress::Update(update)) => self.note_update(&id, C::event(update)).await,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%id, %error, "an update is not of the command's type"),
             }
         }
         let outcome = outcome_json::<C>(submission.outcome().await);
-        self.lock().bodies.remove(&id);
+        self.forget_bodies(&id);
         if let Some(outcome) = outcome {
             self.note(&id, |registry| registry.handle_outcome(now(), &id, outcome));
         }
     }
 
-    /// Logs output, after waiting for those who read slowly, as long as patience lasts.
-    async fn put_out(&self, id: &CommandId, output: Output) {
+    /// Logs an update, after waiting for those who read slowly, as long as patience lasts.
+    async fn note_update(&self, id: &CommandId, event: Event) {
         let until = Instant::now() + self.reader_patience;
         loop {
             let Some(bell) = self.lock().bells.get(id).cloned() else { break };
             let mut read = pin!(bell.read.notified());
             read.as_mut().enable();
-            if self.lock().registry.has_room(id, &output) {
+            if self.lock().registry.has_room(id, &event) {
                 break;
             }
             if timeout_at(until, read).await.is_err() {
@@ -290,7 +305,14 @@ impl Commands {
                 break;
             }
         }
-        self.note(id, |registry| registry.handle_output(now(), id, output));
+        self.note(id, |registry| registry.handle_update(now(), id, event));
+    }
+
+    /// A command has ended: its own body goes nowhere, and its result's waits as long as the command is remembered.
+    fn forget_bodies(&self, id: &CommandId) {
+        let State { registry, bodies, result_bodies, .. } = &mut *self.lock();
+        bodies.remove(id);
+        result_bodies.retain(|id, _| registry.step(id).is_some());
     }
 
     /// Changes the registry and wakes those who read the command.

@@ -50,6 +50,17 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "ended", "the command has ended; its last event is its outcome")
     }
 
+    /// Somebody else writes or reads the body.
+    pub(super) fn body_taken() -> Self {
+        let message = "a body is written or read once, and this one has been or is being";
+        Self::new(StatusCode::CONFLICT, "body-taken", message)
+    }
+
+    /// The command has no such body.
+    pub(super) fn no_body(message: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-body", message)
+    }
+
     /// The node shuts down.
     pub(super) fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the node is stopping; ask again once it runs")

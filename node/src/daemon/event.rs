@@ -14,6 +14,8 @@ pub(super) enum Event {
     Overdue,
     /// A piece of a program's output.
     Output(Output),
+    /// What was found, before it is brought.
+    Found(Value),
     /// It has ended.
     Outcome(Value),
 }
@@ -48,7 +50,7 @@ impl Event {
         EVENT_BYTES
             + match self {
                 Self::Output(output) => output.content.len(),
-                Self::Outcome(outcome) => outcome.to_string().len(),
+                Self::Found(value) | Self::Outcome(value) => value.to_string().len(),
                 Self::Step(_) | Self::Overdue => 0,
             }
     }
@@ -71,6 +73,9 @@ impl Event {
             Self::Outcome(outcome) => {
                 fields.insert("outcome".to_owned(), outcome.clone());
             }
+            Self::Found(found) => {
+                fields.insert("found".to_owned(), found.clone());
+            }
             Self::Step(_) | Self::Overdue => {}
         }
         push_line(&Value::Object(fields), line);
@@ -81,6 +86,7 @@ impl Event {
             Self::Step(step) => step.as_str(),
             Self::Overdue => "overdue",
             Self::Output(_) => "output",
+            Self::Found(_) => "found",
             Self::Outcome(_) => "outcome",
         }
     }

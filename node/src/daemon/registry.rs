@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::keys::Keys;
 pub(super) use self::keys::{KeyError, RequestKey, Reservation};
 use super::config::ApiConfig;
-use super::event::{Event, Output, Step};
+use super::event::{Event, Step};
 use super::log::{CommandLog, Read, ReaderId};
 
 /// All commands that were submitted through the API and are still kept.
@@ -112,9 +112,9 @@ impl Registry {
         }
     }
 
-    /// A command has put something out.
-    pub(super) fn handle_output(&mut self, now: Moment, id: &CommandId, output: Output) {
-        self.push(now, id, Event::Output(output));
+    /// A command has made progress.
+    pub(super) fn handle_update(&mut self, now: Moment, id: &CommandId, event: Event) {
+        self.push(now, id, event);
     }
 
     /// A command has ended.
@@ -162,9 +162,9 @@ impl Registry {
         self.commands.get_mut(id).map_or(Read::End, |entry| entry.log.read(reader, bytes_max))
     }
 
-    /// Returns whether a command may put something out without a gap for those who read it.
-    pub(super) fn has_room(&self, id: &CommandId, output: &Output) -> bool {
-        let bytes = Event::Output(output.clone()).bytes();
+    /// Returns whether a command's event fits without a gap for those who read it.
+    pub(super) fn has_room(&self, id: &CommandId, event: &Event) -> bool {
+        let bytes = event.bytes();
         self.commands.get(id).is_none_or(|entry| entry.log.has_room(bytes, self.config.log_bytes_max))
     }
 

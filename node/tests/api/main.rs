@@ -1,5 +1,6 @@
 //! The local HTTP API, as a client uses it: real daemons, real sockets, every path and every error.
 
+mod bodies;
 mod client;
 mod documented;
 mod errors;

@@ -2,9 +2,11 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use futures_util::StreamExt;
-use runnel::{BodyError, BodyWriter};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use runnel::{BodyError, BodyReader, BodyWriter};
+use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::request::read_id;
@@ -22,6 +24,22 @@ pub(super) async fn put(
         written = copy(content, writer) => written.map(|()| StatusCode::NO_CONTENT),
     }
 }
+
+/// Streams the body of a command's result. Where the body breaks off, so does the answer.
+pub(super) async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let reader = api.commands.take_result_body(&read_id(&id)?)?;
+    let pieces = stream::try_unfold((reader, api.stop), async |(mut reader, stop): Reading| {
+        let piece = tokio::select! {
+            () = stop.cancelled() => Err(BodyError::Ended),
+            piece = reader.next() => piece,
+        };
+        Ok::<_, BodyError>(piece?.map(|piece| (piece, (reader, stop))))
+    });
+    let kind = HeaderValue::from_static("application/octet-stream");
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response())
+}
+
+type Reading = (BodyReader, CancellationToken);
 
 async fn copy(content: Body, mut writer: BodyWriter) -> Result<(), ApiError> {
     let mut pieces = content.into_data_stream();

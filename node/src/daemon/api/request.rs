@@ -115,7 +115,7 @@ impl SubmitFields {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "unknown-command-type",
                 format!(
-                    "this node cannot encode the arguments of {:?}; it knows exec/1, sys.ping/1, sys.info/1",
+                    "this node cannot encode the arguments of {:?}; it knows exec/1, fs.put/1, fs.get/1, sys.ping/1, sys.info/1",
                     self.command
                 ),
             ),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::super::event::Output;
 use super::*;
 
 const READER: ReaderId = ReaderId(1);
@@ -30,8 +31,8 @@ fn submitted(seq: u64) -> Submitted {
     }
 }
 
-fn output(bytes: usize) -> Output {
-    Output { stream: "stdout", content: Bytes::from(vec![b'x'; bytes]) }
+fn output(bytes: usize) -> Event {
+    Event::Output(Output { stream: "stdout", content: Bytes::from(vec![b'x'; bytes]) })
 }
 
 fn outcome() -> Value {
@@ -100,7 +101,7 @@ fn the_log_of_one_command_is_bounded_and_keeps_its_end() {
     let (mut registry, now) = registry(|config| config.log_bytes_max = 3000);
     registry.insert(now, submitted(1));
     for _ in 0..10 {
-        registry.handle_output(now, &id(1), output(1000));
+        registry.handle_update(now, &id(1), output(1000));
     }
     registry.handle_outcome(now, &id(1), outcome());
     assert_eq!(events(&mut registry, 1), ["gap", "output", "output", "outcome"]);
@@ -113,7 +114,7 @@ fn an_outcome_pushes_out_nothing_that_a_reader_waits_for() {
     registry.attach(&id(1), READER, 1).expect("it is kept");
     registry.read(&id(1), READER, 1 << 20);
     assert!(registry.has_room(&id(1), &output(3000)), "everything before it is read");
-    registry.handle_output(now, &id(1), output(3000));
+    registry.handle_update(now, &id(1), output(3000));
     registry.handle_outcome(now, &id(1), outcome());
     let Read::Lines(lines) = registry.read(&id(1), READER, 1 << 20) else { panic!("no lines") };
     assert!(!String::from_utf8_lossy(&lines).contains("gap"));
@@ -124,13 +125,13 @@ fn when_all_logs_are_full_the_oldest_ended_command_goes_first() {
     let (mut registry, now) = registry(|config| config.logs_bytes_max = 3500);
     for seq in 1..=3 {
         registry.insert(now, submitted(seq));
-        registry.handle_output(now, &id(seq), output(800));
+        registry.handle_update(now, &id(seq), output(800));
     }
     registry.handle_outcome(now, &id(2), outcome());
     registry.handle_outcome(now, &id(1), outcome());
-    registry.handle_output(now, &id(3), output(1000));
+    registry.handle_update(now, &id(3), output(1000));
     assert_eq!((registry.step(&id(2)), registry.step(&id(1))), (None, Some(Step::Ended)));
-    registry.handle_output(now, &id(3), output(3000));
+    registry.handle_update(now, &id(3), output(3000));
     assert_eq!(registry.step(&id(1)), None);
     assert_eq!(events(&mut registry, 3), ["gap", "output"], "then the log that grows lets go of its oldest");
 }
@@ -157,7 +158,7 @@ fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
 fn what_everybody_let_go_of_takes_no_bytes() {
     let (mut registry, now) = registry(|_| {});
     registry.insert(now, submitted(1));
-    registry.handle_output(now, &id(1), output(1000));
+    registry.handle_update(now, &id(1), output(1000));
     registry.handle_outcome(now, &id(1), outcome());
     registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
     assert_eq!(registry.bytes, 0);
