@@ -32,7 +32,7 @@ pub use node::{Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError,
 pub use policy::{Action, Policy, Rule};
 pub use runnel_certs as certs;
 pub use runnel_codec as codec;
-pub use runnel_queue::{Bound, Stage, StopReason, SubmitError as QueueError, Waiting};
+pub use runnel_queue::{Bound, Stage, StopReason, SubmitError as QueueError, Waiting, WaitsFor};
 pub use runnel_transport::{CloseReason, EndpointKeys};
 pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status};
 pub use submission::{NotDone, Progress, Submission};

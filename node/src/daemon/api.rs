@@ -100,6 +100,8 @@ fn router(api: Api) -> Router {
         .route("/v1/commands/{id}", get(commands::describe))
         .route("/v1/commands/{id}/events", get(commands::events))
         .route("/v1/commands/{id}/cancel", post(commands::cancel))
+        .route("/v1/commands/{id}/abandon", post(commands::abandon))
+        .route("/v1/commands/{id}/release", post(commands::release))
         .route("/v1/commands/{id}/why", get(commands::why))
         .route("/v1/commands/{id}/body", get(bodies::get).put(bodies::put))
         .fallback(no_such_path)

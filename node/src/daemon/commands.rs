@@ -134,6 +134,20 @@ impl Commands {
         self.handle.cancel(id).await.map_err(|_| self.not_in_queue(id))
     }
 
+    /// Gives a command up.
+    pub(super) async fn abandon(&self, id: &CommandId) -> Result<(), ApiError> {
+        self.handle.abandon(id).await.map_err(|_| self.not_in_queue(id))
+    }
+
+    /// Sends a command again that is held back.
+    pub(super) async fn release(&self, id: &CommandId) -> Result<(), ApiError> {
+        self.handle.release(id).await.map_err(|_| match self.lock().registry.step(id) {
+            None => ApiError::unknown_command(),
+            Some(Step::Ended) => ApiError::ended(),
+            Some(_) => ApiError::not_held(),
+        })
+    }
+
     /// Takes the reader of the body of a command's result, once.
     pub(super) fn take_result_body(&self, id: &CommandId) -> Result<BodyReader, ApiError> {
         let mut state = self.lock();

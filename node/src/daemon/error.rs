@@ -56,9 +56,21 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "body-taken", message)
     }
 
+    /// The body of a result does not come.
+    pub(super) fn body_broken() -> Self {
+        let message = "the body did not come; the outcome of the command says why";
+        Self::new(StatusCode::BAD_GATEWAY, "body-broken", message)
+    }
+
     /// The command has no such body.
     pub(super) fn no_body(message: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "no-body", message)
+    }
+
+    /// The command is not held back.
+    pub(super) fn not_held() -> Self {
+        let message = "the command is not held back; GET .../why says what it waits for";
+        Self::new(StatusCode::CONFLICT, "not-held", message)
     }
 
     /// The node shuts down.
@@ -138,7 +150,7 @@ impl From<KeyError> for ApiError {
 }
 
 /// Returns the word for a bound that is reached.
-fn bound_word(bound: Bound) -> &'static str {
+pub(super) fn bound_word(bound: Bound) -> &'static str {
     match bound {
         Bound::Commands => "commands",
         Bound::Bytes => "bytes",

@@ -112,6 +112,25 @@ async fn what_runs_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_unknown_if_it_may_have_left_and_cancelled_if_not() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = fleet.start_pair("", "").await;
+    let waiting = ctl.api.submit(shell("gone", "true")).await;
+    let running = ctl.api.submit_script("echo running; sleep 1000").await;
+    ctl.api.events(&running, "?follow=true").await.until("output").await;
+    for (id, outcome) in [
+        (waiting, json!({ "kind": "cancelled" })),
+        (running, json!({ "kind": "unknown", "reason": "abandoned" })),
+    ] {
+        let abandon = format!("/v1/commands/{id}/abandon");
+        assert_eq!(ctl.api.ask(Method::POST, &abandon, "").await, (204, Value::Null));
+        assert_eq!(ctl.api.outcome(&id).await, outcome);
+        let (status, error) = ctl.api.ask(Method::POST, &abandon, "").await;
+        assert_eq!((status, &error["error"]["code"]), (404, &json!("ended")));
+    }
+}
+
+#[tokio::test]
 async fn a_deadline_ends_what_has_not_left() {
     let fleet = Fleet::new();
     let (ctl, _worker) = fleet.start_pair("", "").await;

@@ -1,6 +1,6 @@
 //! `/v1/commands/{id}/body`: the bytes that a command carries.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,21 +25,27 @@ pub(super) async fn put(
     }
 }
 
-/// Streams the body of a command's result. Where the body breaks off, so does the answer.
+/// Streams the body of a command's result, once its first piece is there. Where the body breaks off, so does the answer.
 pub(super) async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let reader = api.commands.take_result_body(&read_id(&id)?)?;
-    let pieces = stream::try_unfold((reader, api.stop), async |(mut reader, stop): Reading| {
-        let piece = tokio::select! {
-            () = stop.cancelled() => Err(BodyError::Ended),
-            piece = reader.next() => piece,
-        };
-        Ok::<_, BodyError>(piece?.map(|piece| (piece, (reader, stop))))
+    let mut reader = api.commands.take_result_body(&read_id(&id)?)?;
+    let first = next_piece(&mut reader, &api.stop).await.map_err(|_| ApiError::body_broken())?;
+    let rest = stream::try_unfold((reader, api.stop), async |(mut reader, stop): Reading| {
+        let piece = next_piece(&mut reader, &stop).await?;
+        Ok::<_, BodyError>(piece.map(|piece| (piece, (reader, stop))))
     });
+    let pieces = stream::iter(first.map(Ok)).chain(rest);
     let kind = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response())
 }
 
 type Reading = (BodyReader, CancellationToken);
+
+async fn next_piece(reader: &mut BodyReader, stop: &CancellationToken) -> Result<Option<Bytes>, BodyError> {
+    tokio::select! {
+        () = stop.cancelled() => Err(BodyError::Ended),
+        piece = reader.next() => piece,
+    }
+}
 
 async fn copy(content: Body, mut writer: BodyWriter) -> Result<(), ApiError> {
     let mut pieces = content.into_data_stream();

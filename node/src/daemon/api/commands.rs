@@ -57,6 +57,16 @@ pub(super) async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Re
     Ok(StatusCode::NO_CONTENT)
 }
 
+pub(super) async fn abandon(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    api.commands.abandon(&read_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn release(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    api.commands.release(&read_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn why(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = read_id(&id)?;
     let command = api.commands.describe(&id)?;
