@@ -22,7 +22,9 @@ fn write_config(folder: &Path, worker: &Identity, controller: SocketAddr) -> std
     worker.save(folder).expect("the folder is writable");
     let config = folder.join("node.toml");
     let state = folder.join("state");
-    let text = format!("identity = {folder:?}\nstate_dir = {state:?}\n[peers]\nc1 = [\"{controller}\"]\n");
+    let text = format!(
+        "identity = {folder:?}\nstate_dir = {state:?}\n[peers]\nc1 = [\"{controller}\"]\n[api]\nenabled = false\n"
+    );
     std::fs::write(&config, text).expect("the folder is writable");
     config
 }
