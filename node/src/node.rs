@@ -217,12 +217,10 @@ impl Node {
     /// The node stops all the same if the future is dropped.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        self.handle.inbox.closed().await;
-        self.join();
-    }
-
-    fn join(&mut self) {
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+        let Some(thread) = self.thread.take() else { return };
+        // Joining blocks, and handlers that end meanwhile may need this very thread.
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        if let Ok(Err(panic)) = joined {
             std::panic::resume_unwind(panic);
         }
     }
