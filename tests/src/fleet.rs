@@ -19,6 +19,11 @@ impl TestFleet {
         Self { authority: authority.expect("the system has randomness"), now }
     }
 
+    /// Founds a fleet whose certificates are valid now.
+    pub fn today() -> Self {
+        Self::new(SystemTime::now())
+    }
+
     /// Issues the identity of a node.
     pub fn identity(&self, name: &str, role: Role) -> Identity {
         let key = NodeKey::generate().expect("the system has randomness");
