@@ -130,7 +130,7 @@ impl SendQueue {
             .filter(|entry| entry.stage != Stage::Ending)
             .ok_or(NotFound)?;
         entry.is_cancelled = true;
-        if entry.bound.is_none() && !entry.is_binding {
+        if entry.never_left() {
             self.end(&id.receiver, id.key, Outcome::Cancelled);
         } else if entry.was_sent {
             self.control.push_back(Transmit::Cancel { peer: id.receiver.clone(), key: id.key });
@@ -139,8 +139,8 @@ impl SendQueue {
         Ok(())
     }
 
-    /// A link to a peer is up. What was sent and is not settled is sent again; what is bound to a receiver epoch that
-    /// is gone is `Unknown`.
+    /// A link to a peer is up. What was sent and is not settled is sent again. Of what is bound to a receiver epoch that
+    /// is gone, all that it may have known is `Unknown`; the rest is bound anew.
     pub fn handle_link_up(&mut self, peer: &NodeId, up: LinkUp) {
         let receiver = up.receiver;
         let state = self.peers.entry(peer.clone()).or_default();
@@ -155,10 +155,11 @@ impl SendQueue {
         state.is_settled_news = state.settled.low().is_some() || state.settled.ranges().next().is_some();
         let mut lost = Vec::new();
         let mut resent = Vec::new();
-        for (key, entry) in &mut state.entries {
+        for (key, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.stage != Stage::Ending) {
             match entry.bound {
-                Some(bound) if bound != receiver && entry.stage != Stage::Ending => lost.push(*key),
-                Some(_) if entry.was_sent && entry.stage != Stage::Ending => {
+                Some(bound) if bound != receiver && entry.may_be_known => lost.push(*key),
+                Some(bound) if bound != receiver => entry.bound = None,
+                Some(_) if entry.was_sent => {
                     entry.stage = Stage::Waiting;
                     entry.resend_at = None;
                     resent.push(*key);
@@ -427,6 +428,7 @@ impl SendQueue {
         let bytes = (head.args.len() + payload.len()) as u64;
         entry.stage = Stage::Sent;
         entry.was_sent = true;
+        entry.may_be_known = true;
         peer.use_room(class, bytes);
         self.events.push_back(SendEvent::Sent(self.id(node, key)));
         Some(Transmit::Open { peer: node.clone(), key, head, payload })
@@ -466,6 +468,8 @@ impl SendQueue {
         let Some(state) = self.peers.get_mut(peer) else { return };
         let Some(entry) = state.entries.get_mut(&key) else { return };
         entry.stage = Stage::Waiting;
+        // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
+        entry.may_be_known = false;
         let class = entry.command.class;
         match scope {
             BusyScope::Peer => state.paused_until = Some(until),
@@ -480,7 +484,7 @@ impl SendQueue {
         let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
-        if entry.bound.is_none() && !entry.is_binding {
+        if entry.never_left() {
             return self.end(peer, key, Outcome::Expired);
         }
         // The receiver decides; what is said here is no outcome.
@@ -522,15 +526,14 @@ impl SendQueue {
     fn bound(&mut self, id: &CommandId, epoch: Epoch) {
         let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
         entry.is_binding = false;
-        entry.bound = Some(epoch);
         let is_begun = entry.is_begun;
-        let met = self.peers.get(&id.receiver).and_then(|peer| peer.link.as_ref()).map(|link| link.receiver);
-        if met.is_some_and(|met| met != epoch) {
-            // The receiver was replaced while the binding was being stored.
-            self.end(&id.receiver, id.key, Outcome::Unknown(UnknownReason::ReceiverStateLost));
-        } else {
-            self.put_in_line(&id.receiver, id.key, is_begun);
+        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let met = peer.link.as_ref().map(|link| link.receiver);
+        if let Some(entry) = peer.entries.get_mut(&id.key) {
+            // If the receiver was replaced while this was being stored, nothing has left and it is bound anew.
+            entry.bound = met.is_none_or(|met| met == epoch).then_some(epoch);
         }
+        self.put_in_line(&id.receiver, id.key, is_begun);
     }
 
     /// Takes an outcome; it is said when it is stored.

@@ -67,6 +67,8 @@ pub(super) struct Entry {
     pub(super) is_begun: bool,
     /// It was on a stream before.
     pub(super) was_sent: bool,
+    /// The receiver may have it: it was on a stream, and the last word about it was not `Busy`.
+    pub(super) may_be_known: bool,
     pub(super) is_cancelled: bool,
     pub(super) deadline_at: Option<Instant>,
     pub(super) is_overdue: bool,
@@ -107,6 +109,7 @@ impl Entry {
             is_binding: false,
             is_begun: false,
             was_sent: false,
+            may_be_known: false,
             is_cancelled: false,
             deadline_at,
             is_overdue: false,
@@ -131,6 +134,11 @@ impl Entry {
             (Outcome::Failed(_), Some(failure)) => Outcome::Failed(failure),
             _ => outcome,
         }
+    }
+
+    /// Returns whether it has not left and cannot leave before it is bound: then its end needs no receiver's word.
+    pub(super) fn never_left(&self) -> bool {
+        self.bound.is_none() && !self.is_binding && !self.was_sent
     }
 
     /// Makes the head for a stream opened now.
