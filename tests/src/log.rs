@@ -27,6 +27,16 @@ pub async fn logged(texts: &[&str]) -> String {
     seen.iter().find(matches).expect("it was waited for").to_string()
 }
 
+/// Returns whether a line with all of these texts has been logged so far.
+///
+/// # Panics
+///
+/// When [`watch_log`] was not called before.
+pub fn has_logged(texts: &[&str]) -> bool {
+    let lines = LINES.get().expect("the log is watched").borrow();
+    lines.iter().any(|line| texts.iter().all(|text| line.contains(text)))
+}
+
 /// Begins to keep what is logged from INFO on. Call it before the nodes start; again, it does nothing.
 pub fn watch_log() {
     LINES.get_or_init(|| {
