@@ -22,6 +22,10 @@ pub enum Hold {}
 #[derive(Debug)]
 pub enum Talk {}
 
+/// Notes its call, reads its body and returns the body's length and BLAKE3 hash.
+#[derive(Debug)]
+pub enum Digest {}
+
 impl Command for Echo {
     const NAME: &'static str = "test.echo/1";
     const IDEMPOTENT: bool = true;
@@ -49,6 +53,13 @@ impl Command for Talk {
     type Args = ();
     type Update = Vec<u8>;
     type Result = ();
+}
+
+impl Command for Digest {
+    const NAME: &'static str = "test.digest/1";
+    type Args = ();
+    type Update = Never;
+    type Result = (u64, [u8; 32]);
 }
 
 /// Holds back every [`Hold`] until it is opened. Cheap to clone.
@@ -96,6 +107,11 @@ pub fn handlers(tally: &Tally, gate: &Gate) -> Handlers {
         noted.note(context.id());
         talk(context)
     });
+    let noted = tally.clone();
+    handlers.on::<Digest, _, _>(move |context: Context<Digest>, ()| {
+        noted.note(context.id());
+        digest(context)
+    });
     handlers
 }
 
@@ -125,6 +141,16 @@ async fn talk(mut context: Context<Talk>) -> Result<(), HandlerError> {
             sent = context.update(&piece) => sent?,
         }
     }
+}
+
+async fn digest(mut context: Context<Digest>) -> Result<(u64, [u8; 32]), HandlerError> {
+    let mut body = context.body().ok_or_else(|| HandlerError::new("a body is needed"))?;
+    let (mut length, mut hash) = (0, blake3::Hasher::new());
+    while let Some(piece) = body.next().await? {
+        length += piece.len() as u64;
+        hash.update(&piece);
+    }
+    Ok((length, hash.finalize().into()))
 }
 
 /// Bytes of one update of [`Talk`]: eight of them fill the credit of a caller that does not read.

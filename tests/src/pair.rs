@@ -1,8 +1,10 @@
 //! A controller and a worker that dials it through a relay: whole nodes over real sockets.
 
+use std::time::Duration;
+
 use runnel::certs::Role;
 use runnel::codec::{Command, NodeId};
-use runnel::relay::PathConfig;
+use runnel::relay::{PathConfig, RelayConfig};
 use runnel::{Config, Node, NodeBuilder, NodeHandle, Submission, SubmitOptions};
 
 use crate::commands::{Gate, handlers};
@@ -16,6 +18,8 @@ use crate::tally::Tally;
 pub struct PairConfig {
     /// The faults of the path, each way.
     pub path: PathConfig,
+    /// How often the worker's NAT forgets its port.
+    pub rebind_every: Option<Duration>,
     /// The controller's settings.
     pub controller: Config,
     /// The worker's settings.
@@ -77,7 +81,13 @@ impl Pair {
             .config(config.controller)
             .listen(local());
         let controller = controller.start().await.expect("the controller starts");
-        let route = Route::to(controller.handle().listening()[0], config.path, seed);
+        let relay = RelayConfig {
+            up: config.path.clone(),
+            down: config.path,
+            rebind_every: config.rebind_every,
+            ..RelayConfig::default()
+        };
+        let route = Route::with(controller.handle().listening()[0], relay, seed);
         if is_dark {
             route.handle().set_blackout(true);
         }

@@ -1,4 +1,4 @@
-//! A peer or a caller that never reads slows nobody else.
+//! A peer, a caller or a handler that never reads slows nobody else.
 
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -6,8 +6,8 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use runnel::certs::Role;
 use runnel::codec::{Class, Command};
-use runnel::{Progress, Submission, SubmitOptions};
-use runnel_tests::commands::{Echo, Mark, TALK_BYTES, Talk};
+use runnel::{Body, Progress, Submission, SubmitOptions};
+use runnel_tests::commands::{Digest, Echo, Hold, Mark, TALK_BYTES, Talk};
 use runnel_tests::fleet::FLEET;
 use runnel_tests::follow::{link_number, outcome, started};
 use runnel_tests::pair::{Pair, PairConfig};
@@ -73,6 +73,36 @@ async fn a_caller_that_never_reads_stops_its_own_command_and_no_other() {
     for talk in unread.into_iter().chain([talk]) {
         pair.controller().cancel(talk.id()).await.expect("it runs");
         outcome(talk).await.expect_err("it was cancelled");
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_handler_that_never_reads_its_body_stops_its_own_command_and_no_other() {
+    let pair = Pair::start(PairConfig::default(), 1).await;
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        // It waits for the gate, and never looks at its body.
+        let body = Some(Body::bytes(vec![0; 2 << 20]));
+        let mut hold = pair.submit::<Hold>((), SubmitOptions { body, ..SubmitOptions::default() }).await;
+        started(&mut hold).await;
+        unread.push(hold);
+    }
+    // On the same link small commands come and go,
+    for number in 0..200 {
+        let class = Class::ALL[usize::try_from(number).expect("small") % Class::ALL.len()];
+        let options = SubmitOptions { class, ..SubmitOptions::default() };
+        assert_eq!(outcome(pair.submit::<Echo>(number, options).await).await, Ok(number));
+    }
+    // and so does a body that is read.
+    let body = Some(Body::bytes(vec![7; 8 << 20]));
+    let digest = pair.submit::<Digest>((), SubmitOptions { body, ..SubmitOptions::default() }).await;
+    assert_eq!(outcome(digest).await, Ok((8 << 20, blake3::hash(&vec![7; 8 << 20]).into())));
+    assert!(unread.iter_mut().all(is_silent), "a command ended behind the closed gate");
+
+    pair.gate.open();
+    for hold in unread {
+        assert_eq!(outcome(hold).await, Ok(()));
     }
     pair.stop().await;
 }
