@@ -15,7 +15,7 @@ use tokio::time::timeout;
 ///
 /// That of `event`.
 pub async fn patient<F: Future>(event: &str, future: F) -> F::Output {
-    match timeout(PATIENCE, future).await {
+    match timeout(PATIENCE, Box::pin(future)).await {
         Ok(output) => output,
         Err(_) => panic!("waited {PATIENCE:?} in vain for {event}"),
     }
