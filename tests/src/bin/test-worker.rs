@@ -28,13 +28,13 @@ async fn main() {
     std::future::pending().await
 }
 
-/// Takes few commands at once, and then asks its senders for long pauses.
+/// Takes few commands at once, and then asks its senders to come again soon.
 fn config(commands_max: usize) -> Config {
     let mut config = Config::default();
     config.receive_queue.commands_max = commands_max;
     config.receive_queue.sender_commands_max = commands_max;
     config.receive_queue.sender_commands_min = 2;
-    config.receive_queue.busy_retry_after = Duration::from_secs(30);
+    config.receive_queue.busy_retry_after = Duration::from_millis(500);
     config.receive_queue.free_places = NonZeroUsize::new(256).expect("256 is not 0");
     config
 }
