@@ -137,7 +137,7 @@ impl SendQueue {
             .filter(|entry| entry.stage != Stage::Ending)
             .ok_or(NotFound)?;
         entry.is_cancelled = true;
-        if entry.bound.is_none() && !entry.is_binding {
+        if entry.is_untouched() {
             self.end(&id.receiver, id.key, Outcome::Cancelled);
         } else if entry.was_sent {
             self.control.push_back(Transmit::Cancel { peer: id.receiver.clone(), key: id.key });
@@ -146,8 +146,8 @@ impl SendQueue {
         Ok(())
     }
 
-    /// A link to a peer is up. What was sent and is not settled is sent again; what is bound to a receiver epoch that
-    /// is gone is `Unknown`.
+    /// A link to a peer is up. What was sent and is not settled is sent again. Of what is bound to a receiver epoch that
+    /// is gone, all that it may have known is `Unknown`; the rest is bound anew.
     pub fn handle_link_up(&mut self, peer: &NodeId, up: LinkUp) {
         let receiver = up.receiver;
         let state = self.peers.entry(peer.clone()).or_default();
@@ -169,7 +169,7 @@ impl SendQueue {
             match entry.bound {
                 _ if entry.stage == Stage::Ending => {}
                 Some(bound) if bound != receiver => {
-                    let is_resent = entry.was_sent;
+                    let is_resent = entry.may_be_known;
                     match entry.lose_receiver(&self.config) {
                         Ok(()) if is_resent => again.push(*key),
                         Ok(()) => {}
@@ -401,6 +401,7 @@ impl SendQueue {
         let bytes = (head.args.len() + payload.len()) as u64;
         entry.stage = Stage::Sent;
         entry.was_sent = true;
+        entry.may_be_known = true;
         peer.use_room(class, bytes);
         self.events.push_back(SendEvent::Sent(self.id(node, key)));
         Some(Transmit::Open { peer: node.clone(), key, head, payload })
@@ -421,6 +422,8 @@ impl SendQueue {
         let Some(state) = self.peers.get_mut(peer) else { return };
         let Some(entry) = state.entries.get_mut(&key) else { return };
         entry.stage = Stage::Waiting;
+        // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
+        entry.may_be_known = false;
         let class = entry.command.class;
         match scope {
             BusyScope::Peer => state.paused_until = Some(until),

@@ -1,6 +1,18 @@
 //! Whole nodes together: what the suites beside this folder share.
 //!
-//! [`sim`] is a network in memory on Tokio's paused clock, and an environment that runs whole nodes on it.
+//! [`pair`] is two nodes with a [`route`] between them over real sockets; [`commands`] and [`tally`] are what they are
+//! made to do and the independent count of it. [`stranger`] speaks raw QUIC to a node. [`sim`] is a network in memory on
+//! Tokio's paused clock, and an environment that runs whole nodes on it.
 
+pub mod commands;
 pub mod fleet;
+pub mod follow;
+pub mod log;
+pub mod pair;
+pub mod patience;
+pub mod process;
+pub mod route;
+pub mod seed;
 pub mod sim;
+pub mod stranger;
+pub mod tally;

@@ -188,11 +188,16 @@ impl Link {
         }
     }
 
-    /// Sets how many streams of the peer's may be open at once, the control stream not counted.
-    pub fn set_places(&mut self, places: usize) {
+    /// Keeps `free` places for streams of the peer's beside the `used` ones, the control stream not counted.
+    ///
+    /// The peer sees some more or fewer, but never less than seven eighths of the free ones.
+    pub fn set_places(&mut self, used: usize, free: usize) {
         if let Phase::Open(open) = &mut self.phase {
             let control = usize::from(open.side == Side::Acceptor);
-            open.connection.set_max_concurrent_bi_streams(varint((places + control) as u64));
+            // quinn announces a limit only when it has grown by more than an eighth of it: without a share of those in
+            // use, many long-lived streams would hide all free places behind that eighth.
+            let places = control + used + used.div_ceil(7) + free;
+            open.connection.set_max_concurrent_bi_streams(varint(places as u64));
         }
     }
 

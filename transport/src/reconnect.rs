@@ -189,6 +189,11 @@ impl Reconnect {
         Some(Dial { peer: peer.clone(), timeout })
     }
 
+    /// Returns whether an attempt that is under way is still of use: no other link to the peer has come up since.
+    pub fn is_dialling(&self, peer: &NodeId) -> bool {
+        self.peers.get(peer).is_some_and(|wanted| matches!(wanted.state, State::Dialling { .. }))
+    }
+
     /// Returns when the next attempt is to be made.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.peers
@@ -228,6 +233,19 @@ mod tests {
         assert_eq!(reconnect.poll_dial(now), None);
         reconnect.handle_up(&peer);
         assert_eq!(reconnect.poll_timeout(), None);
+    }
+
+    #[test]
+    fn an_attempt_is_of_no_use_once_another_link_is_up() {
+        let (mut reconnect, peer, now) = begin();
+        assert!(!reconnect.is_dialling(&peer));
+        reconnect.poll_dial(now);
+        assert!(reconnect.is_dialling(&peer));
+        reconnect.handle_up(&peer);
+        assert!(!reconnect.is_dialling(&peer));
+        reconnect.handle_suspect(now, &peer);
+        reconnect.poll_dial(now);
+        assert!(reconnect.is_dialling(&peer), "a suspect link is no reason to give up another attempt");
     }
 
     #[test]

@@ -167,12 +167,12 @@ impl Engine {
         }
     }
 
-    /// Keeps the stream limit at the free places and the commands that are accepted and not finished.
+    /// Keeps free places beside those of the commands that are accepted and not finished.
     pub(super) fn give_places(&mut self, index: LinkIndex) {
         let Some(peer) = self.peer_of(index) else { return };
-        let places = self.config.receive_queue.free_places.get() + self.receive.places(&peer);
+        let (used, free) = (self.receive.places(&peer), self.config.receive_queue.free_places.get());
         if let Some(entry) = self.links.get_mut(index) {
-            entry.link.set_places(places);
+            entry.link.set_places(used, free);
         }
     }
 

@@ -243,11 +243,15 @@ impl Engine {
         }
     }
 
-    /// The handshake is done: the dialler says hello.
+    /// The handshake is done, or our number was too low: the dialler says hello, unless there is no need any more.
     fn handle_connected(&mut self, index: LinkIndex) {
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(node) = entry.dialled.clone() else { return };
         let identity = entry.link.peer().cloned();
+        if !self.reconnect.is_dialling(&node) {
+            // The peer dialled too and its link came up meanwhile: one more would only replace it.
+            return self.close_link(index, CloseCode::Replaced, "a newer link is up");
+        }
         let Some(proposed) = self.peers.entry(node.clone()).or_default().propose() else {
             return self.close_link(index, CloseCode::Internal, "link numbers are used up");
         };

@@ -73,6 +73,8 @@ pub(super) struct Entry {
     pub(super) is_begun: bool,
     /// It was on a stream before.
     pub(super) was_sent: bool,
+    /// The receiver may have it: it was on a stream, and the last word about it was not `Busy`.
+    pub(super) may_be_known: bool,
     pub(super) is_cancelled: bool,
     pub(super) deadline_at: Option<Instant>,
     pub(super) is_overdue: bool,
@@ -132,6 +134,7 @@ impl Entry {
             is_binding: false,
             is_begun: false,
             was_sent: false,
+            may_be_known: false,
             is_cancelled: false,
             deadline_at,
             is_overdue: false,

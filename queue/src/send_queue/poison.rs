@@ -47,7 +47,7 @@ impl Entry {
     /// Its receiver is another process now and knows nothing of it. Makes it as if it had not been bound, or says why it
     /// ends.
     pub(super) fn lose_receiver(&mut self, config: &SendQueueConfig) -> Result<(), UnknownReason> {
-        if self.was_sent {
+        if self.may_be_known {
             if !self.command.idempotent || self.is_cancelled || self.has_progress() {
                 return Err(UnknownReason::ReceiverStateLost);
             }
@@ -55,12 +55,13 @@ impl Entry {
             if self.runs >= config.idempotent_runs_max.get() {
                 return Err(UnknownReason::Poisoned);
             }
-            self.was_sent = false;
+            self.may_be_known = false;
             self.stage = Stage::Waiting;
             self.resend_at = None;
             self.is_held = false;
             self.answered();
         }
+        self.was_sent = false;
         self.bound = None;
         Ok(())
     }

@@ -181,6 +181,46 @@ fn a_new_receiver_epoch_loses_what_was_sent_and_nothing_else() {
 }
 
 #[test]
+fn what_never_left_outlives_the_receiver_that_it_was_bound_to() {
+    let now = Instant::now();
+    let (mut queue, peer) = (queue(SendQueueConfig::default()), node("w1"));
+    queue.handle_link_up(&peer, link_up(1));
+    let first = queue.submit(now, command(&peer, Class::Normal)).unwrap();
+    settle(&mut queue, now);
+    let second = queue.submit(now, command(&peer, Class::Normal)).unwrap();
+    // The second one's binding is being stored when the receiver is replaced.
+    let batch = queue.poll_store().expect("two records");
+    queue.handle_link_up(&peer, link_up(2));
+    queue.handle_stored(batch.id);
+    queue.handle_room(&peer, room(100));
+    let (events, transmits) = settle(&mut queue, now);
+    assert!(outcomes(&events).is_empty(), "{events:?}");
+    assert_eq!(opened(&transmits), [(peer.clone(), first.key), (peer, second.key)]);
+}
+
+#[test]
+fn what_a_receiver_was_too_busy_for_outlives_it() {
+    let now = Instant::now();
+    let (mut queue, peer) = (queue(SendQueueConfig::default()), node("w1"));
+    queue.handle_link_up(&peer, link_up(1));
+    queue.handle_room(&peer, room(100));
+    let id = queue.submit(now, command(&peer, Class::Normal)).unwrap();
+    settle(&mut queue, now);
+    let busy = StreamFrame::Busy { scope: BusyScope::Peer, retry_after: Duration::from_secs(1) };
+    queue.handle_reply(now, &peer, id.key, busy).expect("a word of a receiver");
+    queue.handle_link_up(&peer, link_up(2));
+    queue.handle_room(&peer, room(100));
+    let (events, transmits) = settle(&mut queue, now);
+    assert!(outcomes(&events).is_empty(), "{events:?}");
+    assert_eq!(opened(&transmits), [(peer.clone(), id.key)]);
+
+    // Sent to the new one and not answered: now nobody knows.
+    queue.handle_link_up(&peer, link_up(3));
+    let (events, _) = settle(&mut queue, now);
+    assert_eq!(outcomes(&events), [(id, Outcome::Unknown(UnknownReason::ReceiverStateLost))]);
+}
+
+#[test]
 fn a_deadline_without_end_is_none() {
     let (mut queue, peer) = (queue(SendQueueConfig::default()), node("w1"));
     let endless = NewCommand { deadline: Some(Duration::MAX), ..command(&peer, Class::Normal) };

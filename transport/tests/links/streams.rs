@@ -88,6 +88,16 @@ async fn commands_count_only_after_the_hello() {
 }
 
 #[tokio::test]
+async fn free_places_are_seen_however_many_streams_are_open() {
+    let mut nodes = Nodes::new();
+    let mut pair = nodes.link().await;
+    for used in 0..1000 {
+        pair.acceptor.set_places(used, 16);
+        pair.send(&head(Class::Normal), Bytes::new()).await;
+    }
+}
+
+#[tokio::test]
 async fn no_more_streams_are_open_than_the_peer_has_places() {
     let mut nodes = Nodes::new();
     let mut pair = nodes.link().await;
@@ -98,7 +108,7 @@ async fn no_more_streams_are_open_than_the_peer_has_places() {
     assert_eq!(pair.dialler.places(), 0);
     assert_eq!(streams.len(), 15, "16 before the hello, of which one is the control stream");
     assert_eq!(pair.dialler.open_command(&head(Class::Normal), Bytes::new()), Err(NoPlace));
-    pair.acceptor.set_places(40);
+    pair.acceptor.set_places(0, 40);
     pair.until(Side::Dialler, |event| matches!(event, LinkEvent::Places)).await;
     while let Ok(stream) = pair.dialler.open_command(&head(Class::Normal), Bytes::new()) {
         streams.push(stream);
