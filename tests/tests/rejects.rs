@@ -119,6 +119,27 @@ async fn a_command_before_the_hello_is_no_command() {
     rig.goes_on().await;
 }
 
+#[tokio::test]
+async fn two_nodes_of_one_identity_are_refused_once_they_take_turns() {
+    let rig = Rig::start().await;
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    rig.pair.fleet.identity("twin", Role::Worker).save(folder.path()).expect("a folder to write to");
+    let mut twins = Vec::new();
+    for _ in 0..2 {
+        let identity = Identity::load(folder.path()).expect("what was saved");
+        let controller = rig.pair.controller().node().clone();
+        let twin = NodeBuilder::new(identity).peer(controller, [rig.address.to_string()]);
+        twins.push(twin.start().await.expect("the node starts"));
+    }
+    // Each throws the other out until they are found out.
+    logged(&["peer=controller", "closed by the peer (duplicate-node)"]).await;
+    logged(&["remote=Some(127.0.0.1:", "closed here (duplicate-node)"]).await;
+    for twin in twins {
+        patient("a twin to stop", twin.shutdown()).await;
+    }
+    rig.goes_on().await;
+}
+
 /// A controller that listens, and a worker of its own that nothing may disturb.
 struct Rig {
     pair: Pair,
