@@ -23,7 +23,6 @@ mod relay;
 mod run;
 mod session;
 mod signals;
-mod socket;
 mod stdin;
 mod table;
 mod watch;

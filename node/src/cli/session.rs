@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::client::Client;
-use super::exit::Failure;
-use super::socket;
+use super::exit::{Exit, Failure};
 use super::table::Paint;
+use crate::daemon::default_socket;
 
 /// Options of every verb that asks the local node.
 #[derive(Clone, Debug, Args)]
@@ -44,7 +44,13 @@ impl SessionArgs {
     }
 
     pub(super) fn open(self) -> Result<Session, Failure> {
-        Ok(Session { client: Client::new(socket::find(self.socket)?), json: self.speech.json })
+        let socket = match self.socket {
+            Some(socket) => socket,
+            None => default_socket().map_err(|error| {
+                Failure::new(Exit::NoDaemon, format!("cannot tell where the node listens: {error:#}"))
+            })?,
+        };
+        Ok(Session { client: Client::new(socket), json: self.speech.json })
     }
 }
 
