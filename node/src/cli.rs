@@ -12,6 +12,7 @@ mod completions;
 mod exit;
 mod fleet;
 mod follow;
+mod get;
 mod ids;
 mod lines;
 mod logs;
@@ -19,12 +20,14 @@ mod node;
 mod nodes;
 mod outcome;
 mod ps;
+mod put;
 mod relay;
 mod run;
 mod session;
 mod signals;
 mod stdin;
 mod table;
+mod transfer;
 mod watch;
 mod why;
 mod words;
@@ -57,6 +60,10 @@ enum Verb {
     Attach(attach::AttachArgs),
     /// Show a command's output without touching the command.
     Logs(logs::LogsArgs),
+    /// Bring a file or folder to a node.
+    Put(Box<put::PutArgs>),
+    /// Bring a file or folder from a node.
+    Get(Box<get::GetArgs>),
     /// List the commands submitted here, and how far each has come.
     Ps(ps::PsArgs),
     /// Ask for commands to be cancelled.
@@ -106,6 +113,8 @@ impl Verb {
             Self::Run(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Attach(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Logs(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Put(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Get(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Ps(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Cancel(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Abandon(args) => converse(args.session(), async |session| args.run(session).await)?,
@@ -120,6 +129,8 @@ impl Verb {
             Self::Run(args) => args.session().is_json(),
             Self::Attach(args) => args.session().is_json(),
             Self::Logs(args) => args.session().is_json(),
+            Self::Put(args) => args.session().is_json(),
+            Self::Get(args) => args.session().is_json(),
             Self::Ps(args) => args.session().is_json(),
             Self::Cancel(args) => args.session().is_json(),
             Self::Abandon(args) => args.session().is_json(),

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Answer to a new command.
@@ -86,6 +86,9 @@ pub(super) struct Event {
 pub(super) enum Happening {
     Output(Output),
     Overdue,
+    Found {
+        found: Found,
+    },
     Gap {
         from: u64,
         to: u64,
@@ -112,6 +115,22 @@ pub(super) struct Output {
 pub(super) enum Stream {
     Stdout,
     Stderr,
+}
+
+/// What `fs.get` found, before it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Found {
+    pub(super) kind: FileKind,
+    pub(super) bytes: u64,
+    pub(super) mode: u32,
+}
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum FileKind {
+    File,
+    Folder,
 }
 
 /// How a command ended.

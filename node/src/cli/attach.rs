@@ -30,7 +30,7 @@ impl AttachArgs {
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let signals = Signals::catch().map_err(anyhow::Error::from)?;
+        let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let id = ids::resolve(&session.client, &self.id).await?;
         let watch = Watch {
             session,
@@ -39,8 +39,9 @@ impl AttachArgs {
             on_interrupt: OnInterrupt::Cancel,
             on_overdue: OnOverdue::Wait,
             exit_from: if self.propagate_exit { ExitFrom::Program } else { ExitFrom::Table },
+            found: None,
         };
-        watch.run(signals).await
+        watch.run(&mut signals).await
     }
 }
 

@@ -75,6 +75,10 @@ impl Client {
         Ok(Lines { content, buffer: LineBuffer::default() })
     }
 
+    pub(super) async fn content(&self, path: &str) -> Result<Content, ClientError> {
+        self.send(Method::GET, path, empty()).await
+    }
+
     async fn send(&self, method: Method, path: &str, body: RequestBody) -> Result<Content, ClientError> {
         let stream = UnixStream::connect(&self.socket)
             .await

@@ -65,7 +65,7 @@ fn until(end: SystemTime, now: SystemTime) -> String {
     let day = humantime::format_rfc3339_seconds(end).to_string();
     let day = day.split('T').next().unwrap_or_default();
     match end.duration_since(now) {
-        Ok(left) => format!("{day} (in {} days)", left.as_secs() / DAY_SECS),
+        Ok(left) => format!("{day} (in {} days)", left.as_secs().div_ceil(DAY_SECS)),
         Err(_) => format!("{day} (EXPIRED)"),
     }
 }

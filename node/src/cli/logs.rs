@@ -30,7 +30,7 @@ impl LogsArgs {
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let signals = Signals::catch().map_err(anyhow::Error::from)?;
+        let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let id = ids::resolve(&session.client, &self.id).await?;
         let watch = Watch {
             session,
@@ -39,9 +39,10 @@ impl LogsArgs {
             on_interrupt: OnInterrupt::Leave,
             on_overdue: OnOverdue::Wait,
             exit_from: ExitFrom::Table,
+            found: None,
         };
         // The output was shown: that is success, whatever became of the command.
-        watch.run(signals).await.map(|exit| match exit {
+        watch.run(&mut signals).await.map(|exit| match exit {
             Exit::Interrupted | Exit::HungUp | Exit::Terminated => exit,
             _ => Exit::Success,
         })

@@ -84,7 +84,7 @@ impl RunArgs {
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let signals = Signals::catch().map_err(anyhow::Error::from)?;
+        let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let takes_stdin = !self.detach && !self.no_stdin && (self.interactive || stdin::is_redirected());
         let id = self.order.submit(session, &self.node, "exec/1", self.arguments(), takes_stdin).await?;
         if session.json {
@@ -102,6 +102,7 @@ impl RunArgs {
             on_interrupt: OnInterrupt::Cancel,
             on_overdue: OnOverdue::Leave,
             exit_from: if self.propagate_exit { ExitFrom::Program } else { ExitFrom::Table },
+            found: None,
         };
         let input = async {
             if takes_stdin {
@@ -110,7 +111,7 @@ impl RunArgs {
             std::future::pending().await
         };
         tokio::select! {
-            ending = watch.run(signals) => ending,
+            ending = watch.run(&mut signals) => ending,
             ending = input => ending,
         }
     }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, Stderr, Stdout};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::api::{Happening, Outcome, Output, Stream};
+use super::api::{Found, Happening, Outcome, Output, Stream};
 use super::exit::{Exit, Failure};
 use super::follow::{EventLine, Follower, Until};
 use super::outcome::{self, ExitFrom};
@@ -21,6 +22,8 @@ pub(super) struct Watch<'a> {
     pub(super) on_interrupt: OnInterrupt,
     pub(super) on_overdue: OnOverdue,
     pub(super) exit_from: ExitFrom,
+    /// Where to tell what `fs.get` found.
+    pub(super) found: Option<watch::Sender<Option<Found>>>,
 }
 
 /// What the first Ctrl-C does.
@@ -43,10 +46,10 @@ pub(super) enum OnOverdue {
 
 impl Watch<'_> {
     /// Shows what happens until the end. `signals` have been caught since before the command was submitted.
-    pub(super) async fn run(&self, mut signals: Signals) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, signals: &mut Signals) -> Result<Exit, Failure> {
         tokio::select! {
             ending = self.show_all() => ending,
-            exit = self.heed(&mut signals) => Ok(exit),
+            exit = self.heed(signals) => Ok(exit),
         }
     }
 
@@ -69,17 +72,25 @@ impl Watch<'_> {
             match what {
                 Happening::Output(output) if !self.session.json => screen.show(output).await?,
                 Happening::Outcome { outcome } => return Ok(self.end(&outcome)),
-                Happening::Overdue if self.until == Until::Outcome => {
-                    note(&format!("the deadline has passed and nobody knows yet what became of {}", self.id));
-                    if self.on_overdue == OnOverdue::Leave {
-                        leave_at = Some(Instant::now() + OVERDUE_PATIENCE);
+                Happening::Found { found } => self.tell_found(found),
+                Happening::Overdue if self.until == Until::Outcome => match self.on_overdue {
+                    OnOverdue::Leave => leave_at = Some(Instant::now() + OVERDUE_PATIENCE),
+                    OnOverdue::Wait => {
+                        note(&format!("the deadline has passed; waiting for what became of {}", self.id))
                     }
-                }
+                },
                 Happening::Gap { from, to } if !self.session.json => {
                     note(&format!("events {from} to {to} are no longer kept: output may be missing here"));
                 }
                 Happening::Output(_) | Happening::Overdue | Happening::Gap { .. } | Happening::Other => {}
             }
+        }
+    }
+
+    fn tell_found(&self, found: Found) {
+        if let Some(sender) = &self.found {
+            // Who asked for it may have failed meanwhile, and says so.
+            sender.send(Some(found)).ok();
         }
     }
 
@@ -116,7 +127,7 @@ impl Watch<'_> {
         std::future::pending().await
     }
 
-    fn leave(&self, caught: Caught) -> Exit {
+    pub(super) fn leave(&self, caught: Caught) -> Exit {
         if self.until == Until::Outcome {
             note(&format!(
                 "detached; nothing is lost, {} goes on. Come back with: runnel attach {}",

@@ -82,6 +82,11 @@ impl From<ClientError> for Failure {
                 );
                 Self::new(Exit::NoDaemon, text)
             }
+            ClientError::Refused(refusal) if refusal.code == "unknown-node" => {
+                // The same question in the words of the command line.
+                let text = refusal.message.replace("GET /v1/nodes", "runnel nodes");
+                Self::new(Exit::Unreachable, text).with_word(refusal.code)
+            }
             ClientError::Refused(refusal) => {
                 Self::new(exit_of(&refusal.code), refusal.message).with_word(refusal.code)
             }
