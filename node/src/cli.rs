@@ -22,6 +22,7 @@ mod outcome;
 mod ps;
 mod put;
 mod relay;
+mod release;
 mod run;
 mod session;
 mod signals;
@@ -70,6 +71,8 @@ enum Verb {
     Cancel(cancel::CancelArgs),
     /// Give commands up without waiting for their node.
     Abandon(abandon::AbandonArgs),
+    /// Let commands that are held back go again.
+    Release(release::ReleaseArgs),
     /// Say what a command waits for.
     Why(why::WhyArgs),
     /// List the other nodes, and how well they can be reached.
@@ -118,6 +121,7 @@ impl Verb {
             Self::Ps(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Cancel(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Abandon(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Release(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Why(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Nodes(args) => converse(args.session(), async |session| args.run(session).await)?,
         };
@@ -134,6 +138,7 @@ impl Verb {
             Self::Ps(args) => args.session().is_json(),
             Self::Cancel(args) => args.session().is_json(),
             Self::Abandon(args) => args.session().is_json(),
+            Self::Release(args) => args.session().is_json(),
             Self::Why(args) => args.session().is_json(),
             Self::Nodes(args) => args.session().is_json(),
             Self::Fleet(args) => args.is_json(),

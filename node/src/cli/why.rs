@@ -50,6 +50,15 @@ fn advice(reason: &str) -> Option<&'static str> {
         "busy" => {
             "next: nothing; the node asked for a pause and is asked again by itself. --class urgent has a reserve"
         }
+        "held" => {
+            "next: see what its links died of (`runnel nodes`), then `runnel release ID` or `runnel abandon ID`"
+        }
+        "output-held" => {
+            "next: take its output with `runnel logs -f ID`, or end the client that does not read"
+        }
+        "no-place" | "no-budget" => {
+            "next: nothing, it goes as soon as others make room. --class urgent has a reserve"
+        }
         "in-line" => "next: nothing, or submit it again with a higher --class",
         "running" => "next: `runnel logs -f ID` shows its output, `runnel cancel ID` stops it",
         _ => return None,

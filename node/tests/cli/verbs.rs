@@ -35,6 +35,7 @@ fn what_cannot_start_says_why_and_can_be_given_up() {
     let why: Value = serde_json::from_str(&house.ok(&["why", &id, "--json"])).expect("JSON");
     assert_eq!((&why["reason"], &why["stage"]), (&"unreachable".into(), &"stored".into()));
     assert!(house.ok(&["why", &id]).contains("next: "));
+    house.check(&["release", &id], 1, "held");
     house.ok(&["cancel", &id]);
     house.check(&["attach", &id], 85, "cancelled before it started");
 

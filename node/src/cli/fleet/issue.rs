@@ -133,7 +133,9 @@ fn say(args: &IssueArgs, validity: Validity, out: &Path, now: SystemTime) -> Res
     note(
         "the node's key was made here too. Fine on one disk; for a node elsewhere, `runnel fleet request` keeps the key there",
     );
-    print("next: name the folder as `identity` in the node's configuration (runnel node --config FILE)\n")
+    print(&format!(
+        "next: write {out}/node.toml (see node/config.example.toml); runnel node --config {out}/node.toml\n"
+    ))
 }
 
 fn parse_role() -> impl TypedValueParser<Value = Role> {
