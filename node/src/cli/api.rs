@@ -22,6 +22,7 @@ pub(super) struct CommandList {
 pub(super) struct CommandInfo {
     pub(super) id: String,
     pub(super) to: String,
+    pub(super) command: String,
     pub(super) class: String,
     pub(super) stage: String,
     pub(super) outcome: Option<Outcome>,

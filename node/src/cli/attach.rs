@@ -31,7 +31,7 @@ impl AttachArgs {
 
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
-        let id = ids::resolve(&session.client, &self.id).await?;
+        let id = signals.unless_caught(ids::resolve(&session.client, &self.id)).await?;
         let watch = Watch {
             session,
             id: &id,

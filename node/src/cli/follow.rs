@@ -111,3 +111,85 @@ const LOST_MAX: Duration = Duration::from_secs(10);
 
 /// Pause between attempts.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    const ID: &str = "ctl.w1.9f86d081884c7d65.1";
+
+    /// Answers one request with these lines and closes. Returns the request's first line.
+    async fn answer(listener: &UnixListener, lines: &str) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+        stream.write_all(format!("{head}{lines}").as_bytes()).await.unwrap();
+        String::from_utf8(request).unwrap().lines().next().unwrap().to_owned()
+    }
+
+    fn listen(folder: &Path) -> (Client, UnixListener) {
+        let socket = folder.join("api.sock");
+        (Client::new(socket.clone()), UnixListener::bind(socket).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_goes_on_behind_the_last_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let (client, listener) = listen(folder.path());
+        let mut follower = Follower::new(&client, ID, Until::Outcome);
+        let (first, asked) = tokio::join!(
+            follower.next(),
+            answer(&listener, "{\"n\":1,\"event\":\"stored\"}\n{\"event\":\"gap\",\"from\":2,\"to\":8}\n")
+        );
+        assert!(asked.contains("?from=1&follow=true"), "{asked}");
+        assert!(matches!(first.unwrap().unwrap().what, Happening::Other));
+        let gap = follower.next().await.unwrap().unwrap();
+        assert!(matches!(gap.what, Happening::Gap { from: 2, to: 8 }));
+        let outcome = "{\"n\":9,\"event\":\"outcome\",\"outcome\":{\"kind\":\"expired\"}}\n";
+        let (last, asked) = tokio::join!(follower.next(), answer(&listener, outcome));
+        assert!(asked.contains("?from=9&"), "{asked}");
+        assert!(matches!(last.unwrap().unwrap().what, Happening::Outcome { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stays_away_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (client, listener) = listen(folder.path());
+        let mut follower = Follower::new(&client, ID, Until::Outcome);
+        let (first, _) = tokio::join!(follower.next(), answer(&listener, "{\"n\":1,\"event\":\"stored\"}\n"));
+        first.unwrap();
+        drop(listener);
+        let failure = follower.next().await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::NoDaemon);
+        assert!(failure.line(false).is_some_and(|line| line.contains("runnel attach")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_never_there_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let client = Client::new(folder.path().join("api.sock"));
+        let started_at = Instant::now();
+        let failure = Follower::new(&client, ID, Until::Outcome).next().await.unwrap_err();
+        assert_eq!((failure.exit(), started_at.elapsed()), (Exit::NoDaemon, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_now_ends_with_the_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (client, listener) = listen(folder.path());
+        let mut follower = Follower::new(&client, ID, Until::Now);
+        let (first, asked) =
+            tokio::join!(follower.next(), answer(&listener, "{\"n\":1,\"event\":\"stored\"}\n"));
+        assert!(asked.contains("follow=false"), "{asked}");
+        first.unwrap();
+        assert!(follower.next().await.unwrap().is_none());
+    }
+}

@@ -52,7 +52,8 @@ impl GetArgs {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let target = Target::choose(&self.target, &self.source.path, self.replace)?;
         let args = json!({ "path": self.source.path });
-        let id = self.order.submit(session, &self.source.node, "fs.get/1", args, false).await?;
+        let stored = self.order.submit(session, &self.source.node, "fs.get/1", args, false);
+        let id = signals.unless_caught(stored).await?;
         let (sender, found) = watch::channel(None);
         let watch = Watch {
             session,

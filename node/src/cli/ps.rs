@@ -44,7 +44,7 @@ fn table(commands: &[CommandInfo]) -> Table {
             stage(command),
             Cell::new(duration(command.age_ms)),
             deadline(command),
-            Cell::new(&command.summary),
+            summary(command),
         ]);
     }
     table
@@ -58,6 +58,14 @@ fn stage(command: &CommandInfo) -> Cell {
         _ => Colour::Red,
     };
     Cell::coloured(brief(outcome), colour)
+}
+
+/// Programs are known by themselves, other commands by their name.
+fn summary(command: &CommandInfo) -> Cell {
+    match command.command.as_str() {
+        "exec/1" => Cell::new(&command.summary),
+        other => Cell::new(format!("{other} {}", command.summary)),
+    }
 }
 
 fn deadline(command: &CommandInfo) -> Cell {
@@ -96,13 +104,15 @@ mod tests {
         let mut late = command("ctl.w1.9f86d081884c7d65.42", "sent");
         late["is_overdue"] = json!(true);
         late["deadline_ms"] = json!(0);
+        late["command"] = json!("fs.put/1");
+        late["summary"] = json!("/tmp/x");
         let list: CommandList = serde_json::from_value(json!({ "commands": [ended, late] })).expect("a list");
         assert_eq!(
             table(&list.commands).render(Paint::Plain),
             "\
 ID                          NODE  CLASS   STAGE   AGE   DEADLINE  COMMAND
 ctl.w1.9f86d081884c7d65.1   w1    normal  exit 2  5.1s  -         make -j8
-ctl.w1.9f86d081884c7d65.42  w1    normal  sent    5.1s  overdue   make -j8
+ctl.w1.9f86d081884c7d65.42  w1    normal  sent    5.1s  overdue   fs.put/1 /tmp/x
 "
         );
     }

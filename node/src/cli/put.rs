@@ -59,8 +59,9 @@ impl PutArgs {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let source = Source::open(&self.source)?;
-        let id =
-            self.order.submit(session, &self.target.node, "fs.put/1", self.arguments(&source)?, true).await?;
+        let arguments = self.arguments(&source)?;
+        let stored = self.order.submit(session, &self.target.node, "fs.put/1", arguments, true);
+        let id = signals.unless_caught(stored).await?;
         let watch = Watch {
             session,
             id: &id,

@@ -86,7 +86,8 @@ impl RunArgs {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let takes_stdin = !self.detach && !self.no_stdin && (self.interactive || stdin::is_redirected());
-        let id = self.order.submit(session, &self.node, "exec/1", self.arguments(), takes_stdin).await?;
+        let stored = self.order.submit(session, &self.node, "exec/1", self.arguments(), takes_stdin);
+        let id = signals.unless_caught(stored).await?;
         if session.json {
             print(&format!("{}\n", json!({ "id": id })))?;
         } else if self.detach {

@@ -2,6 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::exit::{Exit, Failure};
+
 /// What came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caught {
@@ -36,12 +38,37 @@ impl Signals {
         })
     }
 
+    /// Does what comes before there is a command to watch; a signal breaks it off.
+    pub(super) async fn unless_caught<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => result,
+            caught = self.next() => {
+                let text = "left before the node answered; runnel ps shows whether it has the command";
+                Err(Failure::new(caught.exit(), text))
+            }
+        }
+    }
+
     /// Waits for the next one. Cancel-safe.
     pub(super) async fn next(&mut self) -> Caught {
         tokio::select! {
             () = wait(&mut self.interrupt) => Caught::Interrupt,
             () = wait(&mut self.hang_up) => Caught::HangUp,
             () = wait(&mut self.terminate) => Caught::Terminate,
+        }
+    }
+}
+
+impl Caught {
+    /// Returns how the program ends if it leaves because of this.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Interrupt => Exit::Interrupted,
+            Self::HangUp => Exit::HungUp,
+            Self::Terminate => Exit::Terminated,
         }
     }
 }

@@ -134,11 +134,7 @@ impl Watch<'_> {
                 self.id, self.id
             ));
         }
-        match caught {
-            Caught::Interrupt => Exit::Interrupted,
-            Caught::HangUp => Exit::HungUp,
-            Caught::Terminate => Exit::Terminated,
-        }
+        caught.exit()
     }
 
     fn overdue(&self) -> Failure {

@@ -29,7 +29,7 @@ impl House {
         house.ok(&["fleet", "init", "lab"]);
         house.ok(&["fleet", "issue", "ctl", "--role", "controller"]);
         house.ok(&["fleet", "issue", "w1", "--role", "worker"]);
-        let ready = house.start_node("ctl", "listen = [\"127.0.0.1:0\"]\n[peers]\nw1 = []\ngone = []\n");
+        let ready = house.start_node("ctl", CONTROLLER);
         let address = ready["listening"][0].as_str().expect("it listens").to_owned();
         fs::create_dir(house.path("work")).expect("it is new");
         let config = format!(
@@ -39,6 +39,12 @@ impl House {
         house.start_node("w1", &config);
         house.ok(&["run", "w1", "--", "true"]);
         house
+    }
+
+    /// Kills the controller and starts it again.
+    pub(crate) fn restart_controller(&mut self) {
+        self.nodes[0].kill().and_then(|()| self.nodes[0].wait()).expect("it can be ended");
+        self.start_node("ctl", CONTROLLER);
     }
 
     fn start_node(&mut self, name: &str, config: &str) -> Value {
@@ -113,6 +119,15 @@ impl House {
         id
     }
 
+    /// Starts a command line out of a shell script that ends with it, as its arguments.
+    pub(crate) fn wrapped(&self, script: &str, args: &[&str]) -> Child {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_runnel")]).args(args);
+        shell.env("RUNNEL_SOCKET", self.path("api.sock"));
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell.spawn().expect("there is a shell")
+    }
+
     fn piped(&self, args: &[&str]) -> Command {
         let mut command = self.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -159,3 +174,6 @@ pub(crate) fn end(child: Child) -> Ended {
         stderr: String::from_utf8(output.stderr).expect("text"),
     }
 }
+
+/// The controller's configuration.
+const CONTROLLER: &str = "listen = [\"127.0.0.1:0\"]\n[peers]\nw1 = []\ngone = []\n";

@@ -55,6 +55,31 @@ fn a_vanished_terminal_leaves_the_command_running() {
 }
 
 #[test]
+fn a_hang_up_that_is_ignored_stays_ignored() {
+    let house = House::start();
+    let script = "echo started; while [ ! -e go ]; do sleep 0.05; done; echo finished";
+    // What nohup does.
+    let nohup = "trap '' HUP; exec \"$@\"";
+    let mut run = house.wrapped(nohup, &["run", "w1", "--cwd", ".", "--", "sh", "-c", script]);
+    assert_eq!(read_line(&mut run), "started");
+    signal(&run, Signal::HUP);
+    std::fs::write(house.path("work/go"), "").expect("the folder can be written");
+    let ended = end(run);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "finished\n"), "{ended:?}");
+}
+
+#[test]
+fn a_node_that_is_restarted_has_forgotten_and_it_says_so() {
+    let mut house = House::start();
+    let mut run = house.spawn(&["run", "w1", "--", "sh", "-c", "echo started; exec sleep 600"]);
+    assert_eq!(read_line(&mut run), "started");
+    house.restart_controller();
+    let ended = end(run);
+    assert_eq!(ended.code, Some(86), "{ended:?}");
+    assert!(ended.stderr.contains("forgotten"), "{ended:?}");
+}
+
+#[test]
 fn a_reader_that_has_gone_ends_it_quietly() {
     let house = House::start();
     let mut run = house.spawn(&["run", "w1", "--", "yes"]);
