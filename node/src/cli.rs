@@ -1,19 +1,53 @@
 //! The command line: one file a verb.
+//!
+//! The verbs that ask the local node share a [`session`] and know it by its HTTP API alone (node/API.md). How the program
+//! ends is one table, in [`exit`].
 
+mod abandon;
+mod api;
+mod attach;
+mod cancel;
+mod client;
+mod completions;
+mod exit;
+mod fleet;
+mod follow;
+mod get;
+mod ids;
+mod lines;
+mod logs;
 mod node;
+mod nodes;
+mod outcome;
+mod ps;
+mod put;
 mod relay;
+mod release;
+mod run;
+mod session;
+mod signals;
+mod stdin;
+mod table;
+mod transfer;
+mod watch;
+mod why;
+mod words;
 
 pub(crate) use self::relay::PathArgs;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use self::exit::{Exit, Failure};
+use self::session::{Session, SessionArgs};
+
 /// Carries commands to machines across networks that lose packets, change addresses and go dark.
 #[derive(Debug, Parser)]
 #[command(name = "runnel", version, arg_required_else_help = true)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::table()))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -21,41 +55,161 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Watch real commands run on real workers over a bad network.
-    Demo(crate::demo::DemoArgs),
+    /// Run a program on a node, as if it ran here.
+    Run(Box<run::RunArgs>),
+    /// Come back to a command: its output so far, then live to its end.
+    Attach(attach::AttachArgs),
+    /// Show a command's output without touching the command.
+    Logs(logs::LogsArgs),
+    /// Bring a file or folder to a node.
+    Put(Box<put::PutArgs>),
+    /// Bring a file or folder from a node.
+    Get(Box<get::GetArgs>),
+    /// List the commands submitted here, and how far each has come.
+    Ps(ps::PsArgs),
+    /// Ask for commands to be cancelled.
+    Cancel(cancel::CancelArgs),
+    /// Give commands up without waiting for their node.
+    Abandon(abandon::AbandonArgs),
+    /// Let commands that are held back go again.
+    Release(release::ReleaseArgs),
+    /// Say what a command waits for.
+    Why(why::WhyArgs),
+    /// List the other nodes, and how well they can be reached.
+    Nodes(nodes::NodesArgs),
+    /// Make a fleet and certify its nodes.
+    Fleet(fleet::FleetArgs),
     /// Run a node until it is told to stop (SIGTERM or Ctrl-C).
     Node(node::NodeArgs),
+    /// Watch real commands run on real workers over a bad network.
+    Demo(crate::demo::DemoArgs),
     /// Forward UDP packets, badly: with loss, delay, a rate, rebinds and blackouts.
     Relay(relay::RelayArgs),
+    /// Print a shell's completions.
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
-    /// Runs the verb. Exit status 0: all is well; 1: it failed; 2: the command line is wrong.
+    /// Runs the verb and says how it ended; the codes are in [`exit`].
     pub(crate) fn run(self) -> ExitCode {
-        let filter =
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(self.verb.log_level()));
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-            .init();
-        let result = match self.verb {
-            Verb::Demo(args) => crate::demo::run(args),
-            Verb::Node(args) => node::run(&args).map(|()| ExitCode::SUCCESS),
-            Verb::Relay(args) => relay::run(args).map(|()| ExitCode::SUCCESS),
-        };
-        result.unwrap_or_else(|error| {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
+        self.verb.init_log();
+        let is_json = self.verb.is_json();
+        let ending = self.verb.run();
+        ending.unwrap_or_else(|failure| {
+            if let Some(line) = failure.line(is_json) {
+                // Nobody listens to complaints about standard error.
+                writeln!(std::io::stderr(), "{line}").ok();
+            }
+            failure.exit().into()
         })
     }
 }
 
 impl Verb {
-    fn log_level(&self) -> &'static str {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let exit = match self {
+            Self::Demo(args) => return Ok(crate::demo::run(args)?),
+            Self::Node(args) => node::run(&args).map(|()| Exit::Success)?,
+            Self::Relay(args) => relay::run(args).map(|()| Exit::Success)?,
+            Self::Completions(args) => completions::run(&args)?,
+            Self::Fleet(args) => fleet::run(args)?,
+            Self::Run(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Attach(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Logs(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Put(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Get(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Ps(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Cancel(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Abandon(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Release(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Why(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Nodes(args) => converse(args.session(), async |session| args.run(session).await)?,
+        };
+        Ok(exit.into())
+    }
+
+    fn is_json(&self) -> bool {
         match self {
-            Self::Demo(_) => "error",
-            Self::Node(_) | Self::Relay(_) => "info",
+            Self::Run(args) => args.session().is_json(),
+            Self::Attach(args) => args.session().is_json(),
+            Self::Logs(args) => args.session().is_json(),
+            Self::Put(args) => args.session().is_json(),
+            Self::Get(args) => args.session().is_json(),
+            Self::Ps(args) => args.session().is_json(),
+            Self::Cancel(args) => args.session().is_json(),
+            Self::Abandon(args) => args.session().is_json(),
+            Self::Release(args) => args.session().is_json(),
+            Self::Why(args) => args.session().is_json(),
+            Self::Nodes(args) => args.session().is_json(),
+            Self::Fleet(args) => args.is_json(),
+            Self::Demo(_) | Self::Node(_) | Self::Relay(_) | Self::Completions(_) => false,
         }
+    }
+
+    fn init_log(&self) {
+        let level = match self {
+            Self::Node(_) | Self::Relay(_) => "info",
+            _ => "error",
+        };
+        tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)))
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .init();
+    }
+}
+
+/// Talks with the local node.
+fn converse(
+    args: SessionArgs,
+    talk: impl AsyncFnOnce(&Session) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let session = args.open()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let ending = runtime.block_on(talk(&session));
+    // A thread may still wait for standard input, or for the reader of our output: it must not hold us up.
+    runtime.shutdown_background();
+    ending
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  runnel demo                                       # see it work, on this machine alone
+  runnel fleet init lab                             # a fleet of your own
+  runnel fleet issue desk --role controller
+  runnel node --config desk.toml                    # run a node; the verbs below ask it
+  runnel run w1 -- uname -a
+  runnel ps; runnel nodes
+
+`runnel VERB --help` has examples of each; `runnel --help` ends with the exit codes.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_teaches_by_examples() {
+        let silent = ["demo", "fleet"];
+        let command = Cli::command();
+        let fleet = command.find_subcommand("fleet").expect("it is there");
+        for verb in command.get_subcommands().chain(fleet.get_subcommands()) {
+            let help = verb.clone().render_help().to_string();
+            let has_examples = help.contains("Examples:\n  runnel ");
+            assert!(has_examples || silent.contains(&verb.get_name()), "{} has no examples", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn the_long_help_ends_with_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains(&exit::table()));
     }
 }

@@ -11,7 +11,7 @@ use crate::process::Confinement;
 
 pub use self::exec::{Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate};
 pub use self::files::{
-    FileKind, FsDone, FsFound, FsGet, FsGetArgs, FsPut, FsPutArgs, TreeCount, pack, unpack,
+    FileKind, FsDone, FsFound, FsGet, FsGetArgs, FsPut, FsPutArgs, TreeCount, count, pack, unpack,
 };
 pub use self::system::{Ping, SystemInfo, SystemInfoResult};
 

@@ -32,6 +32,7 @@ pub(crate) use self::config::DaemonConfig;
 use self::ending::Ending;
 pub(crate) use self::ending::Tie;
 use self::socket::ApiSocket;
+pub(crate) use self::socket::default_path as default_socket;
 
 /// Runs a node until SIGTERM or SIGINT, or until what it is tied to is gone.
 pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {

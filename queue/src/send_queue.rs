@@ -137,7 +137,7 @@ impl SendQueue {
             .filter(|entry| entry.stage != Stage::Ending)
             .ok_or(NotFound)?;
         entry.is_cancelled = true;
-        if entry.bound.is_none() && !entry.is_binding {
+        if entry.is_here_alone() {
             self.end(&id.receiver, id.key, Outcome::Cancelled);
         } else if entry.was_sent {
             self.control.push_back(Transmit::Cancel { peer: id.receiver.clone(), key: id.key });

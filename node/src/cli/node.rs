@@ -9,6 +9,7 @@ use crate::daemon;
 
 /// Arguments of `runnel node`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct NodeArgs {
     /// The node's configuration file (TOML).
     #[arg(long, value_name = "FILE")]
@@ -24,3 +25,12 @@ pub(crate) fn run(args: &NodeArgs) -> anyhow::Result<()> {
     let tie = if args.exit_with_parent { daemon::Tie::Parent } else { daemon::Tie::None };
     runtime.block_on(daemon::run(config, tie))
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  runnel node --config /etc/runnel/node.toml
+  printf '[peers]\\ndesk = [\"desk:4433\"]\\n' > identity/node.toml; runnel node --config identity/node.toml
+
+An empty file is a valid configuration if node.key, node.crt and ca.crt lie beside it;
+node/config.example.toml has every setting. One line of JSON on standard output says that the node
+is ready (systemd: Type=notify). SIGTERM and Ctrl-C stop it in order.";

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Arguments of `runnel relay`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RelayArgs {
     /// Where to take packets.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -107,6 +108,14 @@ fn parse_blackout(text: &str) -> Result<Blackout, String> {
     let parse = |part| humantime::parse_duration(part).map_err(|error| error.to_string());
     Ok(Blackout { after: parse(after)?, length: parse(length)? })
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  runnel relay --target 127.0.0.1:4433 --listen 127.0.0.1:4434 --loss 5 --rtt 200ms
+  runnel relay --target 127.0.0.1:4433 --rebind 5s --blackout 10s+30s --seed 7
+
+Prints the address at which it takes packets. The same seed makes the same decisions. Ctrl-C ends
+it and shows what it did.";
 
 #[cfg(test)]
 mod tests {

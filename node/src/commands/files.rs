@@ -14,7 +14,7 @@ use runnel_codec::{Command, Decode, Encode};
 use crate::handler::Handlers;
 use crate::process::Confinement;
 
-pub use self::tree::{TreeCount, pack, unpack};
+pub use self::tree::{TreeCount, count, pack, unpack};
 
 /// `fs.put/1`: makes a file or folder of the command's body.
 #[derive(Debug)]

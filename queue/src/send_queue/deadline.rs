@@ -30,7 +30,7 @@ impl SendQueue {
         let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
-        if entry.bound.is_none() && !entry.is_binding {
+        if entry.is_here_alone() {
             return self.end(peer, key, Outcome::Expired);
         }
         // The receiver decides; what is said here is no outcome.

@@ -171,6 +171,11 @@ impl Entry {
         }
     }
 
+    /// Returns whether it is on no stream and cannot get there before it is bound: then its end needs no receiver's word.
+    pub(super) fn is_here_alone(&self) -> bool {
+        self.bound.is_none() && !self.is_binding && !self.was_sent
+    }
+
     /// Returns whether its updates have come as far as was granted: the receiver may begin no other.
     pub(super) fn has_used_credit(&self) -> bool {
         self.update_bytes_received >= self.update_bytes_granted

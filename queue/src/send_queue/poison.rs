@@ -55,13 +55,12 @@ impl Entry {
             if self.runs >= config.idempotent_runs_max.get() {
                 return Err(UnknownReason::Poisoned);
             }
-            self.may_be_known = false;
+            (self.was_sent, self.may_be_known) = (false, false);
             self.stage = Stage::Waiting;
             self.resend_at = None;
             self.is_held = false;
             self.answered();
         }
-        self.was_sent = false;
         self.bound = None;
         Ok(())
     }

@@ -81,7 +81,11 @@ pub fn unpack(mut reader: impl Read, folder: &Path) -> io::Result<TreeCount> {
 }
 
 /// Counts what is in a folder.
-pub(super) fn count(folder: &Path) -> io::Result<TreeCount> {
+///
+/// # Errors
+///
+/// Those of reading the folder.
+pub fn count(folder: &Path) -> io::Result<TreeCount> {
     let mut counted = TreeCount::default();
     walk(folder, &mut |_, metadata| {
         if metadata.is_file() {

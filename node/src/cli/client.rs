@@ -1,0 +1,154 @@
+//! A small client of the local node: HTTP/1.1 and JSON over its Unix socket, one connection a request.
+
+mod error;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) use self::error::ClientError;
+use super::lines::LineBuffer;
+
+/// What is sent with a request.
+pub(super) type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// The local node, as the command line sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    socket: PathBuf,
+}
+
+/// An answer whose content comes as a stream.
+pub(super) struct Content {
+    body: Incoming,
+    /// Moves the octets of the connection; ends with the content.
+    _connection: AbortOnDropHandle<()>,
+}
+
+/// An answer of lines, each an object.
+pub(super) struct Lines {
+    content: Content,
+    buffer: LineBuffer,
+}
+
+impl Client {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let content = self.send(Method::GET, path, empty()).await?;
+        content.json().await
+    }
+
+    /// Sends an object, and reads one.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        value: &Value,
+    ) -> Result<T, ClientError> {
+        let content = self.send(Method::POST, path, full(value.to_string())).await?;
+        content.json().await
+    }
+
+    /// Sends nothing and expects nothing.
+    pub(super) async fn tell(&self, path: &str) -> Result<(), ClientError> {
+        self.send(Method::POST, path, empty()).await.map(|_| ())
+    }
+
+    /// Sends a stream, and returns when all of it was taken.
+    pub(super) async fn put(&self, path: &str, body: RequestBody) -> Result<(), ClientError> {
+        self.send(Method::PUT, path, body).await.map(|_| ())
+    }
+
+    pub(super) async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let content = self.send(Method::GET, path, empty()).await?;
+        Ok(Lines { content, buffer: LineBuffer::default() })
+    }
+
+    pub(super) async fn content(&self, path: &str) -> Result<Content, ClientError> {
+        self.send(Method::GET, path, empty()).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: RequestBody) -> Result<Content, ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::NoDaemon { socket: self.socket.clone(), source })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = AbortOnDropHandle::new(tokio::spawn(async {
+            // What went wrong with the connection is said by the request that it served.
+            connection.await.ok();
+        }));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "runnel")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .expect("paths are made of ids and words, which need no escape");
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let content = Content::new(response, connection);
+        if status.is_success() { Ok(content) } else { Err(ClientError::refused(status, content).await) }
+    }
+}
+
+impl Content {
+    fn new(response: Response<Incoming>, connection: AbortOnDropHandle<()>) -> Self {
+        Self { body: response.into_body(), _connection: connection }
+    }
+
+    /// Returns the next piece, or `None` at the end. Cancel-safe: what came stays in the connection.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(octets) = frame?.into_data() {
+                return Ok(Some(octets));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        let Self { body, _connection } = self;
+        let octets = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let octets = octets.map_err(ClientError::Answer)?.to_bytes();
+        serde_json::from_slice(&octets).map_err(ClientError::Malformed)
+    }
+}
+
+impl Lines {
+    /// Returns the next line that is not empty, or `None` at the end. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Option<String>, ClientError> {
+        loop {
+            while let Some(line) = self.buffer.pop() {
+                if !line.is_empty() {
+                    return Ok(Some(line));
+                }
+            }
+            let Some(octets) = self.content.next().await? else { return Ok(None) };
+            self.buffer.push(&octets)?;
+        }
+    }
+}
+
+fn empty() -> RequestBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+fn full(text: String) -> RequestBody {
+    Full::from(text).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Largest answer that is held as a whole, in bytes: a list of some 100,000 commands.
+///
+/// Lower, long lists cannot be shown; higher, whoever listens on the socket makes us hold more.
+const ANSWER_BYTES_MAX: usize = 64 << 20;

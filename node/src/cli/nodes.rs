@@ -1,0 +1,113 @@
+//! `runnel nodes`: the other nodes, as the local one sees them.
+
+use clap::Args;
+
+use super::api::{NodeInfo, NodeList};
+use super::exit::{Exit, Failure};
+use super::session::{Session, SessionArgs, paint, print};
+use super::table::{Cell, Colour, Table};
+use super::words::{duration, percent};
+
+/// Arguments of `runnel nodes`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct NodesArgs {
+    #[command(flatten)]
+    session: SessionArgs,
+}
+
+impl NodesArgs {
+    pub(super) fn session(&self) -> SessionArgs {
+        self.session.clone()
+    }
+
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        if let Some(list) = session.ask::<NodeList>("/v1/nodes").await? {
+            print(&table(&list.nodes).render(paint()))?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn table(nodes: &[NodeInfo]) -> Table {
+    let mut table = Table::new(&[
+        "NODE",
+        "ROLE",
+        "STATE",
+        "FOR",
+        "LAST PACKET",
+        "RTT",
+        "LOSS",
+        "MIGRATIONS",
+        "QUEUED",
+        "IN FLIGHT",
+        "ADDRESS",
+    ]);
+    for node in nodes {
+        let link = node.link.as_ref();
+        let of_link =
+            |show: &dyn Fn(&super::api::LinkInfo) -> String| link.map_or_else(|| "-".to_owned(), show);
+        table.row([
+            Cell::new(&node.node),
+            Cell::new(node.role.as_deref().unwrap_or("?")),
+            state(node),
+            Cell::new(
+                node.unreachable_ms.or(link.map(|link| link.up_ms)).map_or_else(|| "-".to_owned(), duration),
+            ),
+            Cell::new(of_link(&|link| format!("{} ago", duration(link.silent_ms)))),
+            Cell::new(of_link(&|link| format!("{:.1} ms", link.rtt_ms))),
+            Cell::new(of_link(&|link| percent(link.loss))),
+            Cell::new(of_link(&|link| link.migrations.to_string())),
+            Cell::new(node.queued.to_string()),
+            Cell::new(node.in_flight.to_string()),
+            Cell::new(of_link(&|link| link.remote.clone())),
+        ]);
+    }
+    table
+}
+
+fn state(node: &NodeInfo) -> Cell {
+    let colour = match node.state.as_str() {
+        "up" => Colour::Green,
+        "suspect" => Colour::Yellow,
+        _ => Colour::Red,
+    };
+    Cell::coloured(&node.state, colour)
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  runnel nodes
+  runnel nodes --json | jq -r '.nodes[] | select(.state != \"up\").node'
+
+STATE is up, suspect (nothing authenticated came for too long, another link is being made) or
+down; FOR is how long the link has been up, or the node without one. LAST PACKET is the age of
+the newest authenticated packet: no link is called up without it.";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::table::Paint;
+    use super::*;
+
+    #[test]
+    fn a_list_of_nodes_is_aligned() {
+        let list = json!({ "nodes": [
+            { "node": "w1", "role": "worker", "state": "up", "queued": 0, "in_flight": 3, "links_total": 2,
+              "unreachable_ms": null, "link": { "number": 2, "remote": "192.0.2.7:51820", "rtt_ms": 41.72, "loss": 0.0112,
+              "up_ms": 3_600_000, "silent_ms": 840, "migrations": 1, "bytes_sent": 1, "bytes_received": 2 } },
+            { "node": "w2", "role": null, "state": "down", "queued": 5, "in_flight": 0, "links_total": 0,
+              "unreachable_ms": 61_000, "link": null },
+        ] });
+        let list: NodeList = serde_json::from_value(list).expect("a list");
+        assert_eq!(
+            table(&list.nodes).render(Paint::Plain),
+            "\
+NODE  ROLE    STATE  FOR    LAST PACKET  RTT      LOSS  MIGRATIONS  QUEUED  IN FLIGHT  ADDRESS
+w1    worker  up     1h 0m  0.8s ago     41.7 ms  1.1%  1           0       3          192.0.2.7:51820
+w2    ?       down   1m 1s  -            -        -     -           5       0          -
+"
+        );
+    }
+}

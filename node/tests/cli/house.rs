@@ -1,0 +1,179 @@
+//! A fleet in a temporary folder, made and run by the program itself.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A controller `ctl`, a worker `w1`, and a name `gone` that never comes.
+pub(crate) struct House {
+    folder: TempDir,
+    nodes: Vec<Child>,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl House {
+    /// Makes the fleet, starts both nodes and waits until commands pass.
+    pub(crate) fn start() -> Self {
+        let mut house = Self { folder: tempfile::tempdir().expect("a temporary folder"), nodes: Vec::new() };
+        house.ok(&["fleet", "init", "lab"]);
+        house.ok(&["fleet", "issue", "ctl", "--role", "controller"]);
+        house.ok(&["fleet", "issue", "w1", "--role", "worker"]);
+        let ready = house.start_node("ctl", CONTROLLER);
+        let address = ready["listening"][0].as_str().expect("it listens").to_owned();
+        fs::create_dir(house.path("work")).expect("it is new");
+        let config = format!(
+            "[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n",
+            house.path("work")
+        );
+        house.start_node("w1", &config);
+        house.ok(&["run", "w1", "--", "true"]);
+        house
+    }
+
+    /// Kills the controller and starts it again.
+    pub(crate) fn restart_controller(&mut self) {
+        self.nodes[0].kill().and_then(|()| self.nodes[0].wait()).expect("it can be ended");
+        self.start_node("ctl", CONTROLLER);
+    }
+
+    fn start_node(&mut self, name: &str, config: &str) -> Value {
+        let file = self.path(name).join("node.toml");
+        fs::write(&file, config).expect("the folder can be written");
+        let mut node = self.command(&["node", "--exit-with-parent", "--config"]);
+        let mut node =
+            node.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut line = String::new();
+        let stdout = node.stdout.take().expect("it is piped");
+        self.nodes.push(node);
+        BufReader::new(stdout).read_line(&mut line).expect("it can be read");
+        serde_json::from_str(&line).expect("the node says that it is ready")
+    }
+
+    /// Returns a file or folder of the house.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes a command line of the program, in the folder of the house.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        command(self.folder.path(), args)
+    }
+
+    /// Runs a command line to its end.
+    #[track_caller]
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        end(self.spawn(args))
+    }
+
+    /// Runs a command line to its end, with something to read.
+    #[track_caller]
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Ended {
+        let mut child = self.piped(args).stdin(Stdio::piped()).spawn().expect("the program starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input).expect("it reads");
+        drop(stdin);
+        end(child)
+    }
+
+    /// Runs a command line that must succeed, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let ended = self.run(args);
+        assert_eq!(ended.code, Some(0), "{args:?}: {ended:?}");
+        ended.stdout
+    }
+
+    /// Checks how a command line ends.
+    #[track_caller]
+    pub(crate) fn check(&self, args: &[&str], code: i32, said: &str) -> Ended {
+        let ended = self.run(args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+        assert!(ended.stderr.contains(said), "{args:?}: {ended:?}");
+        ended
+    }
+
+    /// Starts a command line whose outputs are piped.
+    #[track_caller]
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.piped(args).spawn().expect("the program starts")
+    }
+
+    /// Submits a shell script that goes on by itself, and returns the command's id once it has printed a line.
+    #[track_caller]
+    pub(crate) fn start_script(&self, script: &str) -> String {
+        let id = self.ok(&["run", "w1", "--detach", "--", "sh", "-c", script]).trim().to_owned();
+        let mut logs = self.spawn(&["logs", "-f", &id]);
+        read_line(&mut logs);
+        logs.kill().and_then(|()| logs.wait()).expect("it can be ended");
+        id
+    }
+
+    /// Starts a command line out of a shell script that ends with it, as its arguments.
+    pub(crate) fn wrapped(&self, script: &str, args: &[&str]) -> Child {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_runnel")]).args(args);
+        shell.env("RUNNEL_SOCKET", self.path("api.sock"));
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell.spawn().expect("there is a shell")
+    }
+
+    fn piped(&self, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            // Best effort: a test that failed says so by itself.
+            node.kill().and_then(|()| node.wait()).ok();
+        }
+    }
+}
+
+/// Makes a command line of the program, in a folder.
+pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runnel"));
+    command.args(args).current_dir(folder).env("RUNNEL_SOCKET", folder.join("api.sock"));
+    command.env("RUST_LOG", "error").env_remove("NOTIFY_SOCKET");
+    command
+}
+
+/// Waits for the first line of a program's output.
+#[track_caller]
+pub(crate) fn read_line(child: &mut Child) -> String {
+    let stdout = child.stdout.as_mut().expect("it is piped");
+    // One by one: what comes after the line is for others to read.
+    let (mut line, mut octet) = (Vec::new(), [0]);
+    while stdout.read(&mut octet).expect("it can be read") == 1 && octet != *b"\n" {
+        line.extend(octet);
+    }
+    String::from_utf8(line).expect("text")
+}
+
+/// Waits for the end of a program.
+#[track_caller]
+pub(crate) fn end(child: Child) -> Ended {
+    let output = child.wait_with_output().expect("it ends");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+/// The controller's configuration.
+const CONTROLLER: &str = "listen = [\"127.0.0.1:0\"]\n[peers]\nw1 = []\ngone = []\n";

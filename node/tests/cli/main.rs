@@ -1,0 +1,8 @@
+//! The command line, as a user types it: a fleet made by it, two real nodes, and every verb that asks them.
+
+mod files;
+mod fleet;
+mod house;
+mod leaving;
+mod run;
+mod verbs;
