@@ -1,1 +1,17 @@
-//! What Runnel costs, beside raw quinn in the same run. There is no benchmark yet.
+//! What the benches share: two nodes on loopback, the same on raw quinn, and callers that keep them busy.
+//!
+//! [`NodePair`] is a controller and a worker with everything that Runnel does; [`RawPair`] is the floor under it: quinn
+//! with the same TLS, the same settings, the same threads and the same bytes each way. [`run`] drives either. The
+//! benches themselves are in `benches/`, one question a file.
+
+mod commands;
+mod fleet;
+mod load;
+mod nodes;
+mod raw;
+
+pub use commands::{Echo, Note, WireSizes};
+pub use fleet::Fleet;
+pub use load::{Caller, run};
+pub use nodes::{Handling, NodePair};
+pub use raw::RawPair;
