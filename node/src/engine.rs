@@ -49,6 +49,7 @@ use crate::env::Env;
 use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::status::Status;
 use crate::submission::CallerEvent;
+use crate::wakes::{Wakes, WakesGuard};
 
 /// What callers and handlers ask of the engine.
 #[derive(Debug)]
@@ -129,6 +130,9 @@ pub(crate) struct Engine {
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
     status_at: Instant,
+    wakes: Wakes,
+    /// Lets nobody sleep on when the engine ends.
+    awake: WakesGuard,
     timer: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Nothing new begins any more.
@@ -164,7 +168,11 @@ impl Engine {
             reconnect.handle_wanted(now, &peer);
             peers.insert(peer, Peer::dialled(addresses));
         }
+        let wakes = Wakes::default();
+        env.spawn_handler(Box::pin(wakes.clone().deliver()));
         let engine = Self {
+            awake: wakes.guard(),
+            wakes,
             send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
             receive: ReceiveQueue::new(config.receive_queue.clone(), random.random()),
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
@@ -215,12 +223,18 @@ impl Engine {
             is_busy |= self.poll_network(cx, now);
             is_busy |= self.poll_timer(cx, now);
             self.drain(now);
+            self.wakes.flush();
             if !is_busy {
                 return;
             }
         }
         // Other tasks of the thread get their turn: the endpoint's own among them.
         cx.waker().wake_by_ref();
+    }
+
+    /// Returns through which callers wait for what the engine tells them.
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.wakes
     }
 
     /// Takes what callers and handlers ask for.

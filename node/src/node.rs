@@ -22,6 +22,7 @@ use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
 use crate::status::Status;
 use crate::submission::Submission;
+use crate::wakes::Wakes;
 
 /// What a node is made of, before it runs.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct NodeHandle {
     node: NodeId,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
+    wakes: Wakes,
     status: watch::Receiver<Arc<Status>>,
     listening: Arc<[SocketAddr]>,
 }
@@ -160,7 +162,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Starts the node on a thread of its own. Handlers run on the current Tokio runtime.
+    /// Starts the node on a thread of its own. Handlers run on the current Tokio runtime; callers may be on any.
     ///
     /// # Errors
     ///
@@ -209,7 +211,9 @@ impl NodeBuilder {
         let (releases, released) = mpsc::unbounded_channel();
         let ways = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
         let (engine, listening) = Engine::new(self, env, ways, status, stop)?;
-        let handle = NodeHandle { node, inbox, releases, status: status_seen, listening: listening.into() };
+        let wakes = engine.wakes().clone();
+        let listening = listening.into();
+        let handle = NodeHandle { node, inbox, releases, wakes, status: status_seen, listening };
         Ok((handle, engine.run()))
     }
 }
@@ -293,8 +297,9 @@ impl NodeHandle {
         let (reply, stored) = oneshot::channel();
         let request = Request::Submit { command, body, events, reply };
         self.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
-        let (id, result_body) = stored.await.map_err(|_| SubmitError::NodeStopped)??;
-        Ok(Submission::new(id, caller, result_body, self.inbox.clone(), self.releases.clone()))
+        let (id, result_body) = self.wakes.gather(stored).await.map_err(|_| SubmitError::NodeStopped)??;
+        let ways = (self.inbox.clone(), self.releases.clone(), self.wakes.clone());
+        Ok(Submission::new(id, caller, result_body, ways))
     }
 
     /// Asks for a command to be cancelled. Its outcome says what came of it.

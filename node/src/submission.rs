@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::body::BodyReader;
 use crate::engine::{Release, Releases, Request};
+use crate::wakes::Wakes;
 
 /// A stored command, for following its updates and waiting for its outcome.
 ///
@@ -20,6 +21,7 @@ pub struct Submission<C> {
     result_body: Option<BodyReader>,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
+    wakes: Wakes,
     taken: u64,
     outcome: Option<Outcome>,
     command: PhantomData<fn() -> C>,
@@ -81,10 +83,9 @@ impl<C: Command> Submission<C> {
         id: CommandId,
         events: mpsc::UnboundedReceiver<CallerEvent>,
         result_body: Option<BodyReader>,
-        inbox: mpsc::Sender<Request>,
-        releases: Releases,
+        (inbox, releases, wakes): (mpsc::Sender<Request>, Releases, Wakes),
     ) -> Self {
-        Self { id, events, result_body, inbox, releases, taken: 0, outcome: None, command: PhantomData }
+        Self { id, events, result_body, inbox, releases, wakes, taken: 0, outcome: None, command: PhantomData }
     }
 
     /// Returns the command's id.
@@ -116,7 +117,7 @@ impl<C: Command> Submission<C> {
         if self.outcome.is_some() {
             return None;
         }
-        match self.events.recv().await? {
+        match self.wakes.gather(self.events.recv()).await? {
             CallerEvent::Started => Some(Ok(Progress::Started)),
             CallerEvent::Update(content) => {
                 self.taken += content.len() as u64;
