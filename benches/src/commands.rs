@@ -1,6 +1,5 @@
 //! The commands that are measured, and how many bytes each takes on the wire.
 
-use bytes::Bytes;
 use runnel_codec::{
     Class, Command, CommandKey, Epoch, Head, Message, Never, Outcome, Seq, StreamFrame, UpdatePolicy,
     frame_encoded_len, head_encoded_len,
@@ -46,14 +45,19 @@ impl WireSizes {
         let accepted = StreamFrame::Accepted { body_received: 0, body_credit: 0 };
         let replies = [accepted, StreamFrame::Started, StreamFrame::Outcome(outcome)];
         Self {
-            request: head_encoded_len(&head::<C>(args)),
+            request: head_encoded_len(&sample_head::<C>(args)),
             reply: replies.iter().map(frame_encoded_len).sum(),
         }
     }
 }
 
 /// Returns the head of a first command with these arguments.
-pub(crate) fn head<C: Command>(args: &C::Args) -> Head {
+///
+/// # Panics
+///
+/// When they do not encode.
+#[must_use]
+pub fn sample_head<C: Command>(args: &C::Args) -> Head {
     Head {
         key: CommandKey { epoch: Epoch::from_random(u64::MAX), seq: Seq::FIRST },
         class: Class::Normal,
@@ -69,6 +73,6 @@ pub(crate) fn head<C: Command>(args: &C::Args) -> Head {
         result_body_credit: 0,
         payload_bytes: 0,
         has_body: false,
-        args: C::encode_args(args).unwrap_or_else(|_| Bytes::new()),
+        args: C::encode_args(args).expect("small arguments encode"),
     }
 }

@@ -10,8 +10,19 @@ mod load;
 mod nodes;
 mod raw;
 
-pub use commands::{Echo, Note, WireSizes};
+pub use commands::{Echo, Note, WireSizes, sample_head};
 pub use fleet::Fleet;
 pub use load::{Caller, run};
 pub use nodes::{Handling, NodePair};
 pub use raw::RawPair;
+
+/// The settings of every criterion bench: short, so that all of them together take minutes.
+#[macro_export]
+macro_rules! criterion_settings {
+    () => {
+        criterion::Criterion::default()
+            .sample_size(20)
+            .warm_up_time(std::time::Duration::from_secs(1))
+            .measurement_time(std::time::Duration::from_secs(4))
+    };
+}
