@@ -9,6 +9,7 @@
 
 mod bodies;
 mod boots;
+mod callers;
 mod dispatch;
 mod incoming;
 mod links;
@@ -38,9 +39,9 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::info;
 
+use self::callers::Callers;
 use self::dispatch::Dispatch;
 use self::links::LinkSet;
-use self::outgoing::Caller;
 use self::paths::Paths;
 use self::peers::Peer;
 use crate::body::{BodyReader, Source, Whose};
@@ -125,7 +126,7 @@ pub(crate) struct Engine {
     paths: Paths,
     send: SendQueue,
     receive: ReceiveQueue,
-    callers: BTreeMap<CommandId, Caller>,
+    callers: Callers,
     dispatch: Dispatch,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
@@ -182,7 +183,7 @@ impl Engine {
             paths: Paths::new(&*env, config.path.clone(), now),
             links: LinkSet::default(),
             links_total: 0,
-            callers: BTreeMap::new(),
+            callers: Callers::default(),
             status_at: now,
             env,
             identity,

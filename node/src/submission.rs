@@ -31,14 +31,16 @@ pub struct Submission<C> {
 ///
 /// The channel has no bound of its own: updates are bounded by the credit that this side grants, each having at least
 /// one byte, and a command has one outcome and one of each other event.
+///
+/// It is small: each command has a channel, which holds space for 32 of these at once.
 #[derive(Debug)]
 pub(crate) enum CallerEvent {
     /// The handler has been called.
     Started,
     /// One record of progress.
-    Update(Bytes),
+    Update(Box<Bytes>),
     /// The command has ended.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
 }
 
 /// What happened to a command while it was followed.
@@ -85,7 +87,17 @@ impl<C: Command> Submission<C> {
         result_body: Option<BodyReader>,
         (inbox, releases, wakes): (mpsc::Sender<Request>, Releases, Wakes),
     ) -> Self {
-        Self { id, events, result_body, inbox, releases, wakes, taken: 0, outcome: None, command: PhantomData }
+        Self {
+            id,
+            events,
+            result_body,
+            inbox,
+            releases,
+            wakes,
+            taken: 0,
+            outcome: None,
+            command: PhantomData,
+        }
     }
 
     /// Returns the command's id.
@@ -124,7 +136,7 @@ impl<C: Command> Submission<C> {
                 Some(C::decode_update(&content).map(Progress::Update))
             }
             CallerEvent::Outcome(outcome) => {
-                self.outcome = Some(outcome);
+                self.outcome = Some(*outcome);
                 None
             }
         }
