@@ -13,6 +13,17 @@ pub enum Echo {}
 #[derive(Debug)]
 pub enum Note {}
 
+/// `bench.bulk/1`: takes a body and says how many bytes it had.
+#[derive(Debug)]
+pub enum Bulk {}
+
+impl Command for Bulk {
+    const NAME: &'static str = "bench.bulk/1";
+    type Args = ();
+    type Update = Never;
+    type Result = u64;
+}
+
 impl Command for Echo {
     const NAME: &'static str = "bench.echo/1";
     type Args = Vec<u8>;

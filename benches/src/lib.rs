@@ -10,10 +10,10 @@ mod load;
 mod nodes;
 mod raw;
 
-pub use commands::{Echo, Note, WireSizes, sample_head};
+pub use commands::{Bulk, Echo, Note, WireSizes, sample_head};
 pub use fleet::Fleet;
 pub use load::{Caller, run};
-pub use nodes::{Handling, NodePair};
+pub use nodes::{BODY_BYTES, Handling, NodePair};
 pub use raw::RawPair;
 
 /// The settings of every criterion bench: short, so that all of them together take minutes.

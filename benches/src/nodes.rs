@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use runnel::{Handlers, Node, NodeBuilder, NodeHandle, SubmitOptions};
+use bytes::Bytes;
+use runnel::{Body, Context, HandlerError, Handlers, Node, NodeBuilder, NodeHandle, SubmitOptions};
 use runnel_certs::Role;
 use runnel_codec::NodeId;
 use tokio::runtime::Runtime;
 
-use crate::commands::{Echo, Note};
+use crate::commands::{Bulk, Echo, Note};
 use crate::fleet::Fleet;
 use crate::load::{Caller, callers_runtime, run};
 
@@ -34,6 +35,9 @@ struct EchoCaller(Peer, Vec<u8>);
 
 #[derive(Debug)]
 struct NoteCaller(Peer, Vec<u8>);
+
+#[derive(Debug)]
+struct BulkCaller(Peer, Bytes);
 
 /// A way to the worker.
 #[derive(Clone, Debug)]
@@ -86,6 +90,13 @@ impl NodePair {
         run(&self.runtime, &mut callers, commands)
     }
 
+    /// Sends so many bodies of [`BODY_BYTES`], `in_flight` at once, and waits until each is read and checked.
+    pub fn bulk(&self, in_flight: usize, bodies: u64) -> Duration {
+        let body = Bytes::from(vec![7; BODY_BYTES]);
+        let mut callers: Vec<_> = (0..in_flight).map(|_| BulkCaller(self.peer(), body.clone())).collect();
+        run(&self.runtime, &mut callers, bodies)
+    }
+
     /// Stops both.
     pub fn stop(self) {
         self.runtime.block_on(async {
@@ -116,8 +127,28 @@ impl Caller for NoteCaller {
     }
 }
 
+impl Caller for BulkCaller {
+    async fn call(&mut self) {
+        let Self(peer, body) = self;
+        let options = SubmitOptions { body: Some(Body::bytes(body.clone())), ..SubmitOptions::default() };
+        let command = peer.handle.submit::<Bulk>(&peer.worker, &(), options).await;
+        let bytes = command.expect("the queue has room").outcome().await.expect("it succeeds");
+        assert_eq!(bytes, body.len() as u64, "the body has the wrong length");
+    }
+}
+
+async fn read_body(mut context: Context<Bulk>) -> Result<u64, HandlerError> {
+    let mut body = context.body().ok_or_else(|| HandlerError::new("a body is missing"))?;
+    let mut bytes = 0;
+    while let Some(piece) = body.next().await? {
+        bytes += piece.len() as u64;
+    }
+    Ok(bytes)
+}
+
 fn handlers(handling: Handling) -> Handlers {
     let mut handlers = Handlers::new();
+    handlers.on::<Bulk, _, _>(|context, ()| read_body(context));
     match handling {
         Handling::Inline => {
             handlers.on_inline::<Echo, _>(Ok);
@@ -130,6 +161,9 @@ fn handlers(handling: Handling) -> Handlers {
     }
     handlers
 }
+
+/// Bytes of one body.
+pub const BODY_BYTES: usize = 8 << 20;
 
 /// Bytes of a command's arguments, and of its result if it has one.
 pub(crate) const ARGS_BYTES: usize = 64;

@@ -18,10 +18,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::switchboard::{Call, Connected, Switchboard};
-use crate::commands::{Echo, Note, WireSizes};
+use crate::commands::{Bulk, Echo, Note, WireSizes};
 use crate::fleet::Fleet;
 use crate::load::{Caller, callers_runtime, run};
-use crate::nodes::ARGS_BYTES;
+use crate::nodes::{ARGS_BYTES, BODY_BYTES};
 
 /// Two quinn endpoints with a connection between them.
 #[derive(Debug)]
@@ -54,6 +54,13 @@ impl RawPair {
     #[must_use]
     pub fn messages(in_flight: usize) -> Self {
         Self::start(in_flight, WireSizes::of::<Note>(&vec![7; ARGS_BYTES], &()))
+    }
+
+    /// Starts both ends for bodies of [`BODY_BYTES`], at most `in_flight` at once.
+    #[must_use]
+    pub fn bulk(in_flight: usize) -> Self {
+        let reply = WireSizes::of::<Bulk>(&(), &0).reply;
+        Self::start(in_flight, WireSizes { request: BODY_BYTES, reply })
     }
 
     /// Starts both ends and connects them.
