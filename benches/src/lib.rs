@@ -1,1 +1,28 @@
-//! What Runnel costs, beside raw quinn in the same run. There is no benchmark yet.
+//! What the benches share: two nodes on loopback, the same on raw quinn, and callers that keep them busy.
+//!
+//! [`NodePair`] is a controller and a worker with everything that Runnel does; [`RawPair`] is the floor under it: quinn
+//! with the same TLS, the same settings, the same threads and the same bytes each way. [`run`] drives either. The
+//! benches themselves are in `benches/`, one question a file.
+
+mod commands;
+mod fleet;
+mod load;
+mod nodes;
+mod raw;
+
+pub use commands::{Bulk, Echo, Note, WireSizes, sample_head};
+pub use fleet::Fleet;
+pub use load::{Caller, run};
+pub use nodes::{BODY_BYTES, Handling, NodePair};
+pub use raw::RawPair;
+
+/// The settings of every criterion bench: short, so that all of them together take minutes.
+#[macro_export]
+macro_rules! criterion_settings {
+    () => {
+        criterion::Criterion::default()
+            .sample_size(20)
+            .warm_up_time(std::time::Duration::from_secs(1))
+            .measurement_time(std::time::Duration::from_secs(4))
+    };
+}

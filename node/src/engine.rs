@@ -9,6 +9,7 @@
 
 mod bodies;
 mod boots;
+mod callers;
 mod dispatch;
 mod incoming;
 mod links;
@@ -39,6 +40,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::info;
 
+use self::callers::Callers;
 use self::dispatch::Dispatch;
 use self::links::LinkSet;
 use self::outgoing::Caller;
@@ -52,6 +54,7 @@ use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::CallerEvent;
+use crate::wakes::{Wakes, WakesGuard};
 
 /// What callers and handlers ask of the engine.
 #[derive(Debug)]
@@ -132,11 +135,14 @@ pub(crate) struct Engine {
     paths: Paths,
     send: SendQueue,
     receive: ReceiveQueue,
-    callers: BTreeMap<CommandId, Caller>,
+    callers: Callers,
     dispatch: Dispatch,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
     status_at: Instant,
+    wakes: Wakes,
+    /// Lets nobody sleep on when the engine ends.
+    awake: WakesGuard,
     timer: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Nothing new begins any more.
@@ -175,7 +181,11 @@ impl Engine {
             }
             peers.insert(peer, Peer::dialled(addresses));
         }
+        let wakes = Wakes::default();
+        env.spawn_handler(Box::pin(wakes.clone().deliver()));
         let engine = Self {
+            awake: wakes.guard(),
+            wakes,
             send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
             receive: ReceiveQueue::new(config.receive_queue.clone(), random.random()),
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
@@ -185,7 +195,7 @@ impl Engine {
             paths: Paths::new(&*env, config.path.clone(), now),
             links: LinkSet::default(),
             links_total: 0,
-            callers: BTreeMap::new(),
+            callers: Callers::default(),
             status_at: now,
             started_at: now,
             policy,
@@ -233,12 +243,18 @@ impl Engine {
             is_busy |= self.poll_network(cx, now);
             is_busy |= self.poll_timer(cx, now);
             self.drain(now);
+            self.wakes.flush();
             if !is_busy {
                 return;
             }
         }
         // Other tasks of the thread get their turn: the endpoint's own among them.
         cx.waker().wake_by_ref();
+    }
+
+    /// Returns through which callers wait for what the engine tells them.
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.wakes
     }
 
     /// Takes what callers and handlers ask for.

@@ -22,6 +22,7 @@ pub mod relay;
 mod status;
 mod submission;
 mod updates;
+mod wakes;
 
 pub use body::{Body, BodyError, BodyReader, BodyWriter};
 pub use config::{Config, NodeConfig};

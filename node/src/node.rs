@@ -25,6 +25,7 @@ use crate::handler::Handlers;
 use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::Submission;
+use crate::wakes::Wakes;
 
 /// What a node is made of, before it runs.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub struct NodeHandle {
     boot: Epoch,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
+    wakes: Wakes,
     status: watch::Receiver<Arc<Status>>,
     listening: Arc<[SocketAddr]>,
 }
@@ -179,7 +181,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Starts the node on a thread of its own. Handlers run on the current Tokio runtime.
+    /// Starts the node on a thread of its own. Handlers run on the current Tokio runtime; callers may be on any.
     ///
     /// # Errors
     ///
@@ -229,7 +231,8 @@ impl NodeBuilder {
         let ways = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
         let (engine, listening) = Engine::new(self, env, ways, status, stop)?;
         let (boot, status, listening) = (engine.boot(), status_seen, listening.into());
-        let handle = NodeHandle { node, boot, inbox, releases, status, listening };
+        let wakes = engine.wakes().clone();
+        let handle = NodeHandle { node, boot, inbox, releases, wakes, status, listening };
         Ok((handle, engine.run()))
     }
 }
@@ -318,8 +321,9 @@ impl NodeHandle {
         let (reply, stored) = oneshot::channel();
         let request = Request::Submit { command, body, steps: options.steps, events, reply };
         self.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
-        let (id, result_body) = stored.await.map_err(|_| SubmitError::NodeStopped)??;
-        Ok(Submission::new(id, caller, result_body, self.inbox.clone(), self.releases.clone()))
+        let (id, result_body) = self.wakes.gather(stored).await.map_err(|_| SubmitError::NodeStopped)??;
+        let ways = (self.inbox.clone(), self.releases.clone(), self.wakes.clone());
+        Ok(Submission::new(id, caller, result_body, ways))
     }
 
     /// Asks for a command to be cancelled. Its outcome says what came of it.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::body::BodyReader;
 use crate::engine::{Release, Releases, Request};
+use crate::wakes::Wakes;
 
 /// A stored command, for following its updates and waiting for its outcome.
 ///
@@ -20,6 +21,7 @@ pub struct Submission<C> {
     result_body: Option<BodyReader>,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
+    wakes: Wakes,
     taken: u64,
     outcome: Option<Outcome>,
     command: PhantomData<fn() -> C>,
@@ -29,6 +31,8 @@ pub struct Submission<C> {
 ///
 /// The channel has no bound of its own: updates are bounded by the credit that this side grants, each having at least
 /// one byte, and a command has one outcome and one of each other event.
+///
+/// It is small: each command has a channel, which holds space for 32 of these at once.
 #[derive(Debug)]
 pub(crate) enum CallerEvent {
     /// The head is on a stream.
@@ -40,9 +44,9 @@ pub(crate) enum CallerEvent {
     /// The deadline has passed and nobody knows what became of it.
     Overdue,
     /// One record of progress.
-    Update(Bytes),
+    Update(Box<Bytes>),
     /// The command has ended.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
 }
 
 /// What happened to a command while it was followed.
@@ -93,10 +97,19 @@ impl<C: Command> Submission<C> {
         id: CommandId,
         events: mpsc::UnboundedReceiver<CallerEvent>,
         result_body: Option<BodyReader>,
-        inbox: mpsc::Sender<Request>,
-        releases: Releases,
+        (inbox, releases, wakes): (mpsc::Sender<Request>, Releases, Wakes),
     ) -> Self {
-        Self { id, events, result_body, inbox, releases, taken: 0, outcome: None, command: PhantomData }
+        Self {
+            id,
+            events,
+            result_body,
+            inbox,
+            releases,
+            wakes,
+            taken: 0,
+            outcome: None,
+            command: PhantomData,
+        }
     }
 
     /// Returns the command's id.
@@ -128,7 +141,7 @@ impl<C: Command> Submission<C> {
         if self.outcome.is_some() {
             return None;
         }
-        match self.events.recv().await? {
+        match self.wakes.gather(self.events.recv()).await? {
             CallerEvent::Sent => Some(Ok(Progress::Sent)),
             CallerEvent::Accepted => Some(Ok(Progress::Accepted)),
             CallerEvent::Started => Some(Ok(Progress::Started)),
@@ -138,7 +151,7 @@ impl<C: Command> Submission<C> {
                 Some(C::decode_update(&content).map(Progress::Update))
             }
             CallerEvent::Outcome(outcome) => {
-                self.outcome = Some(outcome);
+                self.outcome = Some(*outcome);
                 None
             }
         }

@@ -364,7 +364,7 @@ impl ReceiveQueue {
             self.alarms.insert((deadline_at, peer.clone(), key));
         }
         let arrival = self.waiting.push(accepted.class, peer, &accepted.name, key);
-        let mut known = Known::queued(at, arrival, log, accepted);
+        let mut known = Box::new(Known::queued(at, arrival, log, accepted));
         if let Some(body) = &mut known.result_body {
             body.grant(result_credit);
         }
@@ -479,7 +479,7 @@ impl ReceiveQueue {
     /// Says "never" about a command that is not in the queue, once that is stored.
     fn bury(&mut self, peer: &NodeId, key: CommandKey, at: Option<Attachment>, outcome: Outcome) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        sender.known.insert(key, Known::tombstone(at, outcome.clone()));
+        sender.known.insert(key, Box::new(Known::tombstone(at, outcome.clone())));
         self.record_end(peer, key, outcome);
     }
 
@@ -535,7 +535,7 @@ impl ReceiveQueue {
     }
 
     fn known_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Known> {
-        self.senders.get_mut(peer)?.known.get_mut(&key)
+        self.senders.get_mut(peer)?.known.get_mut(&key).map(Box::as_mut)
     }
 
     /// Has the end of a command stored. Nobody waits for that of a settled one, and it must not overtake the settling.

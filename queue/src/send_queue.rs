@@ -121,7 +121,7 @@ impl SendQueue {
                 self.journal.push(entry.command.class, SendRecord::Bound(id.clone(), link.receiver));
             }
             self.total.add(&mut peer.usage, is_reachable, share, entry.command.class, bytes);
-            peer.entries.insert(key, entry);
+            peer.entries.insert(key, Box::new(entry));
         }
         Ok(id)
     }
@@ -518,7 +518,7 @@ impl SendQueue {
     }
 
     fn entry_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Entry> {
-        self.peers.get_mut(peer)?.entries.get_mut(&key)
+        self.peers.get_mut(peer)?.entries.get_mut(&key).map(Box::as_mut)
     }
 
     fn id(&self, peer: &NodeId, key: CommandKey) -> CommandId {

@@ -104,6 +104,12 @@ impl TransportConfig {
         Limits::default()
     }
 
+    /// Returns these settings as quinn takes them, to measure quinn without this crate around it.
+    #[cfg(feature = "raw")]
+    pub fn raw(&self) -> quinn::TransportConfig {
+        self.to_quinn()
+    }
+
     pub(crate) fn to_quinn(&self) -> quinn::TransportConfig {
         let mut config = quinn::TransportConfig::default();
         let mut mtu = MtuDiscoveryConfig::default();

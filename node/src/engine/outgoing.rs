@@ -73,7 +73,7 @@ impl Engine {
             SendEvent::Update { id, content, .. } => {
                 let bytes = content.len() as u64;
                 let is_taken = match self.callers.get(&id) {
-                    Some(caller) => caller.events.send(CallerEvent::Update(content)).is_ok(),
+                    Some(caller) => caller.events.send(CallerEvent::Update(Box::new(content))).is_ok(),
                     None => false,
                 };
                 if !is_taken {
@@ -85,7 +85,7 @@ impl Engine {
                 trace!(%id, outcome = outcome.as_str(), "outcome");
                 if let Some(caller) = self.callers.remove(&id) {
                     caller.close_body();
-                    caller.events.send(CallerEvent::Outcome(outcome)).ok();
+                    caller.events.send(CallerEvent::Outcome(Box::new(outcome))).ok();
                 }
             }
             SendEvent::Late { id, outcome } => {

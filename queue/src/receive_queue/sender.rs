@@ -17,7 +17,8 @@ use crate::settled::SettledSet;
 pub(super) struct Sender {
     /// The link that is up; anything of another is refused at the door.
     pub(super) link: Option<LinkNumber>,
-    pub(super) known: BTreeMap<CommandKey, Known>,
+    /// Boxed, since a map moves its entries about.
+    pub(super) known: BTreeMap<CommandKey, Box<Known>>,
     pub(super) usage: SenderUsage,
     /// Bytes that are kept with commands that have ended.
     pub(super) kept_bytes: u64,

@@ -52,7 +52,8 @@ pub(super) struct Peer {
     pub(super) unreachable_since: Option<Instant>,
     pub(super) room: Room,
     pub(super) last: Option<Seq>,
-    pub(super) entries: BTreeMap<CommandKey, Entry>,
+    /// Boxed, since a map moves its entries about.
+    pub(super) entries: BTreeMap<CommandKey, Box<Entry>>,
     /// Commands that can be sent once the link has room.
     pub(super) lines: ClassMap<Line>,
     /// Commands whose bodies can be written on; they take turns.

@@ -34,11 +34,14 @@ pub(super) struct Stream {
     /// What comes is read and dropped.
     discards: bool,
     pending: VecDeque<Bytes>,
+    /// What comes behind `pending`: small frames gather here, so that QUIC gets one piece and not one for each.
+    tail: BytesMut,
+    /// Bytes of both.
     pending_bytes: usize,
     /// More was pending than [`PENDING_BYTES_HIGH`], and not yet less than [`PENDING_BYTES_LOW`].
     is_crowded: bool,
     finishes: bool,
-    rank: Option<i32>,
+    rank: i32,
     /// Budgeted bytes written to it.
     written: u64,
     /// Budgeted bytes taken off it, and those of them that the link has counted.
@@ -123,10 +126,7 @@ impl Stream {
     pub(super) fn opened(pair: Pair, limits: Limits, head: &Head, payload: Bytes) -> Self {
         let reader = Reader::replies(limits, head.updates_received);
         let mut stream = Self::new(pair, Role::Command, head.class, reader);
-        let mut bytes = BytesMut::with_capacity(HEAD_BYTES_TYPICAL);
-        let args = encode_head_split(head, &mut bytes);
-        stream.push_bytes(bytes.freeze());
-        stream.push_bytes(args);
+        stream.push(|tail| encode_head_split(head, tail));
         if head.class != Class::Urgent {
             stream.written = head_encoded_len(head) as u64;
         }
@@ -134,8 +134,10 @@ impl Stream {
         if !payload.is_empty() {
             let prefix = piece_prefix(PieceKind::Payload, payload.len());
             stream.written += (prefix.as_slice().len() + payload.len()) as u64;
-            stream.push_bytes(Bytes::copy_from_slice(prefix.as_slice()));
-            stream.push_bytes(payload);
+            stream.push(|tail| {
+                tail.extend_from_slice(prefix.as_slice());
+                payload
+            });
             stream.set_rank(head.class.of_bulk_bytes());
         }
         stream
@@ -153,10 +155,11 @@ impl Stream {
             reader,
             discards: false,
             pending: VecDeque::new(),
+            tail: BytesMut::new(),
             pending_bytes: 0,
             is_crowded: false,
             finishes: false,
-            rank: None,
+            rank: RANK_OF_NEW,
             written: 0,
             taken: 0,
             taken_counted: 0,
@@ -225,10 +228,7 @@ impl Stream {
         if self.send.is_none() || self.finishes {
             return 0;
         }
-        let mut bytes = BytesMut::with_capacity(FRAME_BYTES_TYPICAL);
-        let content = encode_frame_split(frame, &mut bytes);
-        self.push_bytes(bytes.freeze());
-        self.push_bytes(content);
+        self.push(|tail| encode_frame_split(frame, tail));
         self.set_rank(if frame.is_bulk() { self.class.of_bulk_bytes() } else { self.class });
         let budgeted = self.budgeted(frame);
         self.written += budgeted;
@@ -236,16 +236,39 @@ impl Stream {
     }
 
     pub(super) fn push_control(&mut self, frame: &ControlFrame) {
-        let mut bytes = BytesMut::with_capacity(FRAME_BYTES_TYPICAL);
-        encode_control(frame, &mut bytes);
-        self.push_bytes(bytes.freeze());
+        self.push(|tail| {
+            encode_control(frame, tail);
+            Bytes::new()
+        });
     }
 
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
-        if self.send.is_some() && !bytes.is_empty() {
-            self.pending_bytes += bytes.len();
-            self.is_crowded |= self.pending_bytes > PENDING_BYTES_HIGH;
-            self.pending.push_back(bytes);
+        self.push(|_| bytes);
+    }
+
+    /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns.
+    fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) {
+        if self.send.is_none() {
+            return;
+        }
+        if self.tail.is_empty() {
+            self.tail.reserve(TAIL_BYTES_TYPICAL);
+        }
+        let before = self.tail.len();
+        let content = encode(&mut self.tail);
+        self.pending_bytes += self.tail.len() - before + content.len();
+        self.is_crowded |= self.pending_bytes > PENDING_BYTES_HIGH;
+        if content.len() <= COPIED_BYTES_MAX {
+            self.tail.extend_from_slice(&content);
+        } else {
+            self.cut_tail();
+            self.pending.push_back(content);
+        }
+    }
+
+    fn cut_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pending.push_back(std::mem::take(&mut self.tail).freeze());
         }
     }
 
@@ -257,6 +280,7 @@ impl Stream {
     pub(super) fn reset(&mut self, code: CloseCode) -> Option<u64> {
         let mut send = self.send.take()?;
         self.pending.clear();
+        self.tail.clear();
         self.pending_bytes = 0;
         send.reset(code.to_wire().into()).ok()?;
         Some(self.written)
@@ -272,6 +296,7 @@ impl Stream {
 
     /// Writes what waits, as far as it is taken.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) {
+        self.cut_tail();
         let Some(send) = self.send.as_mut() else { return };
         while !self.pending.is_empty() {
             let chunks = self.pending.make_contiguous();
@@ -403,12 +428,12 @@ impl Stream {
     fn set_rank(&mut self, class: Class) {
         let rank = match self.role {
             Role::Control => i32::MAX,
-            _ => i32::from(Class::Bulk.to_wire()) - i32::from(class.to_wire()),
+            _ => RANK_OF_NEW + i32::from(Class::Normal.to_wire()) - i32::from(class.to_wire()),
         };
-        if self.rank != Some(rank)
+        if self.rank != rank
             && let Some(send) = &self.send
         {
-            self.rank = Some(rank);
+            self.rank = rank;
             // It fails only for a stream that has ended, where rank means nothing.
             send.set_priority(rank).ok();
         }
@@ -432,5 +457,11 @@ const PENDING_BYTES_HIGH: usize = 128 << 10;
 /// Bytes waiting below which a crowded stream is writable again.
 const PENDING_BYTES_LOW: usize = 32 << 10;
 
-const HEAD_BYTES_TYPICAL: usize = 128;
-const FRAME_BYTES_TYPICAL: usize = 64;
+/// What is reserved for small frames: a head with its arguments, or all answers to a command, mostly fit.
+const TAIL_BYTES_TYPICAL: usize = 256;
+
+/// Longest content that is copied behind its frame's beginning. Above it, a piece of its own costs QUIC less.
+const COPIED_BYTES_MAX: usize = 1 << 10;
+
+/// The rank that quinn gives a new stream. Normal commands keep it, which saves them a call.
+const RANK_OF_NEW: i32 = 0;
