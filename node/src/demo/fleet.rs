@@ -1,139 +1,112 @@
-//! The demo's fleet: a folder, an authority, a controller, and workers as processes behind relays.
+//! The demo's fleet: a folder, an authority, and a process for each node, the workers behind relays.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use runnel::certs::{AUTHORITY_LIFETIME, Authority, Identity, NodeKey, Role, Validity};
-use runnel::codec::NodeId;
 use runnel::relay::{Relay, RelayConfig, RelayCounts};
-use runnel::{Node, NodeBuilder, NodeHandle, Status};
+use serde::Deserialize;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Client, NodeList};
 
 /// A fleet that runs.
 pub(super) struct Fleet {
     folder: TempDir,
-    controller: Option<Node>,
-    handle: NodeHandle,
-    /// Being watched, the status is kept fresh.
-    status: watch::Receiver<Arc<Status>>,
-    workers: Vec<Worker>,
+    controller: Process,
+    workers: Vec<Process>,
+    client: Client,
     relays: JoinSet<std::io::Result<RelayCounts>>,
     stop_relays: CancellationToken,
 }
 
-/// A worker's process.
-struct Worker {
-    name: NodeId,
-    process: Child,
+/// A node's process.
+struct Process {
+    name: String,
+    child: Child,
+    ready: Ready,
+}
+
+/// What a node says when it is ready (node/API.md, "The socket").
+#[derive(Debug, Deserialize)]
+struct Ready {
+    listening: Vec<SocketAddr>,
+    socket: PathBuf,
 }
 
 impl Fleet {
     /// Makes the fleet and waits until all links are up.
     pub(super) async fn start(relay: &RelayConfig, seed: u64) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let folder = tempfile::Builder::new().prefix("runnel-demo-").tempdir();
+        let folder = folder.context("cannot make a temporary folder")?;
         let authority =
             Authority::create("demo".parse()?, Validity::starting(SystemTime::now(), AUTHORITY_LIFETIME)?)?;
-        let identity = issue(&authority, folder.path(), "controller", Role::Controller)?;
-        let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let controller = NodeBuilder::new(identity).listen(local).start().await?;
-        let handle = controller.handle().clone();
-        let target = handle.listening()[0];
-        let mut fleet = Self {
-            folder,
-            controller: Some(controller),
-            status: handle.status(),
-            handle,
-            workers: Vec::new(),
-            relays: JoinSet::new(),
-            stop_relays: CancellationToken::new(),
-        };
+        issue(&authority, folder.path(), CONTROLLER, Role::Controller)?;
+        let config = format!("listen = [\"127.0.0.1:0\"]\n[api]\nsocket = \"api.sock\"\nended_max = {ENDED_MAX}\n");
+        let controller = Process::start(folder.path(), CONTROLLER, &config).await?;
+        let target = *controller.ready.listening.first().context("the controller listens nowhere")?;
+        let client = Client::new(controller.ready.socket.clone());
+        let (relays, stop_relays) = (JoinSet::new(), CancellationToken::new());
+        let mut fleet = Self { folder, controller, workers: Vec::new(), client, relays, stop_relays };
         for number in 1..=WORKERS {
-            let relay = Relay::bind(local, target, relay.clone(), seed.wrapping_add(number))?;
-            let address = relay.local_addr();
+            let relay = Relay::bind(SocketAddr::from(([127, 0, 0, 1], 0)), target, relay.clone(), seed.wrapping_add(number))?;
+            let config = format!(
+                "[peers]\n{CONTROLLER} = [\"{}\"]\n[api]\nsocket = \"api.sock\"\n[confinement]\nroot = \".\"\n",
+                relay.local_addr()
+            );
             fleet.relays.spawn(relay.run(fleet.stop_relays.clone()));
-            fleet.add_worker(&authority, &format!("w{number}"), address)?;
+            let name = format!("w{number}");
+            issue(&authority, fleet.folder.path(), &name, Role::Worker)?;
+            fleet.workers.push(Process::start(fleet.folder.path(), &name, &config).await?);
         }
-        for worker in &fleet.workers {
-            tokio::time::timeout(LINK_TIMEOUT, fleet.handle.wait_for_link(&worker.name))
-                .await
-                .with_context(|| format!("no link to {} within {LINK_TIMEOUT:?}", worker.name))??;
-        }
+        tokio::time::timeout(LINK_TIMEOUT, fleet.wait_for_links())
+            .await
+            .with_context(|| format!("not all links were up within {LINK_TIMEOUT:?}"))??;
         Ok(fleet)
     }
 
-    fn add_worker(
-        &mut self,
-        authority: &Authority,
-        name: &str,
-        controller: SocketAddr,
-    ) -> anyhow::Result<()> {
-        issue(authority, self.folder.path(), name, Role::Worker)?;
-        let folder = self.folder.path().join(name);
-        let config = folder.join("node.toml");
-        let text = format!("[peers]\ncontroller = [\"{controller}\"]\n[api]\nsocket = \"api.sock\"\n");
-        std::fs::write(&config, text)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        if std::env::var_os("RUST_LOG").is_none() {
-            command.env("RUST_LOG", "error");
+    async fn wait_for_links(&self) -> anyhow::Result<()> {
+        loop {
+            let list: NodeList = self.client.get("/v1/nodes").await?;
+            let up = list.nodes.iter().filter(|node| node.link.is_some()).count();
+            if up == self.workers.len() {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        let process = command
-            .arg("node")
-            .arg("--config")
-            .arg(&config)
-            .arg("--exit-with-parent")
-            .env("RUNNEL_TALLY", self.tally_path())
-            // Held by this process and closed with it, however it ends.
-            .stdin(Stdio::piped())
-            // Each says there that it is ready; the demo waits for the links instead.
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot start a worker")?;
-        self.workers.push(Worker { name: name.parse()?, process });
-        Ok(())
     }
 
-    /// Returns the controller's handle.
-    pub(super) fn handle(&self) -> &NodeHandle {
-        &self.handle
+    /// Returns the way to the controller: its local HTTP API.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Returns the workers' names.
-    pub(super) fn workers(&self) -> impl Iterator<Item = &NodeId> {
-        self.workers.iter().map(|worker| &worker.name)
+    pub(super) fn workers(&self) -> Vec<String> {
+        self.workers.iter().map(|worker| worker.name.clone()).collect()
+    }
+
+    /// Returns a worker's own folder, in which its files are.
+    pub(super) fn folder_of(&self, worker: &str) -> PathBuf {
+        self.folder.path().join(worker)
     }
 
     /// Returns the file to which the executed commands themselves append.
     pub(super) fn tally_path(&self) -> PathBuf {
-        self.folder.path().join("tally")
-    }
-
-    /// Returns what the controller says of its links.
-    pub(super) fn status(&self) -> Arc<Status> {
-        self.status.borrow().clone()
+        tally_path(self.folder.path())
     }
 
     /// Stops workers, controller and relays, in this order. Returns what each relay counted.
     pub(super) async fn stop(&mut self) -> anyhow::Result<Vec<RelayCounts>> {
-        for worker in &mut self.workers {
-            if let Some(pid) = worker.process.id().and_then(|id| i32::try_from(id).ok()) {
-                let pid = rustix::process::Pid::from_raw(pid).context("a process has no id 0")?;
-                rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-            }
-            tokio::time::timeout(STOP_TIMEOUT, worker.process.wait())
-                .await
-                .with_context(|| format!("{} did not stop within {STOP_TIMEOUT:?}", worker.name))??;
-        }
-        if let Some(controller) = self.controller.take() {
-            controller.shutdown().await;
+        for process in self.workers.iter_mut().chain([&mut self.controller]) {
+            process.stop().await?;
         }
         self.stop_relays.cancel();
         let mut counts = Vec::new();
@@ -144,22 +117,79 @@ impl Fleet {
     }
 }
 
+impl Process {
+    /// Starts a node with this configuration and waits until it says that it is ready.
+    async fn start(folder: &Path, name: &str, config: &str) -> anyhow::Result<Self> {
+        let path = folder.join(name).join("node.toml");
+        std::fs::write(&path, config)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "error");
+        }
+        let mut child = command
+            .arg("node")
+            .arg("--config")
+            .arg(&path)
+            .arg("--exit-with-parent")
+            .env("RUNNEL_TALLY", tally_path(folder))
+            // Held by this process and closed with it, however it ends.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let stdout = child.stdout.take().context("the child has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(READY_TIMEOUT, lines.next_line())
+            .await
+            .with_context(|| format!("{name} was not ready within {READY_TIMEOUT:?}"))??
+            .with_context(|| format!("{name} ended before it was ready"))?;
+        let ready = serde_json::from_str(&line).with_context(|| format!("{name} said {line}"))?;
+        Ok(Self { name: name.to_owned(), child, ready })
+    }
+
+    async fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let pid = rustix::process::Pid::from_raw(pid).context("a process has no id 0")?;
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        }
+        tokio::time::timeout(STOP_TIMEOUT, self.child.wait())
+            .await
+            .with_context(|| format!("{} did not stop within {STOP_TIMEOUT:?}", self.name))??;
+        Ok(())
+    }
+}
+
 /// Makes a node's key and certificate in a folder of its own.
-fn issue(authority: &Authority, folder: &Path, name: &str, role: Role) -> anyhow::Result<Identity> {
+fn issue(authority: &Authority, folder: &Path, name: &str, role: Role) -> anyhow::Result<()> {
     let key = NodeKey::generate()?;
     let validity = Validity::starting(SystemTime::now(), Duration::from_secs(24 * 3600))?;
     let leaf = authority.issue(&key.csr()?, &name.parse()?, role, validity)?;
     let identity = Identity::from_pem(&key, &leaf.pem(), &authority.certificate().pem())?;
     let folder = folder.join(name);
     std::fs::create_dir(&folder)?;
-    identity.save(&folder)?;
-    Ok(identity)
+    Ok(identity.save(&folder)?)
 }
 
+fn tally_path(folder: &Path) -> PathBuf {
+    folder.join("tally")
+}
+
+const CONTROLLER: &str = "controller";
+
 const WORKERS: u64 = 3;
+
+/// Commands that the controller remembers after their end: more than a demo has.
+const ENDED_MAX: u32 = 1_000_000;
+
+/// Longest wait until a node is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Longest wait for the first links; each attempt takes at most 4 s.
 const LINK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest wait for a worker to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for a node to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often the controller is asked whether its links are up.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
