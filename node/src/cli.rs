@@ -33,6 +33,10 @@ mod watch;
 mod why;
 mod words;
 
+pub(crate) use self::api::{
+    CommandInfo, CommandList, Event, Happening, NodeInfo, NodeList, Outcome, Stored, Stream as OutputStream,
+};
+pub(crate) use self::client::Client;
 pub(crate) use self::relay::PathArgs;
 
 use std::io::{IsTerminal, Write};

@@ -7,84 +7,90 @@ use serde_json::Value;
 
 /// Answer to a new command.
 #[derive(Debug, Deserialize)]
-pub(super) struct Stored {
-    pub(super) id: String,
+pub(crate) struct Stored {
+    pub(crate) id: String,
 }
 
 /// All commands that were asked for.
 #[derive(Debug, Deserialize)]
-pub(super) struct CommandList {
-    pub(super) commands: Vec<CommandInfo>,
+pub(crate) struct CommandList {
+    pub(crate) commands: Vec<CommandInfo>,
 }
 
 /// A command, as the list shows it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct CommandInfo {
-    pub(super) id: String,
-    pub(super) to: String,
-    pub(super) command: String,
-    pub(super) class: String,
-    pub(super) stage: String,
-    pub(super) outcome: Option<Outcome>,
+pub(crate) struct CommandInfo {
+    pub(crate) id: String,
+    pub(crate) to: String,
+    pub(crate) command: String,
+    pub(crate) class: String,
+    pub(crate) stage: String,
+    pub(crate) outcome: Option<Outcome>,
     #[serde(default)]
-    pub(super) is_overdue: bool,
-    pub(super) age_ms: u64,
-    pub(super) deadline_ms: Option<u64>,
+    pub(crate) is_overdue: bool,
+    pub(crate) age_ms: u64,
+    pub(crate) ended_ms: Option<u64>,
+    pub(crate) deadline_ms: Option<u64>,
     #[serde(default)]
-    pub(super) summary: String,
+    pub(crate) summary: String,
 }
 
 /// All nodes that the local one knows.
 #[derive(Debug, Deserialize)]
-pub(super) struct NodeList {
-    pub(super) nodes: Vec<NodeInfo>,
+pub(crate) struct NodeList {
+    pub(crate) nodes: Vec<NodeInfo>,
 }
 
 /// A node, as the local one sees it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct NodeInfo {
-    pub(super) node: String,
-    pub(super) role: Option<String>,
-    pub(super) state: String,
-    pub(super) link: Option<LinkInfo>,
-    pub(super) unreachable_ms: Option<u64>,
-    pub(super) queued: u64,
-    pub(super) in_flight: u64,
+pub(crate) struct NodeInfo {
+    pub(crate) node: String,
+    pub(crate) role: Option<String>,
+    pub(crate) state: String,
+    pub(crate) link: Option<LinkInfo>,
+    pub(crate) unreachable_ms: Option<u64>,
+    pub(crate) queued: u64,
+    pub(crate) in_flight: u64,
+    #[serde(default)]
+    pub(crate) links_total: u64,
 }
 
 /// The link to a node.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct LinkInfo {
-    pub(super) remote: String,
-    pub(super) rtt_ms: f64,
-    pub(super) loss: f64,
-    pub(super) up_ms: u64,
-    pub(super) silent_ms: u64,
-    pub(super) migrations: u64,
+pub(crate) struct LinkInfo {
+    pub(crate) number: u64,
+    pub(crate) remote: String,
+    pub(crate) rtt_ms: f64,
+    pub(crate) loss: f64,
+    pub(crate) up_ms: u64,
+    pub(crate) silent_ms: u64,
+    pub(crate) migrations: u64,
 }
 
 /// What a command waits for.
 #[derive(Debug, Deserialize)]
-pub(super) struct Why {
-    pub(super) id: String,
-    pub(super) stage: String,
-    pub(super) reason: String,
-    pub(super) text: String,
+pub(crate) struct Why {
+    pub(crate) id: String,
+    pub(crate) stage: String,
+    pub(crate) reason: String,
+    pub(crate) text: String,
 }
 
 /// One line of a command's events.
 #[derive(Debug, Deserialize)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// Its number; a gap has none.
-    pub(super) n: Option<u64>,
+    pub(crate) n: Option<u64>,
+    /// When it happened, since 1970.
+    pub(crate) at_ms: Option<u64>,
     #[serde(flatten)]
-    pub(super) what: Happening,
+    pub(crate) what: Happening,
 }
 
 /// What happened.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub(super) enum Happening {
+pub(crate) enum Happening {
     Output(Output),
     Overdue,
     Found {
@@ -104,8 +110,8 @@ pub(super) enum Happening {
 
 /// A piece of a program's output.
 #[derive(Debug, Deserialize)]
-pub(super) struct Output {
-    pub(super) stream: Stream,
+pub(crate) struct Output {
+    pub(crate) stream: Stream,
     text: Option<String>,
     base64: Option<String>,
 }
@@ -113,42 +119,49 @@ pub(super) struct Output {
 /// Where a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
 /// What `fs.get` found, before it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Found {
-    pub(super) kind: FileKind,
-    pub(super) bytes: u64,
-    pub(super) mode: u32,
+pub(crate) struct Found {
+    pub(crate) kind: FileKind,
+    pub(crate) bytes: u64,
+    pub(crate) mode: u32,
 }
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum FileKind {
+pub(crate) enum FileKind {
     File,
     Folder,
 }
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct Outcome {
-    pub(super) kind: String,
-    pub(super) exit_code: Option<i32>,
-    pub(super) signal: Option<i32>,
-    pub(super) reason: Option<String>,
-    pub(super) message: Option<String>,
+pub(crate) struct Outcome {
+    pub(crate) kind: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) reason: Option<String>,
+    pub(crate) message: Option<String>,
     #[serde(default)]
-    pub(super) result: Value,
+    pub(crate) result: Value,
+}
+
+impl CommandInfo {
+    /// Returns how long it took, if it has ended.
+    pub(crate) fn took_ms(&self) -> Option<u64> {
+        Some(self.age_ms.saturating_sub(self.ended_ms?))
+    }
 }
 
 impl Output {
     /// Returns the octets, or `None` if the node wrote none that can be read.
-    pub(super) fn into_octets(self) -> Option<Vec<u8>> {
+    pub(crate) fn into_octets(self) -> Option<Vec<u8>> {
         match (self.text, self.base64) {
             (Some(text), _) => Some(text.into_bytes()),
             (None, Some(base64)) => STANDARD.decode(base64).ok(),

@@ -15,43 +15,43 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(super) use self::error::ClientError;
+pub(crate) use self::error::ClientError;
 use super::lines::LineBuffer;
 
 /// What is sent with a request.
-pub(super) type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// The local node, as the command line sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: PathBuf,
 }
 
 /// An answer whose content comes as a stream.
-pub(super) struct Content {
+pub(crate) struct Content {
     body: Incoming,
     /// Moves the octets of the connection; ends with the content.
     _connection: AbortOnDropHandle<()>,
 }
 
 /// An answer of lines, each an object.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     content: Content,
     buffer: LineBuffer,
 }
 
 impl Client {
-    pub(super) fn new(socket: PathBuf) -> Self {
+    pub(crate) fn new(socket: PathBuf) -> Self {
         Self { socket }
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let content = self.send(Method::GET, path, empty()).await?;
         content.json().await
     }
 
     /// Sends an object, and reads one.
-    pub(super) async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         value: &Value,
@@ -61,21 +61,21 @@ impl Client {
     }
 
     /// Sends nothing and expects nothing.
-    pub(super) async fn tell(&self, path: &str) -> Result<(), ClientError> {
+    pub(crate) async fn tell(&self, path: &str) -> Result<(), ClientError> {
         self.send(Method::POST, path, empty()).await.map(|_| ())
     }
 
     /// Sends a stream, and returns when all of it was taken.
-    pub(super) async fn put(&self, path: &str, body: RequestBody) -> Result<(), ClientError> {
+    pub(crate) async fn put(&self, path: &str, body: RequestBody) -> Result<(), ClientError> {
         self.send(Method::PUT, path, body).await.map(|_| ())
     }
 
-    pub(super) async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+    pub(crate) async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
         let content = self.send(Method::GET, path, empty()).await?;
         Ok(Lines { content, buffer: LineBuffer::default() })
     }
 
-    pub(super) async fn content(&self, path: &str) -> Result<Content, ClientError> {
+    pub(crate) async fn content(&self, path: &str) -> Result<Content, ClientError> {
         self.send(Method::GET, path, empty()).await
     }
 
@@ -108,7 +108,7 @@ impl Content {
     }
 
     /// Returns the next piece, or `None` at the end. Cancel-safe: what came stays in the connection.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             if let Ok(octets) = frame?.into_data() {
                 return Ok(Some(octets));
@@ -127,7 +127,7 @@ impl Content {
 
 impl Lines {
     /// Returns the next line that is not empty, or `None` at the end. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Result<Option<String>, ClientError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, ClientError> {
         loop {
             while let Some(line) = self.buffer.pop() {
                 if !line.is_empty() {

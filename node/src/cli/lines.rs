@@ -15,7 +15,7 @@ pub(super) struct LineBuffer {
 /// A line has more octets than a reader takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a line from the node is longer than {LINE_BYTES_MAX} bytes")]
-pub(super) struct LineTooLong;
+pub(crate) struct LineTooLong;
 
 /// Longest line, in bytes: a piece of output has at most 1 MiB, and JSON may write each octet as six.
 ///

@@ -57,6 +57,11 @@ pub(crate) struct PathArgs {
 }
 
 impl PathArgs {
+    /// Returns the round-trip time.
+    pub(crate) fn rtt(&self) -> Duration {
+        self.rtt
+    }
+
     /// Composes the relay's settings.
     pub(crate) fn to_config(&self) -> RelayConfig {
         let bits = (self.rate * 1e6).max(0.0);

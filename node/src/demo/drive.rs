@@ -14,7 +14,9 @@ use super::fleet::Fleet;
 use super::live::{Live, View};
 use super::plan::{Planned, Task, expected_output};
 use super::upload::Upload;
-use crate::cli::{Client, CommandInfo, CommandList, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored};
+use crate::cli::{
+    Client, CommandInfo, CommandList, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored,
+};
 
 /// What the demo is to do.
 pub(super) struct Drive {
@@ -68,7 +70,13 @@ impl Drive {
             let (client, folder) = (client.clone(), fleet.folder_of(upload.worker()));
             tokio::spawn(async move { upload.run(&client, &folder).await })
         });
-        let mut submitting = tokio::spawn(submit_all(client.clone(), self.plan.clone(), fleet.workers(), self.over, self.outlast));
+        let mut submitting = tokio::spawn(submit_all(
+            client.clone(),
+            self.plan.clone(),
+            fleet.workers(),
+            self.over,
+            self.outlast,
+        ));
         let mut watch = Watch::new(client.clone(), self.plan.len());
         let mut interval = tokio::time::interval(POLL_INTERVAL);
         let mut submitted: Option<Vec<(String, Planned)>> = None;
@@ -80,7 +88,7 @@ impl Drive {
             }
             watch.cancel_started(submitted.as_deref()).await?;
             if let Some(submitted) = &submitted
-                && watch.fetched.len() >= submitted.len()
+                && submitted.iter().all(|(id, _)| watch.fetched.contains_key(id))
             {
                 break;
             }
@@ -149,7 +157,12 @@ impl Watch {
         let commands: CommandList = self.client.get("/v1/commands?all=true").await?;
         let nodes: NodeList = self.client.get("/v1/nodes").await?;
         self.links.see(&nodes.nodes);
-        self.started = commands.commands.iter().filter(|command| command.stage == "started").map(|command| command.id.clone()).collect();
+        self.started = commands
+            .commands
+            .iter()
+            .filter(|command| command.stage == "started")
+            .map(|command| command.id.clone())
+            .collect();
         self.live.show(&View {
             planned: self.planned,
             elapsed: self.started_at.elapsed(),
@@ -213,7 +226,8 @@ async fn submit_all(
         if planned.task == Task::AwaitDeadline {
             request["deadline_ms"] = json!(DEADLINE.as_millis());
         }
-        let stored: Stored = client.post("/v1/commands", &request).await.context("a command was not stored")?;
+        let stored: Stored =
+            client.post("/v1/commands", &request).await.context("a command was not stored")?;
         submitted.push((stored.id, planned));
     }
     Ok(submitted)
@@ -225,7 +239,8 @@ async fn fetch(client: Client, places: Arc<Semaphore>, command: CommandInfo) -> 
     let (mut stdout, mut is_whole, mut stored_ms, mut ended_ms) = (Vec::new(), true, None, None);
     let mut lines = client.lines(&format!("/v1/commands/{}/events", command.id)).await?;
     while let Some(line) = lines.next().await? {
-        let event: Event = serde_json::from_str(&line).with_context(|| format!("the controller said {line}"))?;
+        let event: Event =
+            serde_json::from_str(&line).with_context(|| format!("the controller said {line}"))?;
         stored_ms = stored_ms.or(event.at_ms);
         ended_ms = event.at_ms.or(ended_ms);
         match event.what {
@@ -260,13 +275,17 @@ impl Fetched {
             Task::Exit(_) | Task::Outlast => kind == "done" && self.outcome.exit_code == task.exit_code(),
             Task::AwaitCancel => kind == "failed" && reason == Some("cancelled"),
             // On a dark link it may pass before the start.
-            Task::AwaitDeadline => kind == "expired" || kind == "failed" && reason == Some("deadline-exceeded"),
+            Task::AwaitDeadline => {
+                kind == "expired" || kind == "failed" && reason == Some("deadline-exceeded")
+            }
         };
         if !is_expected {
             return Err(format!("{task:?} should not end as {:?}", self.outcome));
         }
         let hash = blake3::hash(&self.stdout);
-        if task.exit_code().is_some() && (!self.is_whole || hash != blake3::hash(expected_output(id).as_bytes())) {
+        if task.exit_code().is_some()
+            && (!self.is_whole || hash != blake3::hash(expected_output(id).as_bytes()))
+        {
             return Err(format!("its {} bytes of output are not those of its id", self.stdout.len()));
         }
         Ok(())
@@ -274,6 +293,15 @@ impl Fetched {
 }
 
 impl CommandResult {
+    /// Returns its outcome in a few words.
+    pub(super) fn outcome_words(&self) -> String {
+        match (&self.outcome.reason, self.outcome.exit_code) {
+            (Some(reason), _) => format!("{} ({reason})", self.outcome.kind),
+            (None, Some(code)) if code != 0 => format!("{} (exit code other than 0)", self.outcome.kind),
+            _ => self.outcome.kind.clone(),
+        }
+    }
+
     /// Returns whether it was to run: all but those whose outcome says that they have not started and never will.
     pub(super) fn should_run(&self) -> bool {
         !matches!(self.outcome.kind.as_str(), "expired" | "cancelled" | "rejected")

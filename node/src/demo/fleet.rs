@@ -49,14 +49,20 @@ impl Fleet {
         let authority =
             Authority::create("demo".parse()?, Validity::starting(SystemTime::now(), AUTHORITY_LIFETIME)?)?;
         issue(&authority, folder.path(), CONTROLLER, Role::Controller)?;
-        let config = format!("listen = [\"127.0.0.1:0\"]\n[api]\nsocket = \"api.sock\"\nended_max = {ENDED_MAX}\n");
+        let config =
+            format!("listen = [\"127.0.0.1:0\"]\n[api]\nsocket = \"api.sock\"\nended_max = {ENDED_MAX}\n");
         let controller = Process::start(folder.path(), CONTROLLER, &config).await?;
         let target = *controller.ready.listening.first().context("the controller listens nowhere")?;
         let client = Client::new(controller.ready.socket.clone());
         let (relays, stop_relays) = (JoinSet::new(), CancellationToken::new());
         let mut fleet = Self { folder, controller, workers: Vec::new(), client, relays, stop_relays };
         for number in 1..=WORKERS {
-            let relay = Relay::bind(SocketAddr::from(([127, 0, 0, 1], 0)), target, relay.clone(), seed.wrapping_add(number))?;
+            let relay = Relay::bind(
+                SocketAddr::from(([127, 0, 0, 1], 0)),
+                target,
+                relay.clone(),
+                seed.wrapping_add(number),
+            )?;
             let config = format!(
                 "[peers]\n{CONTROLLER} = [\"{}\"]\n[api]\nsocket = \"api.sock\"\n[confinement]\nroot = \".\"\n",
                 relay.local_addr()

@@ -61,8 +61,20 @@ impl View<'_> {
     fn table(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        writeln!(text, "{:>5.1} s  {} of {} commands done", self.elapsed.as_secs_f64(), self.done().count(), self.planned).ok();
-        writeln!(text, "\n{:<8} {:>8} {:>10} {:>8} {:>10} {:>10}", "class", "queued", "in flight", "done", "p50 ms", "p99 ms").ok();
+        writeln!(
+            text,
+            "{:>5.1} s  {} of {} commands done",
+            self.elapsed.as_secs_f64(),
+            self.done().count(),
+            self.planned
+        )
+        .ok();
+        writeln!(
+            text,
+            "\n{:<8} {:>8} {:>10} {:>8} {:>10} {:>10}",
+            "class", "queued", "in flight", "done", "p50 ms", "p99 ms"
+        )
+        .ok();
         for class in Class::ALL {
             let name = class.to_string();
             let of_class = || self.commands.iter().filter(|command| command.class == name);
@@ -72,7 +84,12 @@ impl View<'_> {
             let in_flight = of_class().count() - queued - usize::try_from(done).unwrap_or(0);
             writeln!(text, "{name:<8} {queued:>8} {in_flight:>10} {done:>8} {p50:>10} {p99:>10}").ok();
         }
-        writeln!(text, "\n{:<8} {:>8} {:>8} {:>8} {:>11} {:>8} {:>15}", "link", "state", "rtt ms", "loss %", "migrations", "links", "last packet ms").ok();
+        writeln!(
+            text,
+            "\n{:<8} {:>8} {:>8} {:>8} {:>11} {:>8} {:>15}",
+            "link", "state", "rtt ms", "loss %", "migrations", "links", "last packet ms"
+        )
+        .ok();
         for node in self.nodes {
             let (rtt, loss, migrations, silent) = node.link.as_ref().map_or((0.0, 0.0, 0, 0), |link| {
                 (link.rtt_ms, link.loss * 100.0, link.migrations, link.silent_ms)

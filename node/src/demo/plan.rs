@@ -51,7 +51,8 @@ impl Planned {
 
     /// Returns the shell script: it appends its id and a nonce to the tally, then does its task.
     pub(super) fn script(&self, outlast: Duration) -> String {
-        let append = "read nonce < /proc/sys/kernel/random/uuid; echo \"$RUNNEL_ID $nonce\" >> \"$RUNNEL_TALLY\"";
+        let append =
+            "read nonce < /proc/sys/kernel/random/uuid; echo \"$RUNNEL_ID $nonce\" >> \"$RUNNEL_TALLY\"";
         let append = match self.sabotage {
             None => append.to_owned(),
             Some(Sabotage::Lose) => ":".to_owned(),
@@ -67,6 +68,11 @@ impl Planned {
 }
 
 impl Task {
+    /// Returns whether it ends as soon as it can.
+    pub(super) fn is_quick(self) -> bool {
+        matches!(self, Self::Exit(_))
+    }
+
     /// Returns the exit code that it should end with, if it should end by itself.
     pub(super) fn exit_code(self) -> Option<i32> {
         match self {

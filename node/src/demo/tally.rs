@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::workload::CommandResult;
+use super::drive::CommandResult;
 
 /// How often each command ran, by its own word.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) struct Tally {
     pub(super) lost: Vec<String>,
     /// Ids of commands that ran more than once.
     pub(super) doubled: Vec<String>,
-    /// Lines of ids that were never submitted.
+    /// Lines of ids that were never submitted, or were said never to start.
     pub(super) strangers: Vec<String>,
 }
 
@@ -26,11 +26,12 @@ impl Tally {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        Ok(Self::count(&text, results.iter().map(|result| result.id.to_string())))
+        let to_run = results.iter().filter(|result| result.should_run());
+        Ok(Self::count(&text, to_run.map(|result| result.id.clone())))
     }
 
-    fn count(text: &str, submitted: impl Iterator<Item = String>) -> Self {
-        let mut runs: BTreeMap<String, usize> = submitted.map(|id| (id, 0)).collect();
+    fn count(text: &str, to_run: impl Iterator<Item = String>) -> Self {
+        let mut runs: BTreeMap<String, usize> = to_run.map(|id| (id, 0)).collect();
         let mut tally = Self::default();
         for line in text.lines() {
             let id = line.split_whitespace().next().unwrap_or_default();

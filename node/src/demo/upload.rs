@@ -29,7 +29,11 @@ impl Upload {
 
     /// Uploads it, and compares what is in the worker's folder with what was sent. Returns the bytes and the time taken, or
     /// what is wrong.
-    pub(super) async fn run(self, client: &Client, folder: &Path) -> anyhow::Result<Result<(u64, Duration), String>> {
+    pub(super) async fn run(
+        self,
+        client: &Client,
+        folder: &Path,
+    ) -> anyhow::Result<Result<(u64, Duration), String>> {
         let started_at = Instant::now();
         let request = json!({
             "to": self.worker, "command": "fs.put/1", "class": "bulk", "has_body": true,
@@ -52,14 +56,21 @@ impl Upload {
             other => return Ok(Err(format!("the upload ended as {other:?}"))),
         }
         let mut hasher = blake3::Hasher::new();
-        self.pieces().for_each(|piece| drop(hasher.update(&piece)));
+        for piece in self.pieces() {
+            hasher.update(&piece);
+        }
         let arrived = blake3::hash(&tokio::fs::read(folder.join(NAME)).await?);
-        Ok(if arrived == hasher.finalize() { Ok((self.bytes, took)) } else { Err("the file is not what was sent".to_owned()) })
+        Ok(if arrived == hasher.finalize() {
+            Ok((self.bytes, took))
+        } else {
+            Err("the file is not what was sent".to_owned())
+        })
     }
 
     /// Returns the content: the same for the same seed.
     fn pieces(&self) -> impl Iterator<Item = Bytes> + Send + use<> {
-        let (bytes, mut noise) = (self.bytes, blake3::Hasher::new().update(&self.seed.to_le_bytes()).finalize_xof());
+        let (bytes, mut noise) =
+            (self.bytes, blake3::Hasher::new().update(&self.seed.to_le_bytes()).finalize_xof());
         (0..bytes).step_by(PIECE_BYTES).map(move |from| {
             let length = (bytes - from).min(PIECE_BYTES as u64);
             let mut piece = vec![0; usize::try_from(length).unwrap_or(PIECE_BYTES)];

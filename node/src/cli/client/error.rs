@@ -12,7 +12,7 @@ use crate::cli::lines::LineTooLong;
 
 /// Why a request was not answered as hoped.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum ClientError {
+pub(crate) enum ClientError {
     /// Nobody listens on the socket.
     #[error("no node listens on {}", socket.display())]
     NoDaemon { socket: PathBuf, source: io::Error },
@@ -35,9 +35,9 @@ pub(in crate::cli) enum ClientError {
 
 /// What the node says when it says no.
 #[derive(Debug, Deserialize)]
-pub(in crate::cli) struct Refusal {
-    pub(in crate::cli) code: String,
-    pub(in crate::cli) message: String,
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) message: String,
 }
 
 #[derive(Deserialize)]
