@@ -5,14 +5,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use clap::Args;
 use indicatif::ProgressBar;
 use runnel::commands::unpack;
 use serde_json::json;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::api::{FileKind, Found};
 use super::exit::{Exit, Failure};
@@ -81,13 +84,10 @@ async fn fetch(
     fetched: impl Future<Output = Result<(), Failure>>,
 ) -> Result<Exit, Failure> {
     let mut fetched = pin!(fetched);
-    {
+    let ending = {
         let mut watched = pin!(watch.run(signals));
         tokio::select! {
-            exit = &mut watched => match exit? {
-                Exit::Success => {}
-                exit => return Ok(exit),
-            },
+            ending = &mut watched => ending,
             result = &mut fetched => {
                 if let Err(failure) = result {
                     // Nobody takes the rest.
@@ -97,11 +97,21 @@ async fn fetch(
                 return watched.await;
             }
         }
-    }
-    // All has been sent, and what is still on its way here comes soon.
-    tokio::select! {
-        result = fetched => result.map(|()| Exit::Success),
-        caught = signals.next() => Ok(watch.leave(caught)),
+    };
+    let has_begun = watch.found.as_ref().is_some_and(|found| found.borrow().is_some());
+    match ending {
+        // All has been sent, and what is still on its way here comes soon.
+        Ok(Exit::Success) => tokio::select! {
+            result = fetched => result.map(|()| Exit::Success),
+            caught = signals.next() => Ok(watch.leave(caught)),
+        },
+        ending => {
+            if has_begun {
+                // It breaks off too, and what is half is removed; this is not worth a longer wait.
+                timeout(TIDY_TIMEOUT, fetched).await.ok();
+            }
+            ending
+        }
     }
 }
 
@@ -194,9 +204,10 @@ async fn receive(session: &Session, id: &str, pieces: PieceSender, bar: &Progres
             bar.inc(piece.len() as u64);
             if pieces.send(Ok(piece)).await.is_err() {
                 // It cannot be written, and the writer says why.
-                break;
+                return Ok(());
             }
         }
+        pieces.send(Ok(Bytes::new())).await.ok();
         Ok::<_, Failure>(())
     };
     let result = received.await;
@@ -205,6 +216,9 @@ async fn receive(session: &Session, id: &str, pieces: PieceSender, bar: &Progres
     }
     result
 }
+
+/// Longest wait until what came by halves is removed.
+const TIDY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Permission bits that travel: those of owner, group and others.
 const PERMISSION_BITS: u32 = 0o777;
