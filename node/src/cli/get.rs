@@ -81,7 +81,7 @@ async fn fetch(
     id: &str,
     watch: &Watch<'_>,
     signals: &mut Signals,
-    fetched: impl Future<Output = Result<(), Failure>>,
+    fetched: impl Future<Output = Result<(), FetchError>>,
 ) -> Result<Exit, Failure> {
     let mut fetched = pin!(fetched);
     let ending = {
@@ -89,12 +89,19 @@ async fn fetch(
         tokio::select! {
             ending = &mut watched => ending,
             result = &mut fetched => {
-                if let Err(failure) = result {
-                    // Nobody takes the rest.
-                    session.client.tell(&format!("/v1/commands/{id}/cancel")).await.ok();
-                    return Err(failure);
-                }
-                return watched.await;
+                return match result {
+                    Ok(()) => watched.await,
+                    // Mostly the other end gave it up, and the outcome says why.
+                    Err(FetchError::BrokenOff(failure)) => match watched.await? {
+                        Exit::Success => Err(failure),
+                        exit => Ok(exit),
+                    },
+                    Err(FetchError::NotWritten(failure)) => {
+                        // Nobody takes the rest.
+                        session.client.tell(&format!("/v1/commands/{id}/cancel")).await.ok();
+                        Err(failure)
+                    }
+                };
             }
         }
     };
@@ -102,7 +109,7 @@ async fn fetch(
     match ending {
         // All has been sent, and what is still on its way here comes soon.
         Ok(Exit::Success) => tokio::select! {
-            result = fetched => result.map(|()| Exit::Success),
+            result = fetched => result.map(|()| Exit::Success).map_err(FetchError::into_failure),
             caught = signals.next() => Ok(watch.leave(caught)),
         },
         ending => {
@@ -111,6 +118,23 @@ async fn fetch(
                 timeout(TIDY_TIMEOUT, fetched).await.ok();
             }
             ending
+        }
+    }
+}
+
+/// Why it is not here.
+#[derive(Debug)]
+enum FetchError {
+    /// It did not come to its end.
+    BrokenOff(Failure),
+    /// It could not be written here.
+    NotWritten(Failure),
+}
+
+impl FetchError {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::BrokenOff(failure) | Self::NotWritten(failure) => failure,
         }
     }
 }
@@ -142,24 +166,25 @@ impl Target {
         id: &str,
         mut found: watch::Receiver<Option<Found>>,
         bar: ProgressBar,
-    ) -> Result<(), Failure> {
-        let found = match found.wait_for(Option::is_some).await {
-            Ok(found) => found.context("it was waited for")?,
-            Err(_) => std::future::pending().await,
+    ) -> Result<(), FetchError> {
+        let found = match found.wait_for(Option::is_some).await.map(|found| *found) {
+            Ok(Some(found)) => found,
+            // Nothing was found, and the outcome says why.
+            Ok(None) | Err(_) => std::future::pending().await,
         };
         bar.set_length(found.bytes);
         let (sender, receiver) = pieces();
         let place = self.path.clone();
         let writing = tokio::task::spawn_blocking(move || self.write(found, PieceReader::new(receiver)));
         let received = receive(session, id, sender, &bar).await;
-        let written = writing.await.context("writing was broken off")?;
-        // Where both failed, what could not be written is the cause.
-        match written {
-            Err(error) if received.is_ok() || error.kind() != io::ErrorKind::UnexpectedEof => {
-                Err(Failure::new(Exit::Failed, format!("cannot write {}: {error}", place.display())))
-            }
-            _ => received,
-        }
+        let written = writing.await.unwrap_or_else(|_| Err(io::Error::other("writing was broken off")));
+        received.map_err(FetchError::BrokenOff)?;
+        written.map_err(|error| {
+            FetchError::NotWritten(Failure::new(
+                Exit::Failed,
+                format!("cannot write {}: {error}", place.display()),
+            ))
+        })
     }
 
     /// Writes it beside its place and moves it there, on a thread that may block.
