@@ -5,14 +5,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use clap::Args;
 use indicatif::ProgressBar;
 use runnel::commands::unpack;
 use serde_json::json;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::api::{FileKind, Found};
 use super::exit::{Exit, Failure};
@@ -78,30 +81,61 @@ async fn fetch(
     id: &str,
     watch: &Watch<'_>,
     signals: &mut Signals,
-    fetched: impl Future<Output = Result<(), Failure>>,
+    fetched: impl Future<Output = Result<(), FetchError>>,
 ) -> Result<Exit, Failure> {
     let mut fetched = pin!(fetched);
-    {
+    let ending = {
         let mut watched = pin!(watch.run(signals));
         tokio::select! {
-            exit = &mut watched => match exit? {
-                Exit::Success => {}
-                exit => return Ok(exit),
-            },
+            ending = &mut watched => ending,
             result = &mut fetched => {
-                if let Err(failure) = result {
-                    // Nobody takes the rest.
-                    session.client.tell(&format!("/v1/commands/{id}/cancel")).await.ok();
-                    return Err(failure);
-                }
-                return watched.await;
+                return match result {
+                    Ok(()) => watched.await,
+                    // Mostly the other end gave it up, and the outcome says why.
+                    Err(FetchError::BrokenOff(failure)) => match watched.await? {
+                        Exit::Success => Err(failure),
+                        exit => Ok(exit),
+                    },
+                    Err(FetchError::NotWritten(failure)) => {
+                        // Nobody takes the rest.
+                        session.client.tell(&format!("/v1/commands/{id}/cancel")).await.ok();
+                        Err(failure)
+                    }
+                };
             }
         }
+    };
+    let has_begun = watch.found.as_ref().is_some_and(|found| found.borrow().is_some());
+    match ending {
+        // All has been sent, and what is still on its way here comes soon.
+        Ok(Exit::Success) => tokio::select! {
+            result = fetched => result.map(|()| Exit::Success).map_err(FetchError::into_failure),
+            caught = signals.next() => Ok(watch.leave(caught)),
+        },
+        ending => {
+            if has_begun {
+                // It breaks off too, and what is half is removed; this is not worth a longer wait.
+                timeout(TIDY_TIMEOUT, fetched).await.ok();
+            }
+            ending
+        }
     }
-    // All has been sent, and what is still on its way here comes soon.
-    tokio::select! {
-        result = fetched => result.map(|()| Exit::Success),
-        caught = signals.next() => Ok(watch.leave(caught)),
+}
+
+/// Why it is not here.
+#[derive(Debug)]
+enum FetchError {
+    /// It did not come to its end.
+    BrokenOff(Failure),
+    /// It could not be written here.
+    NotWritten(Failure),
+}
+
+impl FetchError {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::BrokenOff(failure) | Self::NotWritten(failure) => failure,
+        }
     }
 }
 
@@ -132,24 +166,25 @@ impl Target {
         id: &str,
         mut found: watch::Receiver<Option<Found>>,
         bar: ProgressBar,
-    ) -> Result<(), Failure> {
-        let found = match found.wait_for(Option::is_some).await {
-            Ok(found) => found.context("it was waited for")?,
-            Err(_) => std::future::pending().await,
+    ) -> Result<(), FetchError> {
+        let found = match found.wait_for(Option::is_some).await.map(|found| *found) {
+            Ok(Some(found)) => found,
+            // Nothing was found, and the outcome says why.
+            Ok(None) | Err(_) => std::future::pending().await,
         };
         bar.set_length(found.bytes);
         let (sender, receiver) = pieces();
         let place = self.path.clone();
         let writing = tokio::task::spawn_blocking(move || self.write(found, PieceReader::new(receiver)));
         let received = receive(session, id, sender, &bar).await;
-        let written = writing.await.context("writing was broken off")?;
-        // Where both failed, what could not be written is the cause.
-        match written {
-            Err(error) if received.is_ok() || error.kind() != io::ErrorKind::UnexpectedEof => {
-                Err(Failure::new(Exit::Failed, format!("cannot write {}: {error}", place.display())))
-            }
-            _ => received,
-        }
+        let written = writing.await.unwrap_or_else(|_| Err(io::Error::other("writing was broken off")));
+        received.map_err(FetchError::BrokenOff)?;
+        written.map_err(|error| {
+            FetchError::NotWritten(Failure::new(
+                Exit::Failed,
+                format!("cannot write {}: {error}", place.display()),
+            ))
+        })
     }
 
     /// Writes it beside its place and moves it there, on a thread that may block.
@@ -194,9 +229,10 @@ async fn receive(session: &Session, id: &str, pieces: PieceSender, bar: &Progres
             bar.inc(piece.len() as u64);
             if pieces.send(Ok(piece)).await.is_err() {
                 // It cannot be written, and the writer says why.
-                break;
+                return Ok(());
             }
         }
+        pieces.send(Ok(Bytes::new())).await.ok();
         Ok::<_, Failure>(())
     };
     let result = received.await;
@@ -205,6 +241,9 @@ async fn receive(session: &Session, id: &str, pieces: PieceSender, bar: &Progres
     }
     result
 }
+
+/// Longest wait until what came by halves is removed.
+const TIDY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Permission bits that travel: those of owner, group and others.
 const PERMISSION_BITS: u32 = 0o777;

@@ -157,11 +157,12 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn content(pieces: PieceReceiver, bar: ProgressBar) -> RequestBody {
-    let frames = stream::unfold((pieces, bar), async |(mut pieces, bar): (PieceReceiver, ProgressBar)| {
-        let piece = pieces.recv().await?;
-        bar.inc(piece.as_ref().map_or(0, |piece| piece.len() as u64));
-        Some((piece.map(Frame::data), (pieces, bar)))
-    });
+    let frames =
+        stream::try_unfold((pieces, bar), async |(mut pieces, bar): (PieceReceiver, ProgressBar)| {
+            let piece = pieces.recv().await.unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()))?;
+            bar.inc(piece.len() as u64);
+            Ok((!piece.is_empty()).then(|| (Frame::data(piece), (pieces, bar))))
+        });
     StreamBody::new(frames).boxed_unsync()
 }
 
@@ -174,10 +175,12 @@ fn read(path: &Path, kind: FileKind, bytes: u64, pieces: PieceSender) -> io::Res
             pack(path, writer).and_then(|(_, mut writer)| writer.flush())
         }
     };
-    if let Err(error) = &result {
-        // If the node takes no more, nobody listens.
-        pieces.blocking_send(Err(error.kind().into())).ok();
-    }
+    let end = match &result {
+        Ok(()) => Ok(Bytes::new()),
+        Err(error) => Err(error.kind().into()),
+    };
+    // If the node takes no more, nobody listens.
+    pieces.blocking_send(end).ok();
     result
 }
 

@@ -107,7 +107,7 @@ impl RunArgs {
         };
         let input = async {
             if takes_stdin {
-                stdin::forward(&session.client, &id).await;
+                stdin::forward(session, &id).await;
             }
             std::future::pending().await
         };

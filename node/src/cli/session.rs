@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::exit::{Exit, Failure};
@@ -55,6 +55,16 @@ impl SessionArgs {
 }
 
 impl Session {
+    /// Tells people something on standard error, or programs.
+    pub(super) fn note(&self, text: &str) {
+        if self.json {
+            // Nobody listens to complaints about standard error.
+            writeln!(std::io::stderr(), "{}", json!({ "note": text })).ok();
+        } else {
+            note(text);
+        }
+    }
+
     /// Asks, and either prints the answer as it is (`--json`, then `None`) or returns it.
     pub(super) async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
         if self.json {

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::io::AsyncReadExt;
 
-use super::client::{Client, RequestBody};
-use super::session::note;
+use super::client::RequestBody;
+use super::session::Session;
 
 /// Returns whether standard input has anything to pass on: it is neither a terminal nor `/dev/null`.
 pub(super) fn is_redirected() -> bool {
@@ -20,14 +20,14 @@ pub(super) fn is_redirected() -> bool {
 }
 
 /// Passes standard input on to the end of it, or of the command.
-pub(super) async fn forward(client: &Client, id: &str) {
-    let sent = client.put(&format!("/v1/commands/{id}/body"), content()).await;
+pub(super) async fn forward(session: &Session, id: &str) {
+    let sent = session.client.put(&format!("/v1/commands/{id}/body"), content()).await;
     // A program that ends before it has read everything is nothing to complain about.
     if let Err(error) = sent
         && !matches!(error.code(), Some("ended" | "unknown-command" | "body-broken"))
         && !error.is_lost()
     {
-        note(&format!("standard input was not passed on: {error}"));
+        session.note(&format!("standard input was not passed on: {error}"));
     }
 }
 

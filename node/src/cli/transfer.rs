@@ -50,7 +50,7 @@ pub(super) fn progress(bytes: u64, json: bool) -> ProgressBar {
     ProgressBar::with_draw_target(Some(bytes), target).with_style(style)
 }
 
-/// Pieces on their way, and whatever broke them off.
+/// Pieces on their way, and whatever broke them off. An empty piece is the end: without it, what came is not whole.
 pub(super) type PieceSender = mpsc::Sender<io::Result<Bytes>>;
 
 /// The other end of a [`PieceSender`].
@@ -75,25 +75,25 @@ impl Write for PieceWriter {
     }
 }
 
-/// Reads pieces, on a thread that may block. The end comes when the sender is dropped.
+/// Reads pieces, on a thread that may block.
 pub(super) struct PieceReader {
     pieces: PieceReceiver,
     piece: Bytes,
+    has_ended: bool,
 }
 
 impl PieceReader {
     pub(super) fn new(pieces: PieceReceiver) -> Self {
-        Self { pieces, piece: Bytes::new() }
+        Self { pieces, piece: Bytes::new(), has_ended: false }
     }
 }
 
 impl Read for PieceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.piece = piece?,
-                None => return Ok(0),
-            }
+        while self.piece.is_empty() && !self.has_ended {
+            let piece = self.pieces.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.piece = piece?;
+            self.has_ended = self.piece.is_empty();
         }
         let length = buffer.len().min(self.piece.len());
         buffer[..length].copy_from_slice(&self.piece.split_to(length));
@@ -140,6 +140,22 @@ mod tests {
         let error = reader.read_to_end(&mut read).unwrap_err();
         assert_eq!((read.as_slice(), error.kind()), (&b"onetwo three"[..], io::ErrorKind::StorageFull));
         writer.join().unwrap();
+    }
+
+    #[test]
+    fn only_an_empty_piece_is_the_end() {
+        let read = |sent: &[&'static [u8]]| {
+            let (sender, receiver) = pieces();
+            for piece in sent {
+                sender.try_send(Ok(Bytes::from_static(piece))).unwrap();
+            }
+            drop(sender);
+            let mut read = Vec::new();
+            PieceReader::new(receiver).read_to_end(&mut read).map(|_| read).map_err(|error| error.kind())
+        };
+        assert_eq!(read(&[b"whole", b""]), Ok(b"whole".to_vec()));
+        assert_eq!(read(&[b""]), Ok(Vec::new()));
+        assert_eq!(read(&[b"cut off"]), Err(io::ErrorKind::UnexpectedEof));
     }
 
     #[test]

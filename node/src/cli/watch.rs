@@ -10,7 +10,7 @@ use super::api::{Found, Happening, Outcome, Output, Stream};
 use super::exit::{Exit, Failure};
 use super::follow::{EventLine, Follower, Until};
 use super::outcome::{self, ExitFrom};
-use super::session::{Session, note};
+use super::session::Session;
 use super::signals::{Caught, Signals};
 
 /// A command that is watched.
@@ -75,12 +75,14 @@ impl Watch<'_> {
                 Happening::Found { found } => self.tell_found(found),
                 Happening::Overdue if self.until == Until::Outcome => match self.on_overdue {
                     OnOverdue::Leave => leave_at = Some(Instant::now() + OVERDUE_PATIENCE),
-                    OnOverdue::Wait => {
-                        note(&format!("the deadline has passed; waiting for what became of {}", self.id))
-                    }
+                    OnOverdue::Wait => self
+                        .session
+                        .note(&format!("the deadline has passed; waiting for what became of {}", self.id)),
                 },
                 Happening::Gap { from, to } if !self.session.json => {
-                    note(&format!("events {from} to {to} are no longer kept: output may be missing here"));
+                    self.session.note(&format!(
+                        "events {from} to {to} are no longer kept: output may be missing here"
+                    ));
                 }
                 Happening::Output(_) | Happening::Overdue | Happening::Gap { .. } | Happening::Other => {}
             }
@@ -98,7 +100,7 @@ impl Watch<'_> {
         let exit = outcome::exit_of(outcome, self.exit_from);
         let says_all = self.session.json || matches!(exit, Exit::Remote(_));
         if let Some(sentence) = outcome::sentence(outcome).filter(|_| !says_all) {
-            note(&sentence);
+            self.session.note(&sentence);
         }
         exit
     }
@@ -109,7 +111,7 @@ impl Watch<'_> {
         if caught != Caught::Interrupt || self.on_interrupt == OnInterrupt::Leave {
             return self.leave(caught);
         }
-        note(&format!("cancelling {}; Ctrl-C again leaves at once", self.id));
+        self.session.note(&format!("cancelling {}; Ctrl-C again leaves at once", self.id));
         tokio::select! {
             caught = signals.next() => self.leave(caught),
             exit = self.cancel() => exit,
@@ -122,14 +124,14 @@ impl Watch<'_> {
         if let Err(error) = self.session.client.tell(&path).await
             && error.code() != Some("ended")
         {
-            note(&format!("it could not be cancelled: {error}"));
+            self.session.note(&format!("it could not be cancelled: {error}"));
         }
         std::future::pending().await
     }
 
     pub(super) fn leave(&self, caught: Caught) -> Exit {
         if self.until == Until::Outcome {
-            note(&format!(
+            self.session.note(&format!(
                 "detached; nothing is lost, {} goes on. Come back with: runnel attach {}",
                 self.id, self.id
             ));

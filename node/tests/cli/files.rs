@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::house::House;
+use rustix::process::Signal;
+
+use crate::house::{House, end, read_line, signal};
 
 #[test]
 fn a_file_goes_there_and_comes_back() {
@@ -57,4 +59,28 @@ fn nothing_is_replaced_unasked_and_nothing_half_is_left() {
     assert!(!house.path("x").exists());
     let left = fs::read_dir(house.path("work")).expect("it is a folder").count();
     assert_eq!(left, 1, "nothing but the one file");
+}
+
+#[test]
+fn a_transfer_that_is_interrupted_leaves_nothing() {
+    let house = House::start();
+    // Without blocks on the disk, and long enough to be interrupted.
+    let sparse = |path| fs::File::create(path).and_then(|file| file.set_len(20 << 30)).expect("it is new");
+    sparse(house.path("work/big"));
+    fs::create_dir(house.path("here")).expect("it is new");
+    let mut get = house.spawn(&["get", "w1:big", "here", "--json"]);
+    while !read_line(&mut get).contains("\"found\"") {}
+    signal(&get, Signal::INT);
+    let ended = end(get);
+    assert_eq!(ended.code, Some(85), "{ended:?}");
+    assert_eq!(fs::read_dir(house.path("here")).expect("it is a folder").count(), 0);
+
+    sparse(house.path("big"));
+    let mut put = house.spawn(&["put", "big", "w1:copy", "--json"]);
+    while !read_line(&mut put).contains("\"started\"") {}
+    signal(&put, Signal::INT);
+    let ended = end(put);
+    assert_eq!(ended.code, Some(85), "{ended:?}");
+    let left = fs::read_dir(house.path("work")).expect("it is a folder").count();
+    assert_eq!(left, 1, "nothing but what was there");
 }

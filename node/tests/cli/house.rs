@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -162,6 +163,13 @@ pub(crate) fn read_line(child: &mut Child) -> String {
         line.extend(octet);
     }
     String::from_utf8(line).expect("text")
+}
+
+/// Sends a signal to a program that runs.
+#[track_caller]
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
+    kill_process(pid, signal).expect("it runs");
 }
 
 /// Waits for the end of a program.

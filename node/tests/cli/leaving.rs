@@ -1,16 +1,8 @@
 //! What ends with the terminal, and what does not.
 
-use std::process::Child;
+use rustix::process::Signal;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::house::{House, end, read_line};
-
-#[track_caller]
-fn signal(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
-    kill_process(pid, signal).expect("it runs");
-}
+use crate::house::{House, end, read_line, signal};
 
 #[test]
 fn the_first_interrupt_cancels_the_remote_program() {

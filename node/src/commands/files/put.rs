@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use super::tree::unpack;
 use super::{FileKind, FsDone, FsPut, FsPutArgs};
 use crate::body::BodyReader;
-use crate::handler::{Context, HandlerError};
+use crate::handler::{Context, HandlerError, StopSignal};
 use crate::process::Confinement;
 
 pub(super) async fn run(
@@ -35,25 +35,35 @@ pub(super) async fn run(
         )));
     }
     let partial = Partial::beside(&path, context.id().key.seq.to_wire())?;
-    let put = async {
-        match args.kind {
-            FileKind::File => put_file(body, &partial.0, args.mode).await,
-            FileKind::Folder => put_folder(body, &partial.0).await,
-        }
-    };
-    let done = tokio::select! {
-        done = put => done?,
-        reason = stop.stopped() => return Err(HandlerError::stopped(reason, "stopped before all of it had come")),
+    let done = match args.kind {
+        FileKind::File => put_file(body, &partial.0, args.mode, &mut stop).await?,
+        FileKind::Folder => put_folder(body, &partial.0, &mut stop).await?,
     };
     partial.move_to(&path).await.map_err(|error| failed("cannot make", &path, &error))?;
     Ok(done)
 }
 
-async fn put_file(mut body: BodyReader, path: &Path, mode: Option<u32>) -> Result<FsDone, HandlerError> {
+/// Only the wait for the body is broken off by a stop: what a thread has begun on the disk would go on, and make anew
+/// what was removed.
+async fn put_file(
+    mut body: BodyReader,
+    path: &Path,
+    mode: Option<u32>,
+    stop: &mut StopSignal,
+) -> Result<FsDone, HandlerError> {
     let cannot_write = |error: io::Error| failed("cannot write", path, &error);
     let mut file = fs::File::create_new(path).await.map_err(cannot_write)?;
     let mut bytes = 0;
-    while let Some(piece) = body.next().await? {
+    loop {
+        let piece = tokio::select! {
+            piece = body.next() => piece?,
+            reason = stop.stopped() => {
+                // Its last write may still be under way.
+                file.flush().await.ok();
+                return Err(HandlerError::stopped(reason, "stopped before all of it had come"));
+            }
+        };
+        let Some(piece) = piece else { break };
         file.write_all(&piece).await.map_err(cannot_write)?;
         bytes += piece.len() as u64;
     }
@@ -67,9 +77,9 @@ async fn put_file(mut body: BodyReader, path: &Path, mode: Option<u32>) -> Resul
 }
 
 /// Unpacks once all of it has come: no thread waits for the link, and nothing broken is unpacked.
-async fn put_folder(body: BodyReader, path: &Path) -> Result<FsDone, HandlerError> {
+async fn put_folder(body: BodyReader, path: &Path, stop: &mut StopSignal) -> Result<FsDone, HandlerError> {
     let stream = Partial(path.with_extension("tar"));
-    put_file(body, &stream.0, Some(0o600)).await?;
+    put_file(body, &stream.0, Some(0o600), stop).await?;
     let path = path.to_owned();
     let unpacked = tokio::task::spawn_blocking(move || unpack(File::open(&stream.0)?, &path)).await;
     let count = unpacked.map_err(|_| HandlerError::new("unpacking was broken off"))??;
