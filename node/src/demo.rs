@@ -53,6 +53,9 @@ pub(crate) struct DemoArgs {
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The last worker has two ways to the controller, and the first is gone for good after this time; 0s: never.
+    #[arg(long, value_name = "DURATION", default_value = "22s", value_parser = humantime::parse_duration)]
+    failover: Duration,
     /// Longest run before the demo counts as failed.
     #[arg(long, value_name = "DURATION", default_value = "4m", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -77,6 +80,9 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         let started_at = Instant::now();
         let relay = args.relay();
         let mut fleet = Fleet::start(&relay, args.seed).await?;
+        if !args.failover.is_zero() {
+            fleet.lose_first_way(args.failover);
+        }
         let driven = tokio::time::timeout(args.timeout, args.drive(&relay, &fleet).run(&fleet)).await;
         let relays = fleet.stop().await?;
         let findings = driven.with_context(|| format!("the demo took longer than {:?}", args.timeout))??;

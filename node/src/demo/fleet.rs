@@ -25,6 +25,9 @@ pub(super) struct Fleet {
     client: Client,
     relays: JoinSet<std::io::Result<RelayCounts>>,
     stop_relays: CancellationToken,
+    /// Stops the first of the last worker's two ways to the controller.
+    stop_first_way: CancellationToken,
+    timers: JoinSet<()>,
 }
 
 /// A node's process.
@@ -55,27 +58,69 @@ impl Fleet {
         let target = *controller.ready.listening.first().context("the controller listens nowhere")?;
         let client = Client::new(controller.ready.socket.clone());
         let (relays, stop_relays) = (JoinSet::new(), CancellationToken::new());
-        let mut fleet = Self { folder, controller, workers: Vec::new(), client, relays, stop_relays };
+        let stop_first_way = stop_relays.child_token();
+        let mut fleet = Self {
+            folder,
+            controller,
+            workers: Vec::new(),
+            client,
+            relays,
+            stop_relays,
+            stop_first_way,
+            timers: JoinSet::new(),
+        };
         for number in 1..=WORKERS {
-            let relay = Relay::bind(
-                SocketAddr::from(([127, 0, 0, 1], 0)),
-                target,
-                relay.clone(),
-                seed.wrapping_add(number),
-            )?;
-            let config = format!(
-                "[peers]\n{CONTROLLER} = [\"{}\"]\n[api]\nsocket = \"api.sock\"\n[confinement]\nroot = \".\"\n",
-                relay.local_addr()
-            );
-            fleet.relays.spawn(relay.run(fleet.stop_relays.clone()));
-            let name = format!("w{number}");
-            issue(&authority, fleet.folder.path(), &name, Role::Worker)?;
-            fleet.workers.push(Process::start(fleet.folder.path(), &name, &config).await?);
+            let mut ways =
+                vec![fleet.add_relay(target, relay, seed.wrapping_add(number), fleet.stop_relays.clone())?];
+            if number == WORKERS {
+                let stop = fleet.stop_first_way.clone();
+                ways.insert(0, fleet.add_relay(target, relay, seed.wrapping_add(number + 1), stop)?);
+            }
+            fleet.add_worker(&authority, &format!("w{number}"), &ways).await?;
         }
         tokio::time::timeout(LINK_TIMEOUT, fleet.wait_for_links())
             .await
             .with_context(|| format!("not all links were up within {LINK_TIMEOUT:?}"))??;
         Ok(fleet)
+    }
+
+    fn add_relay(
+        &mut self,
+        target: SocketAddr,
+        config: &RelayConfig,
+        seed: u64,
+        stop: CancellationToken,
+    ) -> anyhow::Result<SocketAddr> {
+        let relay = Relay::bind(SocketAddr::from(([127, 0, 0, 1], 0)), target, config.clone(), seed)?;
+        let address = relay.local_addr();
+        self.relays.spawn(relay.run(stop));
+        Ok(address)
+    }
+
+    async fn add_worker(
+        &mut self,
+        authority: &Authority,
+        name: &str,
+        ways: &[SocketAddr],
+    ) -> anyhow::Result<()> {
+        let ways: Vec<_> = ways.iter().map(ToString::to_string).collect();
+        let config = format!(
+            "[peers]\n{CONTROLLER} = {ways:?}\n[api]\nsocket = \"api.sock\"\n[confinement]\nroot = \".\"\n"
+        );
+        issue(authority, self.folder.path(), name, Role::Worker)?;
+        self.workers.push(Process::start(self.folder.path(), name, &config).await?);
+        Ok(())
+    }
+
+    /// Lets the first of the last worker's two ways to the controller be gone for good after a time.
+    pub(super) fn lose_first_way(&mut self, after: Duration) {
+        let (stop, stopped) = (self.stop_first_way.clone(), self.stop_relays.clone());
+        self.timers.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(after) => stop.cancel(),
+                () = stopped.cancelled() => {}
+            }
+        });
     }
 
     async fn wait_for_links(&self) -> anyhow::Result<()> {
@@ -118,6 +163,9 @@ impl Fleet {
         let mut counts = Vec::new();
         while let Some(relay) = self.relays.join_next().await {
             counts.push(relay??);
+        }
+        while let Some(timer) = self.timers.join_next().await {
+            timer?;
         }
         Ok(counts)
     }
