@@ -48,8 +48,8 @@ async fn commands_to_dead_peers_leave_room_for_those_to_a_live_one() {
         );
         stored.extend(commands);
     }
-    // Half of the bound, and for each of the others what every peer may have whatever the others do.
-    assert_eq!(stored.len(), 500 + 29 * 5);
+    // Half of the bound, and beside it for each what every peer may have whatever the others do.
+    assert_eq!(stored.len(), 500 + 30 * 5);
     assert_eq!(outcome(pair.submit::<Mark>(8, SubmitOptions::default()).await).await, Ok(8));
     pair.stop().await;
 }

@@ -67,7 +67,7 @@ impl Entry {
 
     /// Returns whether nobody but this node can ever have known of it.
     pub(super) fn is_untouched(&self) -> bool {
-        self.bound.is_none() && !self.is_binding && self.runs == 0
+        self.is_here_alone() && self.runs == 0
     }
 
     /// Returns whether anything of a run has come back or gone there that a second run would need anew.
