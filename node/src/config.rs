@@ -45,6 +45,10 @@ pub struct NodeConfig {
     ///
     /// Too low, long paths are not filled; too high, each body that is under way may hold as much.
     pub body_held_bytes_max: NonZeroUsize,
+    /// Changes of links that wait for a slow listener before it misses the oldest. Default: 256.
+    ///
+    /// Too low, a burst of changes is missed; too high, a forgotten listener holds more memory.
+    pub link_changes_kept: NonZeroUsize,
     /// How long a shutdown waits for handlers to stop and peers to take their outcomes, and then as long again for tasks to
     /// end. Default: 3 s.
     ///
@@ -77,6 +81,7 @@ impl Default for NodeConfig {
             inbox_capacity: NonZeroUsize::new(1024).expect("1024 is not 0"),
             updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
             body_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            link_changes_kept: NonZeroUsize::new(256).expect("256 is not 0"),
             drain_timeout: Duration::from_secs(3),
             retry_after: Duration::ZERO,
             status_interval: Duration::from_millis(250),

@@ -35,7 +35,7 @@ use runnel_certs::Identity;
 use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, NodeId, Outcome};
 use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, SubmitError as QueueError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::info;
@@ -50,6 +50,7 @@ pub(crate) use self::questions::Question;
 use crate::body::{BodyReader, Source, Whose};
 use crate::config::Config;
 use crate::env::Env;
+use crate::link_changes::LinkChange;
 use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::policy::Policy;
 use crate::status::Status;
@@ -139,6 +140,7 @@ pub(crate) struct Engine {
     dispatch: Dispatch,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
+    link_changes: broadcast::Sender<LinkChange>,
     status_at: Instant,
     wakes: Wakes,
     /// Lets nobody sleep on when the engine ends.
@@ -196,6 +198,7 @@ impl Engine {
             links: LinkSet::default(),
             links_total: 0,
             callers: Callers::default(),
+            link_changes: broadcast::Sender::new(config.node.link_changes_kept.get()),
             status_at: now,
             started_at: now,
             policy,
@@ -215,6 +218,11 @@ impl Engine {
     /// Returns the epoch under which the node numbers its commands.
     pub(crate) fn boot(&self) -> Epoch {
         self.boot
+    }
+
+    /// Returns where listeners to changes of links are made.
+    pub(crate) fn link_changes(&self) -> broadcast::WeakSender<LinkChange> {
+        self.link_changes.downgrade()
     }
 
     /// Runs until `stop` fires, then shuts down in order.

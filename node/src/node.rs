@@ -14,7 +14,7 @@ use runnel_certs::Identity;
 use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
 use runnel_queue::{NewCommand, SubmitError as QueueError};
 use runnel_transport::{EndpointError, EndpointKeys};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Inbox, Releases, Request};
 use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
+use crate::link_changes::{LinkChange, LinkChanges};
 use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::Submission;
@@ -58,6 +59,8 @@ pub struct NodeHandle {
     releases: Releases,
     wakes: Wakes,
     status: watch::Receiver<Arc<Status>>,
+    /// Only to make receivers; the engine's end of it decides when it is over.
+    link_changes: broadcast::WeakSender<LinkChange>,
     listening: Arc<[SocketAddr]>,
 }
 
@@ -231,8 +234,8 @@ impl NodeBuilder {
         let ways = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
         let (engine, listening) = Engine::new(self, env, ways, status, stop)?;
         let (boot, status, listening) = (engine.boot(), status_seen, listening.into());
-        let wakes = engine.wakes().clone();
-        let handle = NodeHandle { node, boot, inbox, releases, wakes, status, listening };
+        let (wakes, link_changes) = (engine.wakes().clone(), engine.link_changes());
+        let handle = NodeHandle { node, boot, inbox, releases, wakes, status, link_changes, listening };
         Ok((handle, engine.run()))
     }
 }
@@ -389,6 +392,11 @@ impl NodeHandle {
     /// Returns what the node last said of its links and queues, and lets the caller wait for changes.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.status.clone()
+    }
+
+    /// Returns what happens to the node's links from now on; `None` once the node has shut down.
+    pub fn link_changes(&self) -> Option<LinkChanges> {
+        Some(LinkChanges::new(self.link_changes.upgrade()?.subscribe()))
     }
 
     /// Waits until a link to `peer` is up.

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use runnel::codec::{Command, FailureKind, RejectionKind};
+use runnel::codec::{Command, FailureKind, LinkNumber, RejectionKind};
 use runnel::commands::{Ping, SystemInfo};
-use runnel::{Context, HandlerError, Handlers, NotDone, Progress, Submission, SubmitOptions};
+use runnel::{
+    Context, HandlerError, Handlers, LinkChange, LinkChangesError, NotDone, Progress, Submission,
+    SubmitOptions,
+};
 use runnel_tests::sim::{Pair, PathConfig, WORKER_HOST};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -120,6 +123,30 @@ async fn what_was_begun_before_a_blackout_ends_after_it() {
         assert!(took < Duration::from_secs(20), "seed {seed}: back after {took:?}");
         pair.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_links_is_told_in_order() {
+    let (pair, _) = start(1, CLEAN).await;
+    let mut changes = pair.controller.link_changes().expect("the node runs");
+    let mut linger = pair.submit::<Linger>((), SubmitOptions::default()).await;
+    assert_eq!(linger.progress().await, Some(Ok(Progress::Started)));
+    pair.network.set_cut_off(WORKER_HOST, true);
+    assert!(matches!(changes.next().await, Ok(LinkChange::Suspect { .. })));
+    // Longer than the idle timeout: the old link is gone.
+    assert!(matches!(changes.next().await, Ok(LinkChange::Down { .. })));
+    pair.network.set_cut_off(WORKER_HOST, false);
+    match changes.next().await {
+        Ok(LinkChange::Up { peer, number, .. }) => {
+            assert_eq!(peer, pair.worker);
+            assert!(number > LinkNumber::FIRST);
+        }
+        other => panic!("{other:?}"),
+    }
+    pair.controller.cancel(linger.id()).await.expect("it runs");
+    assert_eq!(failure_of(linger.outcome().await), FailureKind::Cancelled);
+    pair.stop().await;
+    assert_eq!(changes.next().await.err(), Some(LinkChangesError::NodeStopped));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::Engine;
 use super::boots::Duplicate;
 use super::refusal::{DUPLICATE, Refusal, check_hello};
+use crate::link_changes::LinkChange;
 use crate::status::{LinkEnd, LinkStatus, Status};
 
 /// Index of a link in the engine.
@@ -45,6 +46,8 @@ pub(super) struct LinkEntry {
     /// Whom we meant to reach.
     dialled: Option<NodeId>,
     pub(super) liveness: Liveness,
+    /// It was suspect when it was last looked at.
+    was_suspect: bool,
 }
 
 /// How far a link has come.
@@ -169,6 +172,12 @@ impl LinkEntry {
         })
     }
 
+    /// Takes note of whether it is suspect now. Returns its number if that is news.
+    fn note_suspicion(&mut self, is_suspect: bool) -> Option<LinkNumber> {
+        let was_suspect = std::mem::replace(&mut self.was_suspect, is_suspect);
+        self.up().filter(|_| was_suspect != is_suspect).map(|up| up.number)
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Greeting { .. } => self.deadline_at,
@@ -226,6 +235,7 @@ impl Engine {
             deadline_at: Some(now + timeout),
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),
+            was_suspect: false,
         });
     }
 
@@ -395,6 +405,10 @@ impl Engine {
             retry_after: None,
         });
         info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
+        let change =
+            LinkChange::Up { peer: node.clone(), number: hello.link, remote: entry.link.remote_address() };
+        // Nobody may be listening.
+        self.link_changes.send(change).ok();
         self.links_total += 1;
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.links_total += 1;
@@ -446,6 +460,12 @@ impl Engine {
     /// Remembers how a link or an attempt ended, for those who ask.
     fn note_end(&mut self, now: Instant, peer: &NodeId, number: Option<LinkNumber>, reason: &CloseReason) {
         let end = LinkEnd { peer: peer.clone(), number, at: now, reason: reason.clone() };
+        let (peer_name, reason) = (peer.clone(), reason.clone());
+        let change = match number {
+            Some(number) => LinkChange::Down { peer: peer_name, number, reason },
+            None => LinkChange::Failed { peer: peer_name, reason },
+        };
+        self.link_changes.send(change).ok();
         self.peers.entry(peer.clone()).or_default().end = Some(end);
     }
 
@@ -505,7 +525,17 @@ impl Engine {
         if entry.liveness.poll_heartbeat() {
             entry.link.send_control(&ControlFrame::Heartbeat);
         }
-        if entry.liveness.is_suspect() {
+        let is_suspect = entry.liveness.is_suspect();
+        if let Some(number) = entry.note_suspicion(is_suspect) {
+            let peer = peer.clone();
+            let change = if is_suspect {
+                LinkChange::Suspect { peer, number }
+            } else {
+                LinkChange::Trusted { peer, number }
+            };
+            self.link_changes.send(change).ok();
+        }
+        if is_suspect {
             self.reconnect.handle_suspect(now, peer);
         } else {
             self.reconnect.handle_trusted(peer);
