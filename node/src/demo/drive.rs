@@ -9,6 +9,7 @@ use runnel::codec::Class;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::fleet::Fleet;
 use super::live::{Live, View};
@@ -65,19 +66,14 @@ pub(super) struct Links {
 impl Drive {
     /// Does it all, and shows how it goes.
     pub(super) async fn run(self, fleet: &Fleet) -> anyhow::Result<Findings> {
-        let client = fleet.client();
+        let (client, planned) = (fleet.client(), self.plan.len());
         let uploading = self.upload.clone().map(|upload| {
             let (client, folder) = (client.clone(), fleet.folder_of(upload.worker()));
-            tokio::spawn(async move { upload.run(&client, &folder).await })
+            AbortOnDropHandle::new(tokio::spawn(async move { upload.run(&client, &folder).await }))
         });
-        let mut submitting = tokio::spawn(submit_all(
-            client.clone(),
-            self.plan.clone(),
-            fleet.workers(),
-            self.over,
-            self.outlast,
-        ));
-        let mut watch = Watch::new(client.clone(), self.plan.len());
+        let submitting = submit_all(client.clone(), self.plan, fleet.workers(), self.over, self.outlast);
+        let mut submitting = AbortOnDropHandle::new(tokio::spawn(submitting));
+        let mut watch = Watch::new(client.clone(), planned);
         let mut interval = tokio::time::interval(POLL_INTERVAL);
         let mut submitted: Option<Vec<(String, Planned)>> = None;
         loop {
@@ -178,7 +174,7 @@ impl Watch {
         Ok(())
     }
 
-    async fn while_looking<T>(&mut self, mut task: tokio::task::JoinHandle<T>) -> anyhow::Result<T> {
+    async fn while_looking<T>(&mut self, mut task: AbortOnDropHandle<T>) -> anyhow::Result<T> {
         let mut interval = tokio::time::interval(POLL_INTERVAL);
         loop {
             tokio::select! {
