@@ -147,7 +147,9 @@ impl Drop for House {
 
 /// Makes a command line of the program, in a folder.
 pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runnel"));
+    let mut command = Command::new("env");
+    // Whoever runs the tests in the background, or under nohup, has them ignored, and what is ignored is inherited.
+    command.args(["--default-signal=HUP,INT", env!("CARGO_BIN_EXE_runnel")]);
     command.args(args).current_dir(folder).env("RUNNEL_SOCKET", folder.join("api.sock"));
     command.env("RUST_LOG", "error").env_remove("NOTIFY_SOCKET");
     command
