@@ -244,6 +244,7 @@ impl Engine {
     /// Does all that can be done now, up to a bound, and has itself woken when there is more.
     fn work(&mut self, cx: &mut Context<'_>) {
         for _ in 0..TURNS_MAX {
+            self.wakes.begin();
             let now = self.now();
             let mut is_busy = self.poll_links(cx, now);
             is_busy |= self.poll_incoming(cx, now);

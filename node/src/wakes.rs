@@ -33,6 +33,8 @@ struct State {
     /// Those noted since the last delivery. Bounded by the number of tasks that wait.
     noted: Vec<Waker>,
     deliverer: Option<Waker>,
+    /// The engine is in a turn, and flushes at its end.
+    is_in_turn: bool,
     is_closed: bool,
 }
 
@@ -67,10 +69,17 @@ impl Wakes {
         .await
     }
 
-    /// Has everybody woken who was noted.
+    /// The engine begins a turn: wakes are noted until [`flush`](Self::flush). Outside of turns they go directly: a task
+    /// also wakes itself, when it has used up its share of its thread.
+    pub(crate) fn begin(&self) {
+        self.0.lock().is_in_turn = true;
+    }
+
+    /// The engine ends a turn: has everybody woken who was noted.
     pub(crate) fn flush(&self) {
         let deliverer = {
             let mut state = self.0.lock();
+            state.is_in_turn = false;
             if state.noted.is_empty() { None } else { state.deliverer.take() }
         };
         if let Some(deliverer) = deliverer {
@@ -140,7 +149,7 @@ impl Wake for Noted {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.shared.lock();
-        if !state.is_closed {
+        if state.is_in_turn && !state.is_closed {
             return state.noted.push(self.task.clone());
         }
         drop(state);
@@ -192,11 +201,26 @@ mod tests {
             async move { wakes.gather(answered).await }
         });
         settle().await;
+        wakes.begin();
         answer.send(7).expect("somebody waits");
         settle().await;
         assert!(!waiting.is_finished(), "it has only been noted");
         wakes.flush();
         assert_eq!(waiting.await.expect("no panic"), Ok(7));
+        drop(guard);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_gives_way_to_others_goes_on_without_the_engine() {
+        let wakes = Wakes::default();
+        let guard = wakes.guard();
+        tokio::spawn(wakes.clone().deliver());
+        settle().await;
+        let waiting = tokio::spawn({
+            let wakes = wakes.clone();
+            async move { wakes.gather(yield_now()).await }
+        });
+        waiting.await.expect("no panic");
         drop(guard);
     }
 
@@ -212,6 +236,7 @@ mod tests {
             async move { wakes.gather(answered).await }
         });
         settle().await;
+        wakes.begin();
         drop(answer);
         drop(guard);
         assert!(waiting.await.expect("no panic").is_err());
