@@ -167,7 +167,8 @@ impl Engine {
         let mut random = StdRng::from_seed(seed);
         let keys = endpoint_keys.unwrap_or_else(|| EndpointKeys::random(&mut random));
         let transport_env: Arc<dyn runnel_transport::Env> = env.clone();
-        let mut endpoint = Endpoint::new(transport_env, &identity, config.transport.clone(), keys)?;
+        let names = handlers.names().cloned().collect();
+        let mut endpoint = Endpoint::new(transport_env, &identity, config.transport.clone(), keys, names)?;
         let mut listening = Vec::new();
         for address in listen {
             listening
@@ -314,6 +315,7 @@ impl Engine {
     fn drain(&mut self, now: Instant) {
         loop {
             let mut is_busy = self.drain_stores();
+            self.tell_rooms();
             is_busy |= self.drain_send_queue(now);
             is_busy |= self.drain_receive_queue();
             if !is_busy {
@@ -322,18 +324,10 @@ impl Engine {
         }
     }
 
-    /// Confirms what is to be stored: in `Memory` mode a record is stored once it is in the queue.
+    /// Has everything count as stored: in `Memory` mode a record is stored once it is in the queue.
     fn drain_stores(&mut self) -> bool {
-        let mut is_busy = false;
-        while let Some(batch) = self.send.poll_store() {
-            is_busy = true;
-            self.send.handle_stored(batch.id);
-        }
-        while let Some(batch) = self.receive.poll_store() {
-            is_busy = true;
-            self.receive.handle_stored(batch.id);
-        }
-        is_busy
+        let is_busy = self.send.store_in_memory();
+        is_busy | self.receive.store_in_memory()
     }
 
     /// Lets everything that waits for a time know it, and arms the timer anew.

@@ -71,6 +71,9 @@ pub(crate) trait Erased: Send + Sync {
     /// Checks the arguments before the command counts as started.
     fn check(&self, args: &[u8]) -> Result<(), Rejection>;
 
+    /// Calls an inline handler; `None` if it is an ordinary one.
+    fn call_inline(&self, args: &[u8]) -> Option<Outcome>;
+
     /// Calls the handler.
     fn call(&self, call: Call) -> Called;
 }
@@ -242,6 +245,10 @@ where
         check_args::<C>(args)
     }
 
+    fn call_inline(&self, _args: &[u8]) -> Option<Outcome> {
+        None
+    }
+
     fn call(&self, call: Call) -> Called {
         let args = match C::decode_args(&call.args) {
             Ok(args) => args,
@@ -270,16 +277,29 @@ where
         check_args::<C>(args)
     }
 
+    fn call_inline(&self, args: &[u8]) -> Option<Outcome> {
+        Some(self.run(args))
+    }
+
     fn call(&self, call: Call) -> Called {
-        let args = match C::decode_args(&call.args) {
+        Called::Finished(self.run(&call.args))
+    }
+}
+
+impl<C, F> Inline<C, F>
+where
+    C: Command,
+    F: Fn(C::Args) -> Result<C::Result, HandlerError>,
+{
+    fn run(&self, args: &[u8]) -> Outcome {
+        let args = match C::decode_args(args) {
             Ok(args) => args,
-            Err(error) => return Called::Finished(HandlerError::from(error).into_outcome()),
+            Err(error) => return HandlerError::from(error).into_outcome(),
         };
-        let outcome = match std::panic::catch_unwind(AssertUnwindSafe(|| (self.handler)(args))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| (self.handler)(args))) {
             Ok(result) => finish::<C>(result),
             Err(_) => panicked(),
-        };
-        Called::Finished(outcome)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod deadline;
 mod drain;
+mod in_memory;
 mod restart;
 mod sender;
 mod usage;
@@ -225,16 +226,7 @@ impl ReceiveQueue {
     /// A batch of records is stored: what depends on it may be said.
     pub fn handle_stored(&mut self, batch: BatchId) {
         for record in self.journal.stored(batch) {
-            match record {
-                ReceiveRecord::Started(peer, key) => self.started(peer, key),
-                ReceiveRecord::Ended(peer, key, _) => self.ended(&peer, key),
-                ReceiveRecord::Restarted(peer, boot) => self.restarted(&peer, boot),
-                ReceiveRecord::Settled(peer, settled) => {
-                    if let Some(sender) = self.senders.get_mut(&peer) {
-                        sender.prune(&settled);
-                    }
-                }
-            }
+            self.handle_record(record);
         }
         self.start_waiting();
     }
@@ -390,6 +382,19 @@ impl ReceiveQueue {
             self.handle_cancel(now, peer, head.key);
         }
         self.pump(peer, head.key);
+    }
+
+    fn handle_record(&mut self, record: ReceiveRecord) {
+        match record {
+            ReceiveRecord::Started(peer, key) => self.started(peer, key),
+            ReceiveRecord::Ended(peer, key, _) => self.ended(&peer, key),
+            ReceiveRecord::Restarted(peer, boot) => self.restarted(&peer, boot),
+            ReceiveRecord::Settled(peer, settled) => {
+                if let Some(sender) = self.senders.get_mut(&peer) {
+                    sender.prune(&settled);
+                }
+            }
+        }
     }
 
     /// Has commands started, as far as the limits on running ones allow.

@@ -276,12 +276,23 @@ impl SendQueue {
     /// A batch of records is stored: what depends on it may be said.
     pub fn handle_stored(&mut self, batch: BatchId) {
         for record in self.journal.stored(batch) {
-            match record {
-                SendRecord::Stored(id) => self.stored(id),
-                SendRecord::Bound(id, epoch) => self.bound(&id, epoch),
-                SendRecord::Ended(id) => self.ended(id),
-            }
+            self.handle_record(record);
         }
+    }
+
+    /// Counts everything as stored that is in the queue: what a node without a store does instead of
+    /// [`poll_store`](Self::poll_store). Returns whether there was anything.
+    ///
+    /// # Panics
+    ///
+    /// When a batch is under way.
+    pub fn store_in_memory(&mut self) -> bool {
+        let mut is_busy = false;
+        while let Some(record) = self.journal.pop() {
+            is_busy = true;
+            self.handle_record(record);
+        }
+        is_busy
     }
 
     /// Looks at the time: deadlines, pauses, commands to be sent again.
@@ -441,6 +452,14 @@ impl SendQueue {
             if !state.lines[class].is_empty() {
                 self.scheduler.activate(class, peer);
             }
+        }
+    }
+
+    fn handle_record(&mut self, record: SendRecord) {
+        match record {
+            SendRecord::Stored(id) => self.stored(id),
+            SendRecord::Bound(id, epoch) => self.bound(&id, epoch),
+            SendRecord::Ended(id) => self.ended(id),
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig};
 use runnel_certs::{Identity, client_config, server_config};
-use runnel_codec::CloseCode;
+use runnel_codec::{CloseCode, KnownNames};
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
@@ -56,7 +56,7 @@ struct Listening {
 }
 
 impl Endpoint {
-    /// Makes an endpoint without sockets.
+    /// Makes an endpoint without sockets. Heads that name one of `names` need no allocation for it.
     ///
     /// # Errors
     ///
@@ -66,6 +66,7 @@ impl Endpoint {
         identity: &Identity,
         config: TransportConfig,
         keys: EndpointKeys,
+        names: KnownNames,
     ) -> Result<Self, EndpointError> {
         let runtime = Arc::new(EnvRuntime(env.clone()));
         let crypto = env.crypto();
@@ -94,8 +95,12 @@ impl Endpoint {
             quinn::ConnectionId::new(&id)
         }));
 
-        let context =
-            Arc::new(LinkContext { trust: identity.trust().clone(), config, handshakes: AtomicU32::new(0) });
+        let context = Arc::new(LinkContext {
+            trust: identity.trust().clone(),
+            config,
+            names,
+            handshakes: AtomicU32::new(0),
+        });
         let dialling = DiallingEndpoints::default();
         Ok(Self { env, context, keys, server, client, listening: Vec::new(), dialling })
     }

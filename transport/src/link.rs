@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use quinn::Connection;
 use runnel_certs::{PeerIdentity, Trust};
-use runnel_codec::{CloseCode, ControlFrame, Head, StreamFrame};
+use runnel_codec::{CloseCode, ControlFrame, Head, KnownNames, StreamFrame};
 use tracing::trace;
 
 pub use self::event::{LinkEvent, Side};
@@ -54,6 +54,8 @@ pub struct Link {
 pub(crate) struct LinkContext {
     pub(crate) trust: Trust,
     pub(crate) config: TransportConfig,
+    /// Command types that need no allocation when they come in a head.
+    pub(crate) names: KnownNames,
     /// Handshakes under way with peers that dialled us.
     pub(crate) handshakes: AtomicU32,
 }

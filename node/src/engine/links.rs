@@ -28,6 +28,8 @@ pub(super) type LinkIndex = usize;
 pub(super) struct LinkSet {
     links: Slab<LinkEntry>,
     ready: ReadySet,
+    /// Links of which the queues do not know what they can take now.
+    rooms: Vec<LinkIndex>,
 }
 
 /// A link and what the engine knows of it.
@@ -41,6 +43,8 @@ pub(super) struct LinkEntry {
     pub(super) bodies: BTreeMap<CommandKey, StreamId>,
     /// Commands that were opened here and have no answer yet.
     pub(super) unanswered: usize,
+    /// It is among [`LinkSet::rooms`].
+    is_room_noted: bool,
     /// When dial, handshake and hello must be done; `None` once the link is being closed.
     deadline_at: Option<Instant>,
     /// Whom we meant to reach.
@@ -125,6 +129,24 @@ impl LinkSet {
     /// Has a link polled although nothing woke it.
     fn touch(&mut self, index: LinkIndex) {
         self.ready.wake(index);
+    }
+
+    /// What a link can take may have changed.
+    pub(super) fn note_room(&mut self, index: LinkIndex) {
+        if let Some(entry) = self.links.get_mut(index)
+            && !std::mem::replace(&mut entry.is_room_noted, true)
+        {
+            self.rooms.push(index);
+        }
+    }
+
+    /// Returns a link that was noted, once.
+    pub(super) fn poll_room(&mut self) -> Option<LinkIndex> {
+        let index = self.rooms.pop()?;
+        if let Some(entry) = self.links.get_mut(index) {
+            entry.is_room_noted = false;
+        }
+        Some(index)
     }
 
     /// Returns the next event of any link.
@@ -232,6 +254,7 @@ impl Engine {
             streams: BTreeMap::new(),
             bodies: BTreeMap::new(),
             unanswered: 0,
+            is_room_noted: false,
             deadline_at: Some(now + timeout),
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),

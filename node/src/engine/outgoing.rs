@@ -168,7 +168,12 @@ impl Engine {
             }
             Err(_) => self.send.handle_stream_lost(now, peer, key),
         }
-        self.give_room(index);
+        if entry.link.places() == 0 {
+            // The send queue counts what it takes of the room, but not that the peer grants no further stream.
+            self.tell_room(index);
+        } else {
+            self.give_room(index);
+        }
     }
 
     /// Writes the next frame of a command's body.
@@ -181,7 +186,7 @@ impl Engine {
             entry.bodies.remove(&key);
             entry.link.finish(stream);
         }
-        self.give_room(index);
+        self.tell_room(index);
     }
 
     /// Ends the stream of a command without the end of its body.
@@ -220,8 +225,19 @@ impl Engine {
         self.give_room(index);
     }
 
-    /// Tells the send queue what a link can take now.
+    /// Has the queues told what a link can take, before they are asked what they have to say.
     pub(super) fn give_room(&mut self, index: LinkIndex) {
+        self.links.note_room(index);
+    }
+
+    /// Tells the queues what those links can take now of which that may have changed.
+    pub(super) fn tell_rooms(&mut self) {
+        while let Some(index) = self.links.poll_room() {
+            self.tell_room(index);
+        }
+    }
+
+    fn tell_room(&mut self, index: LinkIndex) {
         let free_places = self.config.receive_queue.free_places.get();
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(up) = entry.up() else { return };

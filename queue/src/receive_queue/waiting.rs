@@ -18,13 +18,20 @@ pub(super) struct Arrival(u64);
 
 #[derive(Debug, Default)]
 struct Line {
+    /// A sender that has nothing in the line stays here: the queue remembers it anyway.
     senders: BTreeMap<NodeId, ByName>,
     /// Senders with something in this line, in the order of their turns.
     turns: VecDeque<NodeId>,
 }
 
 /// By name, so that a type at its running limit holds up only itself.
-type ByName = BTreeMap<CommandName, BTreeMap<Arrival, CommandKey>>;
+///
+/// Most commands start at once: what the last one leaves empty is kept for the next, up to a bound.
+#[derive(Debug, Default)]
+struct ByName {
+    names: BTreeMap<CommandName, BTreeMap<Arrival, CommandKey>>,
+    len: usize,
+}
 
 impl Waiting {
     pub(super) fn push(
@@ -37,11 +44,12 @@ impl Waiting {
         self.arrivals += 1;
         let arrival = Arrival(self.arrivals);
         let line = &mut self.classes[class];
-        let names = line.senders.entry(sender.clone()).or_default();
-        if names.is_empty() {
+        let waiting = line.senders.entry(sender.clone()).or_default();
+        if waiting.len == 0 {
             line.turns.push_back(sender.clone());
         }
-        names.entry(name.clone()).or_default().insert(arrival, key);
+        waiting.len += 1;
+        waiting.names.entry(name.clone()).or_default().insert(arrival, key);
         self.len += 1;
         arrival
     }
@@ -71,16 +79,17 @@ impl Waiting {
     /// Takes a command out of its line, wherever it stands.
     pub(super) fn remove(&mut self, class: Class, sender: &NodeId, name: &CommandName, arrival: Arrival) {
         let line = &mut self.classes[class];
-        let Some(names) = line.senders.get_mut(sender) else { return };
-        let Some(keys) = names.get_mut(name) else { return };
-        if keys.remove(&arrival).is_some() {
-            self.len -= 1;
+        let Some(waiting) = line.senders.get_mut(sender) else { return };
+        let Some(keys) = waiting.names.get_mut(name) else { return };
+        if keys.remove(&arrival).is_none() {
+            return;
         }
-        if keys.is_empty() {
-            names.remove(name);
+        self.len -= 1;
+        waiting.len -= 1;
+        if keys.is_empty() && waiting.names.len() > NAMES_KEPT {
+            waiting.names.remove(name);
         }
-        if names.is_empty() {
-            line.senders.remove(sender);
+        if waiting.len == 0 {
             line.turns.retain(|turn| turn != sender);
         }
     }
@@ -92,15 +101,19 @@ impl Waiting {
 
 /// Returns the oldest command of a sender whose type may start.
 fn oldest<'a>(
-    names: &'a ByName,
+    waiting: &'a ByName,
     may_start: &impl Fn(&CommandName) -> bool,
 ) -> Option<(&'a CommandName, Arrival, CommandKey)> {
-    names
+    waiting
+        .names
         .iter()
-        .filter(|(name, _)| may_start(name))
         .filter_map(|(name, keys)| keys.first_key_value().map(|(arrival, key)| (name, *arrival, *key)))
+        .filter(|(name, ..)| may_start(name))
         .min_by_key(|(_, arrival, _)| *arrival)
 }
+
+/// Names kept for a sender of which nothing waits. Its peer chooses them, so there is a bound.
+const NAMES_KEPT: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +168,17 @@ mod tests {
         assert_eq!(order(&mut waiting, |name| *name == ping), [2, 3, 4]);
         assert_eq!(order(&mut waiting, |_| false), []);
         assert_eq!(order(&mut waiting, |_| true), [1]);
+    }
+
+    #[test]
+    fn names_of_which_nothing_waits_are_bounded() {
+        let (mut waiting, a) = (Waiting::default(), node("a"));
+        for number in 1..100 {
+            waiting.push(Class::Normal, &a, &name(&format!("n{number}/1")), key(number));
+            assert_eq!(waiting.pop(|_, _| true), Some((a.clone(), key(number))));
+        }
+        let kept = &waiting.classes[Class::Normal];
+        assert_eq!((kept.senders[&a].names.len(), kept.turns.len()), (NAMES_KEPT, 0));
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Peer {
     pub(super) fn use_room(&mut self, class: Class, bytes: u64) {
         self.room.places = self.room.places.saturating_sub(1);
         if class != Class::Urgent {
-            self.room.use_bytes(bytes);
+            self.room.use_bytes(bytes + HEAD_BYTES);
         }
     }
 }

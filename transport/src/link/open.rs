@@ -189,7 +189,7 @@ impl Open {
             self.ended = Some(CloseReason::of_connection(&error));
         }
         while let Poll::Ready(Ok(pair)) = self.openings.poll_accept(cx) {
-            self.add_stream(Stream::accepted(pair, self.context.config.limits()));
+            self.add_stream(Stream::accepted(pair, self.context.config.limits(), self.context.names.clone()));
         }
         if self.place.is_none() && self.poll_place(cx) {
             events.push_back(LinkEvent::Places);

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use runnel_codec::{
-    ControlDecoder, ControlFrame, DecodeError, Head, Limits, ReplyDecoder, StreamDecoder, StreamFrame,
-    StreamItem, StreamKind,
+    ControlDecoder, ControlFrame, DecodeError, Head, KnownNames, Limits, ReplyDecoder, StreamDecoder,
+    StreamFrame, StreamItem, StreamKind,
 };
 
 /// Reads the peer's half of a stream.
@@ -26,8 +26,8 @@ pub(super) enum Item {
 }
 
 impl Reader {
-    pub(super) fn opened(limits: Limits) -> Self {
-        Self::Opened(Box::new(StreamDecoder::new(limits)))
+    pub(super) fn opened(limits: Limits, names: KnownNames) -> Self {
+        Self::Opened(Box::new(StreamDecoder::new(limits).with_names(names)))
     }
 
     pub(super) fn replies(limits: Limits, updates_received: u64) -> Self {

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use runnel_codec::{
-    Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, encode_control,
-    encode_frame_split, encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
+    Class, CloseCode, ControlFrame, DecodeError, Head, KnownNames, Limits, PieceKind, StreamFrame,
+    encode_control, encode_frame_split, encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
 };
 
 use super::openings::Pair;
@@ -113,8 +113,8 @@ impl fmt::Display for StreamId {
 
 impl Stream {
     /// A stream that the peer opened.
-    pub(super) fn accepted(pair: Pair, limits: Limits) -> Self {
-        Self::new(pair, Role::Unknown, Class::Urgent, Reader::opened(limits))
+    pub(super) fn accepted(pair: Pair, limits: Limits, names: KnownNames) -> Self {
+        Self::new(pair, Role::Unknown, Class::Urgent, Reader::opened(limits, names))
     }
 
     /// The control stream, opened here.

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use runnel_certs::{AUTHORITY_LIFETIME, Authority, Identity, LEAF_LIFETIME, NodeKey, Role, Validity};
 use runnel_codec::{
-    Class, CommandKey, ControlFrame, Epoch, Head, Hello, HelloAnswer, LinkNumber, Outcome, Seq, StreamFrame,
-    UpdatePolicy,
+    Class, CommandKey, ControlFrame, Epoch, Head, Hello, HelloAnswer, KnownNames, LinkNumber, Outcome, Seq,
+    StreamFrame, UpdatePolicy,
 };
 use runnel_transport::{
     DialRequest, Endpoint, EndpointKeys, Env, Link, LinkClosed, LinkEvent, Side, Socket, StreamId,
@@ -90,7 +90,7 @@ pub(crate) fn endpoint_with(
     keys: EndpointKeys,
 ) -> (Endpoint, Arc<TestEnv>) {
     let env = Arc::new(TestEnv { date, tasks: Mutex::default() });
-    (Endpoint::new(env.clone(), identity, config, keys).expect("an endpoint"), env)
+    (Endpoint::new(env.clone(), identity, config, keys, KnownNames::default()).expect("an endpoint"), env)
 }
 
 /// A controller `c1` that dials and a worker `w1` that listens.
