@@ -12,6 +12,7 @@ mod boots;
 mod callers;
 mod dispatch;
 mod incoming;
+mod link_set;
 mod links;
 mod outgoing;
 mod paths;
@@ -42,7 +43,7 @@ use tracing::info;
 
 use self::callers::Callers;
 use self::dispatch::Dispatch;
-use self::links::LinkSet;
+use self::link_set::LinkSet;
 use self::outgoing::Caller;
 use self::paths::Paths;
 use self::peers::Peer;

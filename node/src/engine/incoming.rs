@@ -11,7 +11,7 @@ use runnel_transport::StreamId;
 use tracing::trace;
 
 use super::Engine;
-use super::links::{LinkEntry, LinkIndex, StreamUse};
+use super::link_set::{LinkEntry, LinkIndex, StreamUse};
 
 impl Engine {
     /// A peer's command has arrived.

@@ -10,7 +10,7 @@ use runnel_transport::StreamId;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, trace, warn};
 
-use super::links::{LinkIndex, StreamUse};
+use super::link_set::{LinkIndex, StreamUse};
 use super::{Engine, StoredReply};
 use crate::body::{BodyReader, BodySink, Source, Whose, feed};
 use crate::submission::CallerEvent;

@@ -11,7 +11,7 @@ use runnel_transport::{Look, MoveCause, PathConfig, PathEvent, PathWatch, Side};
 use tracing::{info, warn};
 
 use super::Engine;
-use super::links::LinkEntry;
+use super::link_set::LinkEntry;
 use crate::env::{Env, NetworkChanges};
 
 /// What the engine knows of the machine's network.

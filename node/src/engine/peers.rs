@@ -6,7 +6,7 @@ use runnel_certs::Role;
 use runnel_codec::{Epoch, LinkNumber, NodeId};
 
 use super::boots::BootHistory;
-use super::links::LinkIndex;
+use super::link_set::LinkIndex;
 use crate::status::LinkEnd;
 
 /// One peer: how to reach it, which link is up, and how far link numbers have come.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::Engine;
-use super::links::LinkIndex;
+use super::link_set::LinkIndex;
 
 impl Engine {
     /// Shuts down in order. Every wait has an end, so a dead peer or a handler that does not stop holds nothing up.

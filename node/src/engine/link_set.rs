@@ -1,0 +1,200 @@
+//! The links of a node, and what the engine knows of each.
+
+use std::collections::BTreeMap;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use runnel_codec::{CommandKey, LinkNumber, NodeId};
+use runnel_transport::{Link, LinkEvent, Liveness, ReadySet, StreamId};
+use slab::Slab;
+
+use crate::status::LinkStatus;
+
+/// Index of a link in the engine.
+pub(super) type LinkIndex = usize;
+
+/// All links of a node, polled only when they have something to say.
+#[derive(Debug, Default)]
+pub(super) struct LinkSet {
+    pub(super) links: Slab<LinkEntry>,
+    pub(super) ready: ReadySet,
+    /// Links of which the queues do not know what they can take now.
+    pub(super) rooms: Vec<LinkIndex>,
+}
+
+/// A link and what the engine knows of it.
+#[derive(Debug)]
+pub(super) struct LinkEntry {
+    pub(super) link: Link,
+    pub(super) phase: Phase,
+    /// Which command each open stream belongs to.
+    pub(super) streams: BTreeMap<StreamId, StreamUse>,
+    /// Streams of commands opened here whose bodies are not complete.
+    pub(super) bodies: BTreeMap<CommandKey, StreamId>,
+    /// Commands that were opened here and have no answer yet.
+    pub(super) unanswered: usize,
+    /// It is among [`LinkSet::rooms`].
+    pub(super) is_room_noted: bool,
+    /// When dial, handshake and hello must be done; `None` once the link is being closed.
+    pub(super) deadline_at: Option<Instant>,
+    /// Whom we meant to reach.
+    pub(super) dialled: Option<NodeId>,
+    pub(super) liveness: Liveness,
+    /// It was suspect when it was last looked at.
+    pub(super) was_suspect: bool,
+}
+
+/// How far a link has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The handshake or the hello is not done.
+    Greeting {
+        /// The number that we proposed, if we dialled and have said hello.
+        proposed: Option<LinkNumber>,
+    },
+    /// The hello is answered.
+    Up(Up),
+    /// A newer link took over: whatever still comes is refused at the door.
+    Replaced,
+}
+
+/// What is known of a link that is up.
+#[derive(Debug)]
+pub(super) struct Up {
+    pub(super) peer: NodeId,
+    pub(super) number: LinkNumber,
+    /// QUIC flow control that the peer grants, in bytes.
+    pub(super) receive_window: u64,
+    pub(super) at: Instant,
+    /// The peer has said GoAway, and when to come again.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What a stream of a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamUse {
+    /// It carries a command of ours.
+    Outgoing {
+        /// The command.
+        key: CommandKey,
+        /// The peer has said something on it.
+        is_answered: bool,
+    },
+    /// It carries a command of the peer's.
+    Incoming(CommandKey),
+}
+
+impl LinkSet {
+    pub(super) fn insert(&mut self, entry: LinkEntry) -> LinkIndex {
+        let index = self.links.insert(entry);
+        self.ready.insert(index);
+        index
+    }
+
+    pub(super) fn remove(&mut self, index: LinkIndex) -> Option<LinkEntry> {
+        self.links.try_remove(index)
+    }
+
+    pub(super) fn get(&self, index: LinkIndex) -> Option<&LinkEntry> {
+        self.links.get(index)
+    }
+
+    pub(super) fn get_mut(&mut self, index: LinkIndex) -> Option<&mut LinkEntry> {
+        self.links.get_mut(index)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkIndex, &LinkEntry)> {
+        self.links.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkIndex, &mut LinkEntry)> {
+        self.links.iter_mut()
+    }
+
+    /// Returns when a link next wants [`Engine::handle_link_timeouts`].
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.links.iter().filter_map(|(_, entry)| entry.poll_timeout()).min()
+    }
+
+    /// Has a link polled although nothing woke it.
+    pub(super) fn touch(&mut self, index: LinkIndex) {
+        self.ready.wake(index);
+    }
+
+    /// What a link can take may have changed.
+    pub(super) fn note_room(&mut self, index: LinkIndex) {
+        if let Some(entry) = self.links.get_mut(index)
+            && !std::mem::replace(&mut entry.is_room_noted, true)
+        {
+            self.rooms.push(index);
+        }
+    }
+
+    /// Returns a link that was noted, once.
+    pub(super) fn poll_room(&mut self) -> Option<LinkIndex> {
+        let index = self.rooms.pop()?;
+        if let Some(entry) = self.links.get_mut(index) {
+            entry.is_room_noted = false;
+        }
+        Some(index)
+    }
+
+    /// Returns the next event of any link.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(LinkIndex, LinkEvent)> {
+        while let Poll::Ready(index) = self.ready.poll_next(cx) {
+            let Some(entry) = self.links.get_mut(index) else { continue };
+            let waker = self.ready.waker(index);
+            if let Poll::Ready(event) = entry.link.poll_event(&mut Context::from_waker(&waker)) {
+                // It may have more to say; its turn comes again after the others.
+                self.ready.wake(index);
+                return Poll::Ready((index, event));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl LinkEntry {
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up(_))
+    }
+
+    pub(super) fn up(&self) -> Option<&Up> {
+        match &self.phase {
+            Phase::Up(up) => Some(up),
+            Phase::Greeting { .. } | Phase::Replaced => None,
+        }
+    }
+
+    /// Returns whether nothing authenticated came for too long.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.liveness.is_suspect()
+    }
+
+    /// Returns its figures, if it is up.
+    pub(super) fn status(&self, now: Instant) -> Option<LinkStatus> {
+        let up = self.up()?;
+        Some(LinkStatus {
+            peer: up.peer.clone(),
+            number: up.number,
+            remote: self.link.remote_address()?,
+            up_at: up.at,
+            silent_for: self.liveness.silent_for(now),
+            stats: self.link.stats(),
+        })
+    }
+
+    /// Takes note of whether it is suspect now. Returns its number if that is news.
+    pub(super) fn note_suspicion(&mut self, is_suspect: bool) -> Option<LinkNumber> {
+        let was_suspect = std::mem::replace(&mut self.was_suspect, is_suspect);
+        self.up().filter(|_| was_suspect != is_suspect).map(|up| up.number)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Greeting { .. } => self.deadline_at,
+            Phase::Up(_) => self.liveness.poll_timeout(),
+            Phase::Replaced => None,
+        }
+    }
+}
