@@ -1,6 +1,6 @@
 //! Settings of endpoints and links.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,11 @@ pub struct TransportConfig {
     ///
     /// Too low, a restarted controller takes a round trip more for each worker; too high, forged addresses cost more.
     pub handshakes_max: NonZeroU32,
+    /// Share of the node's thread that answering handshakes may take, in percent; 100 is no bound. Default: 20.
+    ///
+    /// Counted is what an offer costs at once: key exchange and signature. Too low, a restarted controller takes its
+    /// workers back slowly; too high, a flood of offers holds up the commands of the links that are there.
+    pub handshakes_percent: NonZeroU8,
     /// How long a close may take to reach the peers. Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub close_timeout: Duration,
@@ -92,6 +97,7 @@ impl Default for TransportConfig {
             dial_stagger: Duration::from_millis(250),
             head_timeout: Duration::from_secs(10),
             handshakes_max: NonZeroU32::new(64).expect("64 is not 0"),
+            handshakes_percent: NonZeroU8::new(20).expect("20 is not 0"),
             close_timeout: Duration::from_secs(1),
             segmentation_offload: true,
         }

@@ -17,6 +17,7 @@ use runnel_codec::{CloseCode, KnownNames};
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::close::CloseReason;
@@ -24,6 +25,7 @@ use crate::config::TransportConfig;
 use crate::dial::{self, DialRequest};
 use crate::env::Env;
 use crate::error::EndpointError;
+use crate::handshakes::{Admission, Handshakes};
 use crate::keys::EndpointKeys;
 use crate::link::{Link, LinkContext, Side};
 use crate::runtime::EnvRuntime;
@@ -38,6 +40,7 @@ pub struct Endpoint {
     server: ServerConfig,
     client: ClientConfig,
     listening: Vec<Listening>,
+    handshakes: Handshakes,
     dialling: DiallingEndpoints,
 }
 
@@ -95,6 +98,8 @@ impl Endpoint {
             quinn::ConnectionId::new(&id)
         }));
 
+        let handshakes =
+            Handshakes::new(Instant::now(), config.handshakes_max.get(), config.handshakes_percent);
         let context = Arc::new(LinkContext {
             trust: identity.trust().clone(),
             config,
@@ -102,7 +107,7 @@ impl Endpoint {
             handshakes: AtomicU32::new(0),
         });
         let dialling = DiallingEndpoints::default();
-        Ok(Self { env, context, keys, server, client, listening: Vec::new(), dialling })
+        Ok(Self { env, context, keys, server, client, listening: Vec::new(), handshakes, dialling })
     }
 
     /// Listens on an address; port 0 takes any free one. Returns the address.
@@ -138,22 +143,26 @@ impl Endpoint {
 
     /// Returns the next link that a peer dials. It has not said who it is yet.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Link> {
-        let handshakes_max = self.context.config.handshakes_max.get();
         for listening in &mut self.listening {
             while let Poll::Ready(Some(incoming)) = listening.poll_next(cx) {
-                let handshakes = self.context.handshakes.load(Ordering::Relaxed);
-                if handshakes >= handshakes_max && incoming.may_retry() {
-                    // The address must prove itself before it costs a handshake (RFC 9000, section 8.1.2).
-                    incoming.retry().ok();
-                    continue;
-                }
-                if handshakes >= handshakes_max.saturating_mul(PROVEN_HANDSHAKES_FACTOR) {
-                    // The peer tries again by itself, and finds a calmer node.
-                    incoming.ignore();
-                    continue;
+                let pending = self.context.handshakes.load(Ordering::Relaxed);
+                let begun_at = Instant::now();
+                match self.handshakes.admit(begun_at, pending, !incoming.may_retry()) {
+                    Admission::Take => {}
+                    Admission::Prove => {
+                        incoming.retry().ok();
+                        continue;
+                    }
+                    Admission::Ignore => {
+                        incoming.ignore();
+                        continue;
+                    }
                 }
                 let remote = incoming.remote_address();
-                match incoming.accept() {
+                // Key exchange and signature are made in this call.
+                let accepted = incoming.accept();
+                self.handshakes.handle_spent(begun_at.elapsed());
+                match accepted {
                     Ok(connecting) => {
                         let connecting = dial::accept(connecting);
                         return Poll::Ready(
@@ -297,9 +306,6 @@ const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPEC
 
 /// Pause between stateless resets. With quinn's default of 20 ms a thousand peers would learn of a restart within 20 s.
 const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
-
-/// Handshakes with proven addresses may be so many times those with others.
-const PROVEN_HANDSHAKES_FACTOR: u32 = 4;
 
 /// Offers that may wait to be taken; quinn's default of 65536 would cost 640 MiB in a flood.
 const MAX_INCOMING: usize = 1024;

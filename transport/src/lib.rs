@@ -14,6 +14,7 @@ mod dial;
 mod endpoint;
 mod env;
 mod error;
+mod handshakes;
 mod keys;
 mod link;
 mod liveness;

@@ -1,6 +1,7 @@
 //! Addresses that do not answer, and addresses that change.
 
 use std::net::UdpSocket;
+use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -35,6 +36,23 @@ async fn a_name_that_cannot_be_resolved_is_unreachable() {
     let LinkEvent::Closed(closed) = event else { panic!("{event:?}") };
     assert!(matches!(&closed.reason, CloseReason::Unreachable { text } if text.starts_with("nowhere: ")));
     assert!(!closed.was_answered());
+}
+
+#[tokio::test]
+async fn beyond_the_handshakes_at_once_a_peer_proves_its_address_and_is_taken() {
+    let authority = authority("lab");
+    let dialler = identity(&authority, "c1", Role::Controller, &[]);
+    let acceptor = identity(&authority, "w1", Role::Worker, &[]);
+    let one_at_once = TransportConfig { handshakes_max: NonZeroU32::MIN, ..TransportConfig::default() };
+    let mut nodes = Nodes::with(
+        endpoint(&dialler, TransportConfig::default(), SystemTime::now()),
+        endpoint(&acceptor, one_at_once, SystemTime::now()),
+    );
+    // Nobody moves the first handshake on, so it counts as long as its link is held.
+    let Pair { dialler: _first, acceptor: held } = nodes.connect().await;
+    let mut pair = nodes.connect().await;
+    pair.until(Side::Dialler, |event| matches!(event, LinkEvent::Connected)).await;
+    drop(held);
 }
 
 #[tokio::test]
