@@ -60,7 +60,7 @@ pub struct TransportConfig {
     ///
     /// Too low, a restarted controller takes a round trip more for each worker; too high, forged addresses cost more.
     pub handshakes_max: NonZeroU32,
-    /// Share of the node's thread that answering handshakes may take, in percent; 100 is no bound. Default: 20.
+    /// Share of the node's thread that answering handshakes may take, in percent; 100 or more is no bound. Default: 20.
     ///
     /// Counted is what an offer costs at once: key exchange and signature. Too low, a restarted controller takes its
     /// workers back slowly; too high, a flood of offers holds up the commands of the links that are there.

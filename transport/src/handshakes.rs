@@ -25,8 +25,9 @@ pub(crate) enum Admission {
 pub(crate) struct Handshakes {
     pending_max: u32,
     percent: u32,
-    /// Below zero it is a debt, so it is kept as what may be spent and what is owed.
+    /// What may be spent now. While something is owed, nothing.
     allowance: Duration,
+    /// What was spent beyond the allowance, and is paid back before anything more is.
     debt: Duration,
     refilled_at: Instant,
 }
