@@ -9,8 +9,10 @@
 mod body_intake;
 mod body_log;
 mod budget;
+mod clock;
 mod config;
 mod error;
+mod journal;
 mod receive_queue;
 mod room;
 mod scheduler;
@@ -20,8 +22,10 @@ mod store;
 mod stream_log;
 
 pub use budget::{Budget, BudgetConfig, LinkView};
+pub use clock::ClockReading;
 pub use config::SendQueueConfig;
 pub use error::{Bound, NotFound, ProtocolError, SubmitError};
+pub use journal::{Batch, BatchId};
 pub use receive_queue::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig,
     ReceiveRecord, Reply, Start, Stop, StopReason,
@@ -33,4 +37,7 @@ pub use send_queue::{
     WaitsFor,
 };
 pub use settled::SettledSet;
-pub use store::{Batch, BatchId};
+pub use store::{
+    AcceptedRow, Change, CommandRow, Idempotency, OutcomeRow, ProgressRow, ReceiverRow, Row, RowKey, RunRow,
+    SenderRow, StoreRow, StoredDeadline,
+};

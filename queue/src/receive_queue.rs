@@ -37,8 +37,8 @@ pub use self::words::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveRecord, Reply, Start, Stop, StopReason,
 };
 use crate::body_intake::BodyIntake;
+use crate::journal::{Batch, BatchId, Journal};
 use crate::scheduler::Scheduler;
-use crate::store::{Batch, BatchId, Journal};
 use crate::stream_log::StreamLog;
 
 /// The receive queue of a node.

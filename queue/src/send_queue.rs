@@ -36,9 +36,9 @@ use self::usage::TotalUsage;
 pub use self::words::{SendEvent, SendRecord, Transmit};
 use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError, SubmitError};
+use crate::journal::{Batch, BatchId, Journal};
 use crate::room::Room;
 use crate::scheduler::Scheduler;
-use crate::store::{Batch, BatchId, Journal};
 
 /// The global send queue.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use runnel_codec::{
 };
 
 use super::command::outcome_bytes;
-use crate::store::Record;
+use crate::journal::Record;
 
 /// Which stream of which link; a newer one is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

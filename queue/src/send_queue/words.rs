@@ -5,7 +5,7 @@ use runnel_codec::{
     BodyEnd, CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, Settled, StreamFrame,
 };
 
-use crate::store::Record;
+use crate::journal::Record;
 
 /// What the send queue stores.
 #[derive(Clone, Debug, PartialEq, Eq)]

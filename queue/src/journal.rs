@@ -1,0 +1,201 @@
+//! Records on their way into the store, in batches.
+
+use std::collections::VecDeque;
+
+use runnel_codec::Class;
+
+/// Number of a batch, in the order in which batches were yielded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(u64);
+
+/// Records that become durable together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch<R> {
+    /// Its number.
+    pub id: BatchId,
+    /// The records, in order.
+    pub records: Vec<R>,
+}
+
+/// What is stored.
+pub(crate) trait Record: Clone {
+    /// Returns about how many bytes it takes in the store.
+    fn bytes(&self) -> usize;
+}
+
+/// Records on their way into the store. Urgent ones go first; else they keep their order.
+///
+/// All records of a command are given the same class, so that none of them overtakes an earlier one. The exception only
+/// lets later ones fall back: see [`Journal::push`].
+#[derive(Debug)]
+pub(crate) struct Journal<R> {
+    urgent: VecDeque<R>,
+    others: VecDeque<R>,
+    stored_later: VecDeque<(BatchId, Vec<R>)>,
+    next: BatchId,
+}
+
+impl<R: Record> Journal<R> {
+    pub(crate) fn new() -> Self {
+        Self {
+            urgent: VecDeque::new(),
+            others: VecDeque::new(),
+            stored_later: VecDeque::new(),
+            next: BatchId(1),
+        }
+    }
+
+    /// Adds a record of a command of this class, or of a lower one than its earlier records had.
+    pub(crate) fn push(&mut self, class: Class, record: R) {
+        let line = if class == Class::Urgent { &mut self.urgent } else { &mut self.others };
+        line.push_back(record);
+    }
+
+    /// Returns the next batch, if there is anything to store.
+    pub(crate) fn poll(&mut self) -> Option<Batch<R>> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while let Some(record) = self.urgent.front().or(self.others.front()) {
+            bytes += record.bytes();
+            // The first one goes however long it is.
+            if records.len() == BATCH_RECORDS_MAX || (bytes > BATCH_BYTES_MAX && !records.is_empty()) {
+                break;
+            }
+            records.extend(self.urgent.pop_front().or_else(|| self.others.pop_front()));
+        }
+        if records.is_empty() {
+            return None;
+        }
+        let id = self.next;
+        self.next = BatchId(id.0 + 1);
+        self.stored_later.push_back((id, records.clone()));
+        Some(Batch { id, records })
+    }
+
+    /// Takes the next record for a node that keeps everything in memory: it is stored by being here.
+    ///
+    /// # Panics
+    ///
+    /// When a batch is under way: its records are stored first.
+    pub(crate) fn pop(&mut self) -> Option<R> {
+        assert!(self.stored_later.is_empty(), "a journal has one store");
+        self.urgent.pop_front().or_else(|| self.others.pop_front())
+    }
+
+    /// Returns the records that are stored now: those of this batch and of all before it.
+    pub(crate) fn stored(&mut self, batch: BatchId) -> Vec<R> {
+        let mut records = Vec::new();
+        while self.stored_later.front().is_some_and(|(id, _)| *id <= batch) {
+            records.extend(self.stored_later.pop_front().into_iter().flat_map(|(_, records)| records));
+        }
+        records
+    }
+}
+
+/// Most records in a batch: enough to share one sync among many, few enough that an urgent one does not wait long.
+const BATCH_RECORDS_MAX: usize = 256;
+
+/// Most bytes in a batch, for the same reasons.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Note {
+        command: usize,
+        number: usize,
+        bytes: usize,
+    }
+
+    impl Record for Note {
+        fn bytes(&self) -> usize {
+            self.bytes
+        }
+    }
+
+    fn note(command: usize, number: usize) -> Note {
+        Note { command, number, bytes: 10 }
+    }
+
+    #[test]
+    fn batches_are_bounded_and_stored_in_order() {
+        let mut journal = Journal::new();
+        for number in 0..300 {
+            journal.push(Class::Normal, note(0, number));
+        }
+        let (first, second) = (journal.poll().expect("a batch"), journal.poll().expect("a batch"));
+        assert_eq!((first.records.len(), second.records.len()), (256, 44));
+        assert_eq!(journal.poll(), None);
+        assert_eq!(journal.stored(second.id).len(), 300, "an earlier batch is stored with a later one");
+        assert!(journal.stored(second.id).is_empty(), "and only once");
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_a_record_longer_than_a_batch_goes_alone() {
+        let mut journal = Journal::new();
+        for bytes in [2 << 20, 600 << 10, 400 << 10, 100 << 10] {
+            journal.push(Class::Normal, Note { bytes, ..note(0, 0) });
+        }
+        let batches: Vec<_> =
+            std::iter::from_fn(|| journal.poll()).map(|batch| batch.records.len()).collect();
+        assert_eq!(batches, [1, 2, 1]);
+    }
+
+    #[test]
+    fn without_a_store_records_come_one_by_one_in_the_same_order() {
+        let mut journal = Journal::new();
+        journal.push(Class::Bulk, note(1, 0));
+        journal.push(Class::Urgent, note(2, 0));
+        journal.push(Class::Bulk, note(1, 1));
+        let records: Vec<_> = std::iter::from_fn(|| journal.pop()).collect();
+        assert_eq!(records, [note(2, 0), note(1, 0), note(1, 1)]);
+        assert_eq!(journal.poll(), None, "each is taken once");
+    }
+
+    #[test]
+    fn urgent_records_go_before_all_that_wait() {
+        let mut journal = Journal::new();
+        for number in 0..1000 {
+            journal.push(Class::Bulk, note(1, number));
+        }
+        journal.push(Class::Urgent, note(2, 0));
+        journal.push(Class::Urgent, note(2, 1));
+        let batch = journal.poll().expect("a batch");
+        assert_eq!(batch.records[..3], [note(2, 0), note(2, 1), note(1, 0)]);
+    }
+
+    proptest! {
+        /// Commands with an odd number are urgent; `None` takes a batch.
+        #[test]
+        fn no_record_overtakes_an_earlier_one_of_its_command(
+            steps in prop::collection::vec(prop::option::weighted(0.99, (0..6_usize, 1..20_000_usize)), 0..1500),
+        ) {
+            let (mut journal, mut numbers) = (Journal::new(), BTreeMap::<usize, usize>::new());
+            let mut stored = BTreeMap::<usize, usize>::new();
+            let steps = steps.into_iter().chain(std::iter::repeat_n(None, 1500));
+            for step in steps {
+                if let Some((command, bytes)) = step {
+                    let class = if command % 2 == 1 { Class::Urgent } else { Class::Low };
+                    let number = numbers.entry(command).or_default();
+                    *number += 1;
+                    journal.push(class, Note { command, number: *number, bytes });
+                } else if let Some(batch) = journal.poll() {
+                    let bytes: usize = batch.records.iter().map(Record::bytes).sum();
+                    prop_assert!(batch.records.len() <= BATCH_RECORDS_MAX && bytes <= BATCH_BYTES_MAX);
+                    prop_assert!(batch.records.is_sorted_by_key(|note| note.command % 2 == 0), "urgent first");
+                    for note in &batch.records {
+                        let last = stored.entry(note.command).or_default();
+                        prop_assert_eq!(note.number, *last + 1);
+                        *last = note.number;
+                    }
+                }
+            }
+            prop_assert_eq!(numbers, stored, "none is lost");
+        }
+    }
+}
