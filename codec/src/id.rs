@@ -94,6 +94,9 @@ impl Seq {
     /// The first number of an epoch.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
+    /// The last number of an epoch.
+    pub const LAST: Self = Self(NonZeroU64::MAX);
+
     /// Reads a number from the wire; 0 is not one.
     pub fn from_wire(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)

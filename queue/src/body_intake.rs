@@ -21,6 +21,8 @@ pub(crate) struct BodyIntake {
     is_discarded: bool,
     /// Its reader was told that it will not come whole.
     is_given_up: bool,
+    /// How far it had come is not known any more, and nobody wants to know.
+    is_unread: bool,
 }
 
 /// The writer went beyond its credit, or its end is not where it says.
@@ -28,6 +30,11 @@ pub(crate) struct BodyIntake {
 pub(crate) struct BodyRefused;
 
 impl BodyIntake {
+    /// Makes one for a body whose reader is gone with all that it had read: whatever comes of it is taken at once.
+    pub(crate) fn unread() -> Self {
+        Self { window: EVERYTHING, is_discarded: true, is_given_up: true, is_unread: true, ..Self::default() }
+    }
+
     /// Lets it be written. Returns the credit to say.
     pub(crate) fn open(&mut self, window: u64) -> u64 {
         self.window = window;
@@ -42,6 +49,9 @@ impl BodyIntake {
 
     /// Takes note of bytes that came. Returns whether anybody reads them; else they are taken at once.
     pub(crate) fn receive(&mut self, bytes: usize) -> Result<bool, BodyRefused> {
+        if self.is_unread {
+            return Ok(false);
+        }
         let received = self.received + bytes as u64;
         if received > self.granted || self.is_over {
             return Err(BodyRefused);
@@ -52,6 +62,9 @@ impl BodyIntake {
 
     /// Takes note of the end. Returns whether it is news: every stream says it again.
     pub(crate) fn end(&mut self, end: BodyEnd) -> Result<bool, BodyRefused> {
+        if self.is_unread {
+            return Ok(false);
+        }
         if end.bytes != self.received {
             return Err(BodyRefused);
         }
@@ -73,6 +86,9 @@ impl BodyIntake {
 
     /// Takes note of bytes that were taken. Returns the credit to say, if it is time: each costs a control frame.
     pub(crate) fn take(&mut self, bytes: u64) -> Option<u64> {
+        if self.is_unread {
+            return Some(EVERYTHING);
+        }
         self.taken = self.taken.saturating_add(bytes).min(self.received);
         let credit = self.taken + self.window;
         if self.is_over || credit < self.granted + self.window.div_ceil(4) {
@@ -101,7 +117,7 @@ impl BodyIntake {
 
     /// Returns how many bytes are taken.
     pub(crate) fn taken(&self) -> u64 {
-        self.taken
+        if self.is_unread { EVERYTHING } else { self.taken }
     }
 
     /// Takes its window back: it will not be written any further. Returns it.
@@ -109,6 +125,9 @@ impl BodyIntake {
         std::mem::take(&mut self.window)
     }
 }
+
+/// An offset behind every body.
+const EVERYTHING: u64 = 1 << 60;
 
 #[cfg(test)]
 mod tests {

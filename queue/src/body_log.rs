@@ -41,6 +41,11 @@ pub(crate) enum BodyPart {
 pub(crate) struct ImpossibleOffset;
 
 impl BodyLog {
+    /// Makes one that goes on where an older process had stopped.
+    pub(crate) fn begun_at(offset: u64) -> Self {
+        Self { held_from: offset, held_to: offset, written: offset, written_max: offset, ..Self::default() }
+    }
+
     /// Adds bytes that were produced.
     pub(crate) fn push(&mut self, content: Bytes) {
         if !content.is_empty() && self.end.is_none() {
@@ -120,6 +125,20 @@ impl BodyLog {
         self.written += part.len() as u64;
         self.written_max = self.written_max.max(self.written);
         Some(BodyPart::Piece(part))
+    }
+
+    /// Returns the pieces that are held, with their offsets.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.pieces.iter().scan(self.held_from, |offset, piece| {
+            let at = *offset;
+            *offset += piece.len() as u64;
+            Some((at, piece))
+        })
+    }
+
+    /// Returns its length and hash, once everything is produced.
+    pub(crate) fn produced(&self) -> Option<BodyEnd> {
+        self.end
     }
 
     /// Returns whether everything is produced.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use runnel_codec::{Class, CloseCode};
+use runnel_codec::{Class, CloseCode, CommandId};
 
 /// Why a command was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,10 +27,18 @@ pub enum SubmitError {
         /// The limit, in bytes.
         max: usize,
     },
+    /// The command is to outlive this process, and the node has no store.
+    #[error("a durable command needs a store, and this node has none")]
+    NoStore,
     /// The numbers for commands to this peer are used up.
     #[error("the numbers for commands to this peer are used up")]
     NumbersUsedUp,
 }
+
+/// A caller has used one name for two different commands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this idempotency key belongs to another command, {0}")]
+pub struct KeyConflict(pub CommandId);
 
 /// A bound of the send queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

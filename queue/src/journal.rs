@@ -4,17 +4,19 @@ use std::collections::VecDeque;
 
 use runnel_codec::Class;
 
+use crate::store::Change;
+
 /// Number of a batch, in the order in which batches were yielded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(u64);
 
-/// Records that become durable together.
+/// Changes that become durable together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch<R> {
+pub struct Batch {
     /// Its number.
     pub id: BatchId,
-    /// The records, in order.
-    pub records: Vec<R>,
+    /// The changes, in order.
+    pub changes: Vec<Change>,
 }
 
 /// What is stored.
@@ -52,7 +54,7 @@ impl<R: Record> Journal<R> {
     }
 
     /// Returns the next batch, if there is anything to store.
-    pub(crate) fn poll(&mut self) -> Option<Batch<R>> {
+    pub(crate) fn poll(&mut self) -> Option<(BatchId, &[R])> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(record) = self.urgent.front().or(self.others.front()) {
             bytes += record.bytes();
@@ -65,13 +67,30 @@ impl<R: Record> Journal<R> {
         if records.is_empty() {
             return None;
         }
-        let id = self.next;
-        self.next = BatchId(id.0 + 1);
-        self.stored_later.push_back((id, records.clone()));
-        Some(Batch { id, records })
+        let id = self.begin(records);
+        self.stored_later.back().map(|(_, records)| (id, &records[..]))
     }
 
-    /// Takes the next record for a node that keeps everything in memory: it is stored by being here.
+    /// Returns the number of a batch without records.
+    pub(crate) fn poll_empty(&mut self) -> BatchId {
+        self.begin(Vec::new())
+    }
+
+    /// Adds to the batch that was taken last.
+    pub(crate) fn amend(&mut self, record: R) {
+        if let Some((_, records)) = self.stored_later.back_mut() {
+            records.push(record);
+        }
+    }
+
+    fn begin(&mut self, records: Vec<R>) -> BatchId {
+        let id = self.next;
+        self.next = BatchId(id.0 + 1);
+        self.stored_later.push_back((id, records));
+        id
+    }
+
+    /// Takes the next record of what is not stored anywhere: it is remembered by being here.
     ///
     /// # Panics
     ///
@@ -128,11 +147,11 @@ mod tests {
         for number in 0..300 {
             journal.push(Class::Normal, note(0, number));
         }
-        let (first, second) = (journal.poll().expect("a batch"), journal.poll().expect("a batch"));
-        assert_eq!((first.records.len(), second.records.len()), (256, 44));
-        assert_eq!(journal.poll(), None);
-        assert_eq!(journal.stored(second.id).len(), 300, "an earlier batch is stored with a later one");
-        assert!(journal.stored(second.id).is_empty(), "and only once");
+        let mut poll = || journal.poll().map(|(id, records)| (id, records.len()));
+        let ((_, first), (second, last)) = (poll().expect("a batch"), poll().expect("a batch"));
+        assert_eq!((first, last, poll()), (256, 44, None));
+        assert_eq!(journal.stored(second).len(), 300, "an earlier batch is stored with a later one");
+        assert!(journal.stored(second).is_empty(), "and only once");
     }
 
     #[test]
@@ -142,7 +161,7 @@ mod tests {
             journal.push(Class::Normal, Note { bytes, ..note(0, 0) });
         }
         let batches: Vec<_> =
-            std::iter::from_fn(|| journal.poll()).map(|batch| batch.records.len()).collect();
+            std::iter::from_fn(|| journal.poll().map(|(_, records)| records.len())).collect();
         assert_eq!(batches, [1, 2, 1]);
     }
 
@@ -165,8 +184,8 @@ mod tests {
         }
         journal.push(Class::Urgent, note(2, 0));
         journal.push(Class::Urgent, note(2, 1));
-        let batch = journal.poll().expect("a batch");
-        assert_eq!(batch.records[..3], [note(2, 0), note(2, 1), note(1, 0)]);
+        let (_, records) = journal.poll().expect("a batch");
+        assert_eq!(records[..3], [note(2, 0), note(2, 1), note(1, 0)]);
     }
 
     proptest! {
@@ -184,11 +203,11 @@ mod tests {
                     let number = numbers.entry(command).or_default();
                     *number += 1;
                     journal.push(class, Note { command, number: *number, bytes });
-                } else if let Some(batch) = journal.poll() {
-                    let bytes: usize = batch.records.iter().map(Record::bytes).sum();
-                    prop_assert!(batch.records.len() <= BATCH_RECORDS_MAX && bytes <= BATCH_BYTES_MAX);
-                    prop_assert!(batch.records.is_sorted_by_key(|note| note.command % 2 == 0), "urgent first");
-                    for note in &batch.records {
+                } else if let Some((_, records)) = journal.poll() {
+                    let bytes: usize = records.iter().map(Record::bytes).sum();
+                    prop_assert!(records.len() <= BATCH_RECORDS_MAX && bytes <= BATCH_BYTES_MAX);
+                    prop_assert!(records.is_sorted_by_key(|note| note.command % 2 == 0), "urgent first");
+                    for note in records {
                         let last = stored.entry(note.command).or_default();
                         prop_assert_eq!(note.number, *last + 1);
                         *last = note.number;

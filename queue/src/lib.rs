@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod error;
 mod journal;
+mod positions;
 mod receive_queue;
 mod room;
 mod scheduler;
@@ -24,16 +25,17 @@ mod stream_log;
 pub use budget::{Budget, BudgetConfig, LinkView};
 pub use clock::ClockReading;
 pub use config::SendQueueConfig;
-pub use error::{Bound, NotFound, ProtocolError, SubmitError};
+pub use error::{Bound, KeyConflict, NotFound, ProtocolError, SubmitError};
 pub use journal::{Batch, BatchId};
+pub use positions::Regressed;
 pub use receive_queue::{
-    Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig,
-    ReceiveRecord, Reply, Start, Stop, StopReason,
+    Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig, Reply, Start,
+    Stop, StopReason,
 };
 pub use room::Room;
 pub use scheduler::SchedulerConfig;
 pub use send_queue::{
-    LinkUp, NewCommand, PeerCounts, SendCounts, SendEvent, SendQueue, SendRecord, Stage, Transmit, Waiting,
+    Durability, LinkUp, NewCommand, PeerCounts, SendCounts, SendEvent, SendQueue, Stage, Transmit, Waiting,
     WaitsFor,
 };
 pub use settled::SettledSet;

@@ -9,9 +9,12 @@ mod command;
 mod config;
 mod deadline;
 mod drain;
-mod in_memory;
+mod notes;
+mod recovery;
 mod restart;
 mod sender;
+mod starting;
+mod storing;
 mod usage;
 mod waiting;
 mod words;
@@ -25,20 +28,22 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
     BusyScope, Class, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
-    Rejection, Settled, StreamFrame, UnknownReason, UpdatePolicy,
+    Rejection, Seq, Settled, StreamFrame, UnknownReason, UpdatePolicy,
 };
 
 use self::command::{Accepted, Known, State};
 pub use self::config::ReceiveQueueConfig;
+use self::notes::Note;
 use self::sender::Sender;
 use self::usage::Usage;
 use self::waiting::Waiting;
 pub use self::words::{
-    Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveRecord, Reply, Start, Stop, StopReason,
+    Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, Reply, Start, Stop, StopReason,
 };
 use crate::body_intake::BodyIntake;
-use crate::journal::{Batch, BatchId, Journal};
+use crate::journal::Journal;
 use crate::scheduler::Scheduler;
+use crate::store::RowKey;
 use crate::stream_log::StreamLog;
 
 /// The receive queue of a node.
@@ -56,7 +61,17 @@ pub struct ReceiveQueue {
     late: u64,
     /// The node is about to stop.
     is_draining: bool,
-    journal: Journal<ReceiveRecord>,
+    /// Epoch of the store, if there is one.
+    store: Option<Epoch>,
+    /// What is to be stored of durable commands.
+    durable: Journal<Note>,
+    /// What is to be remembered of the others.
+    memory: Journal<Note>,
+    /// Senders whose row in the store is behind.
+    stale_rows: BTreeSet<NodeId>,
+    /// Rows of commands whose sender's store is gone.
+    purged: Vec<RowKey>,
+    tokens_stored: VecDeque<(NodeId, CommandKey)>,
     starts: VecDeque<Start>,
     replies: VecDeque<Reply>,
     stops: VecDeque<Stop>,
@@ -70,7 +85,7 @@ pub struct ReceiveQueue {
 }
 
 impl ReceiveQueue {
-    /// Makes an empty queue.
+    /// Makes an empty queue without a store. See [`recover`](Self::recover).
     pub fn new(config: ReceiveQueueConfig, seed: u64) -> Self {
         Self {
             scheduler: Scheduler::new(config.scheduler.clone()),
@@ -83,7 +98,12 @@ impl ReceiveQueue {
             running_by_name: BTreeMap::new(),
             late: 0,
             is_draining: false,
-            journal: Journal::new(),
+            store: None,
+            durable: Journal::new(),
+            memory: Journal::new(),
+            stale_rows: BTreeSet::new(),
+            purged: Vec::new(),
+            tokens_stored: VecDeque::new(),
             starts: VecDeque::new(),
             replies: VecDeque::new(),
             stops: VecDeque::new(),
@@ -95,12 +115,19 @@ impl ReceiveQueue {
     }
 
     /// A link from a sender is up and replaces any older one, with all its streams. `boot` is the epoch of the sender's
-    /// process: what another process of it sent is settled.
-    pub fn handle_link_up(&mut self, peer: &NodeId, link: LinkNumber, boot: Epoch, settled: &[Settled]) {
+    /// process: what another process of it sent is settled, except what is numbered under `store`, its store's epoch.
+    pub fn handle_link_up(
+        &mut self,
+        peer: &NodeId,
+        link: LinkNumber,
+        boot: Epoch,
+        store: Option<Epoch>,
+        settled: &[Settled],
+    ) {
         let sender = self.senders.entry(peer.clone()).or_default();
         sender.link = Some(link);
         sender.detach_all();
-        self.handle_boot(peer, boot);
+        self.handle_epochs(peer, boot, store);
         for settled in settled {
             self.handle_settled(peer, settled);
         }
@@ -170,7 +197,8 @@ impl ReceiveQueue {
         for key in sender.known_in(settled) {
             self.give_up(peer, key);
         }
-        self.journal.push(Class::Normal, ReceiveRecord::Settled(peer.clone(), settled.clone()));
+        let key = CommandKey { epoch: settled.epoch, seq: Seq::FIRST };
+        self.note(Class::Normal, key, Note::Settled(peer.clone(), settled.clone()));
     }
 
     /// The sender lets a part of a command be written further.
@@ -206,12 +234,23 @@ impl ReceiveQueue {
         match known {
             Some(known) if policy != Some(UpdatePolicy::Discard) => {
                 if !content.is_empty() {
-                    known.log.push(content);
+                    let freed = known.log.push(content);
+                    self.give_room(peer, key, Part::Updates, freed);
                     self.pump(peer, key);
                 }
             }
             // Nobody will read it. The handler gets its room back, or it would wait for ever.
             _ => self.give_room(peer, key, Part::Updates, content.len()),
+        }
+    }
+
+    /// A handler has given something to be found again by, should this process end before it does. That it is stored is
+    /// said by [`poll_token_stored`](Self::poll_token_stored).
+    pub fn handle_token(&mut self, peer: &NodeId, key: CommandKey, token: Bytes) {
+        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        let class = known.and_then(|known| known.accepted.as_ref()).map(|accepted| accepted.class);
+        if let Some(class) = class {
+            self.note(class, key, Note::Token(peer.clone(), key, token));
         }
     }
 
@@ -221,14 +260,6 @@ impl ReceiveQueue {
             Some(State::Running) => self.end(peer, key, outcome),
             _ => self.late += 1,
         }
-    }
-
-    /// A batch of records is stored: what depends on it may be said.
-    pub fn handle_stored(&mut self, batch: BatchId) {
-        for record in self.journal.stored(batch) {
-            self.handle_record(record);
-        }
-        self.start_waiting();
     }
 
     /// Looks at the time: deadlines, and handlers that do not stop.
@@ -249,12 +280,6 @@ impl ReceiveQueue {
                 _ => self.call_off(&peer, key, Outcome::Expired),
             }
         }
-    }
-
-    /// Returns the next batch of records to store.
-    pub fn poll_store(&mut self) -> Option<Batch<ReceiveRecord>> {
-        self.start_waiting();
-        self.journal.poll()
     }
 
     /// Returns the next command whose handler is to be called.
@@ -300,6 +325,21 @@ impl ReceiveQueue {
     /// Returns whether this node owes a sender an answer.
     pub fn owes(&self, peer: &NodeId) -> bool {
         self.senders.get(peer).is_some_and(Sender::is_owed)
+    }
+
+    /// Returns the epoch of the store.
+    pub(crate) fn store(&self) -> Option<Epoch> {
+        self.store
+    }
+
+    /// Returns how often a sender's commands were forgotten, and the position of their journal that is stored.
+    pub(crate) fn journal(&self, peer: &NodeId) -> (u64, u64) {
+        self.senders.get(peer).map_or((0, 0), Sender::journal)
+    }
+
+    /// Returns the epoch of a sender's store and the highest number of it that is known.
+    pub(crate) fn highest_known(&self, peer: &NodeId) -> (Option<Epoch>, u64) {
+        self.senders.get(peer).map_or((None, 0), |sender| (sender.store(), sender.highest_known()))
     }
 
     /// Returns how full the queue is.
@@ -357,6 +397,7 @@ impl ReceiveQueue {
         }
         let arrival = self.waiting.push(accepted.class, peer, &accepted.name, key);
         let mut known = Box::new(Known::queued(at, arrival, log, accepted));
+        known.runs = sender.interrupted.remove(&key).unwrap_or(0);
         if let Some(body) = &mut known.result_body {
             body.grant(result_credit);
         }
@@ -369,12 +410,11 @@ impl ReceiveQueue {
         let Some(known) = self.known_mut(peer, head.key) else { return };
         known.at = Some(at);
         known.newest = Some(at);
-        let freed = known.log.attach(head.updates_received, head.updates_credit);
+        known.log.attach(head.updates_received, head.updates_credit);
         let body = known.result_body.as_mut();
         // A sender that claims what cannot be gets the rest from where this side knows it to be.
         let freed_of_body = body
             .map_or(0, |body| body.attach(head.result_body_received, head.result_body_credit).unwrap_or(0));
-        self.give_room(peer, head.key, Part::Updates, freed);
         self.give_room(peer, head.key, Part::ResultBody, freed_of_body);
         self.leave_ring(peer, head.key);
         self.greet(peer, head.key, at);
@@ -384,63 +424,6 @@ impl ReceiveQueue {
         self.pump(peer, head.key);
     }
 
-    fn handle_record(&mut self, record: ReceiveRecord) {
-        match record {
-            ReceiveRecord::Started(peer, key) => self.started(peer, key),
-            ReceiveRecord::Ended(peer, key, _) => self.ended(&peer, key),
-            ReceiveRecord::Restarted(peer, boot) => self.restarted(&peer, boot),
-            ReceiveRecord::Settled(peer, settled) => {
-                if let Some(sender) = self.senders.get_mut(&peer) {
-                    sender.prune(&settled);
-                }
-            }
-        }
-    }
-
-    /// Has commands started, as far as the limits on running ones allow.
-    fn start_waiting(&mut self) {
-        let others_max =
-            self.config.running_max - self.config.urgent_running_reserve.min(self.config.running_max / 2);
-        while !self.is_draining && self.waiting.len() > 0 && self.running < self.config.running_max {
-            let (running, limits) = (&self.running_by_name, &self.config.running_max_by_name);
-            let others_may_start = self.running < others_max;
-            let may_start = |class, name: &CommandName| {
-                let limit = limits.get(name.as_str()).copied().unwrap_or(usize::MAX);
-                (class == Class::Urgent || others_may_start)
-                    && running.get(name).copied().unwrap_or(0) < limit
-            };
-            let Some((peer, key)) = self.waiting.pop(may_start) else { return };
-            let Some(sender) = self.senders.get_mut(&peer) else { continue };
-            let Some(known) = sender.known.get_mut(&key) else { continue };
-            let Some(accepted) = &known.accepted else { continue };
-            self.total.bytes -= accepted.waiting_bytes();
-            sender.usage.remove_bytes(accepted.class, accepted.waiting_bytes());
-            self.running += 1;
-            *self.running_by_name.entry(accepted.name.clone()).or_default() += 1;
-            known.has_place = true;
-            known.state = State::Starting(None);
-            self.journal.push(accepted.class, ReceiveRecord::Started(peer, key));
-        }
-    }
-
-    /// The record of a start is stored: the handler may be called, unless the command has been called off meanwhile.
-    fn started(&mut self, peer: NodeId, key: CommandKey) {
-        let Some(known) = self.known_mut(&peer, key) else { return };
-        let State::Starting(never) = &mut known.state else { return };
-        if let Some(outcome) = never.take() {
-            return self.end(&peer, key, outcome);
-        }
-        known.state = State::Running;
-        known.was_called = true;
-        let at = known.at;
-        let start = known.accepted.as_mut().map(|accepted| accepted.take_start(peer.clone(), key));
-        self.starts.extend(start);
-        if let Some(at) = at {
-            self.reply(&peer, at, StreamFrame::Started, false);
-        }
-        self.open_body(&peer, key);
-    }
-
     /// Ends a command, once that is stored.
     fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
         let Some(known) = self.known_mut(peer, key) else { return };
@@ -448,44 +431,14 @@ impl ReceiveQueue {
             accepted.drop_content();
         }
         known.state = State::Ending(outcome.clone());
-        self.record_end(peer, key, outcome);
-    }
-
-    /// The record of an end is stored: it may be said, and the command's places are free.
-    fn ended(&mut self, peer: &NodeId, key: CommandKey) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(&key) else { return };
-        let State::Ending(outcome) = &known.state else { return };
-        known.kept_bytes = command::outcome_bytes(outcome) + known.held_bytes();
-        sender.kept_bytes += known.kept_bytes;
-        known.state = State::Ended(outcome.clone());
-        for at in known.alarms() {
-            self.alarms.remove(&(at, peer.clone(), key));
-        }
-        // A tombstone was never in the queue.
-        if let Some(accepted) = &known.accepted {
-            self.total.commands -= 1;
-            sender.usage.remove_command(accepted.class);
-            if std::mem::take(&mut known.has_place) {
-                self.running -= 1;
-                release(&mut self.running_by_name, &accepted.name);
-            }
-        }
-        self.close_body(peer, key);
-        self.pump(peer, key);
-        // Settled before it ended: no later record will let go of it.
-        if let Some(sender) = self.senders.get_mut(peer)
-            && sender.has_settled(key)
-        {
-            sender.forget_if_ended(key);
-        }
+        self.note_end(peer, key, &outcome);
     }
 
     /// Says "never" about a command that is not in the queue, once that is stored.
     fn bury(&mut self, peer: &NodeId, key: CommandKey, at: Option<Attachment>, outcome: Outcome) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
         sender.known.insert(key, Box::new(Known::tombstone(at, outcome.clone())));
-        self.record_end(peer, key, outcome);
+        self.note_end(peer, key, &outcome);
     }
 
     /// Says "never" about a command whose handler has not been called, once that is stored.
@@ -543,26 +496,8 @@ impl ReceiveQueue {
         self.senders.get_mut(peer)?.known.get_mut(&key).map(Box::as_mut)
     }
 
-    /// Has the end of a command stored. Nobody waits for that of a settled one, and it must not overtake the settling.
-    fn record_end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        let sender = self.senders.get(peer).filter(|sender| !sender.has_settled(key));
-        let accepted = sender.and_then(|sender| sender.known.get(&key)?.accepted.as_ref());
-        let class = accepted.map_or(Class::Normal, |accepted| accepted.class);
-        self.journal.push(class, ReceiveRecord::Ended(peer.clone(), key, outcome));
-    }
-
     fn journal_has_room(&self, sender: &Sender) -> bool {
         sender.known.len() < self.config.journal_max && sender.kept_bytes < self.config.journal_bytes_max
-    }
-}
-
-/// Gives a running place of a type back. Types of which nothing runs are not kept.
-fn release(running_by_name: &mut BTreeMap<CommandName, usize>, name: &CommandName) {
-    if let Some(running) = running_by_name.get_mut(name) {
-        *running -= 1;
-        if *running == 0 {
-            running_by_name.remove(name);
-        }
     }
 }
 

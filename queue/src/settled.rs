@@ -69,6 +69,11 @@ impl SettledSet {
         self.ranges.get(&Seq::FIRST).copied()
     }
 
+    /// Returns the highest number in the set.
+    pub fn highest(&self) -> Option<Seq> {
+        self.ranges.last_key_value().map(|(_, last)| *last)
+    }
+
     /// Returns the ranges above the low mark, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = (Seq, Seq)> {
         self.ranges.iter().map(|(first, last)| (*first, *last)).filter(|(first, _)| *first != Seq::FIRST)

@@ -9,6 +9,8 @@ use super::waiting::Arrival;
 use super::words::{Attachment, Start, StopReason};
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
+use crate::clock::ClockReading;
+use crate::store::{AcceptedRow, Row, RowKey, RunRow, StoredDeadline};
 use crate::stream_log::StreamLog;
 
 /// How far a command has come.
@@ -36,6 +38,8 @@ pub(super) struct Known {
     pub(super) has_place: bool,
     /// Its handler has been called.
     pub(super) was_called: bool,
+    /// How often its handler was called, by older processes too.
+    pub(super) runs: u32,
     /// The stream on which it is answered.
     pub(super) at: Option<Attachment>,
     /// The newest stream that it ever had.
@@ -51,6 +55,15 @@ pub(super) struct Known {
     pub(super) stop: Option<(StopReason, Option<Instant>)>,
     /// Bytes that are kept with it since it has ended.
     pub(super) kept_bytes: u64,
+    /// What of its words is in the store since it has ended.
+    pub(super) stored_output: StoredOutput,
+}
+
+/// What of a command's words is in the store since it has ended: numbers of updates, offsets of the result's body.
+#[derive(Debug, Default)]
+pub(super) struct StoredOutput {
+    updates: Vec<u64>,
+    pieces: Vec<u64>,
 }
 
 /// What a receiver remembers of a head.
@@ -90,6 +103,7 @@ impl Known {
             accepted: None,
             has_place: false,
             was_called: false,
+            runs: 0,
             at,
             newest: at,
             log: StreamLog::default(),
@@ -98,6 +112,7 @@ impl Known {
             is_in_ring: false,
             stop: None,
             kept_bytes: 0,
+            stored_output: StoredOutput::default(),
         }
     }
 
@@ -128,6 +143,53 @@ impl Known {
         self.log.held_bytes() + self.result_body.as_ref().map_or(0, BodyLog::held_bytes)
     }
 
+    /// Makes what is stored of it.
+    pub(super) fn run_row(&self, now: Instant, clock: &ClockReading) -> RunRow {
+        let result_end = self.result_body.as_ref().and_then(BodyLog::produced);
+        let outcome = match &self.state {
+            State::Ending(outcome) | State::Ended(outcome) => Some(outcome.clone()),
+            State::Queued(_) | State::Starting(_) | State::Running => None,
+        };
+        RunRow {
+            accepted: self.accepted.as_ref().map(|accepted| AcceptedRow {
+                class: accepted.class,
+                name: accepted.name.clone(),
+                idempotent: accepted.idempotent,
+                updates: accepted.updates,
+                has_body: accepted.has_body,
+                wants_result_body: accepted.wants_result_body,
+                result_end: result_end.map(|end| (end.bytes, end.hash)),
+                deadline: accepted.deadline_at.map(|at| StoredDeadline {
+                    remaining: at.saturating_duration_since(now),
+                    read_at: *clock,
+                }),
+            }),
+            outcome,
+            runs: self.runs,
+            updates: self.log.acknowledged(),
+        }
+    }
+
+    /// Makes the rows of what its sender does not hold yet, to be stored with its end.
+    pub(super) fn output_rows(&mut self, from: &NodeId, key: CommandKey) -> Vec<Row> {
+        let updates = self.log.records().map(|(number, content)| (number, content.clone()));
+        let updates: Vec<_> = updates.collect();
+        let pieces = self.result_body.iter().flat_map(BodyLog::pieces);
+        let pieces: Vec<_> = pieces.map(|(offset, content)| (offset, content.clone())).collect();
+        self.stored_output = StoredOutput::of(&updates, &pieces);
+        let updates =
+            updates.into_iter().map(|(number, content)| Row::Output(from.clone(), key, number, content));
+        let pieces =
+            pieces.into_iter().map(|(offset, content)| Row::ResultPiece(from.clone(), key, offset, content));
+        updates.chain(pieces).collect()
+    }
+
+    /// Returns the keys of all its rows.
+    pub(super) fn row_keys(&self, from: &NodeId, key: CommandKey) -> impl Iterator<Item = RowKey> {
+        let own = [RowKey::Run(from.clone(), key), RowKey::Token(from.clone(), key)];
+        own.into_iter().chain(self.stored_output.keys(from, key))
+    }
+
     /// Returns all instants at which somebody looks after it.
     pub(super) fn alarms(&self) -> impl Iterator<Item = Instant> {
         let deadline_at = self.accepted.as_ref().and_then(|accepted| accepted.deadline_at);
@@ -136,7 +198,37 @@ impl Known {
     }
 }
 
+impl StoredOutput {
+    /// Takes note of updates by number and pieces by offset.
+    pub(super) fn of(updates: &[(u64, Bytes)], pieces: &[(u64, Bytes)]) -> Self {
+        let numbers = |rows: &[(u64, Bytes)]| rows.iter().map(|(number, _)| *number).collect();
+        Self { updates: numbers(updates), pieces: numbers(pieces) }
+    }
+
+    fn keys(&self, from: &NodeId, key: CommandKey) -> impl Iterator<Item = RowKey> {
+        let updates = self.updates.iter().map(move |number| RowKey::Output(from.clone(), key, *number));
+        let pieces = self.pieces.iter().map(move |offset| RowKey::ResultPiece(from.clone(), key, *offset));
+        updates.chain(pieces).collect::<Vec<_>>().into_iter()
+    }
+}
+
 impl Accepted {
+    /// Takes over what was stored of a head.
+    pub(super) fn recovered(row: &AcceptedRow, now: Instant, clock: &ClockReading) -> Self {
+        let remaining = row.deadline.map(|deadline| deadline.remaining_at(clock));
+        Self {
+            class: row.class,
+            name: row.name.clone(),
+            idempotent: row.idempotent,
+            args: Bytes::new(),
+            payload: Bytes::new(),
+            updates: row.updates,
+            deadline_at: remaining.and_then(|remaining| now.checked_add(remaining)),
+            has_body: row.has_body,
+            wants_result_body: row.wants_result_body,
+        }
+    }
+
     /// Takes what is remembered of a head. A deadline beyond what the clock can count to never passes.
     pub(super) fn new(now: Instant, head: Head, payload: Bytes) -> Self {
         Self {
@@ -171,6 +263,7 @@ impl Accepted {
             updates: self.updates,
             has_body: self.has_body,
             wants_result_body: self.wants_result_body,
+            recover: None,
         }
     }
 

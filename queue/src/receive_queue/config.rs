@@ -1,7 +1,7 @@
 //! Bounds of the receive queue.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,10 @@ pub struct ReceiveQueueConfig {
     /// Too low, handlers are given up before they could clean up; too high, a caller waits for one that is stuck.
     #[serde(with = "humantime_serde")]
     pub stop_grace: Duration,
+    /// How often an idempotent command is run when this node's processes end while it runs. Default: 3.
+    ///
+    /// Too low, it is unknown after a harmless restart; too high, one that takes this node down does so as often.
+    pub idempotent_runs_max: NonZeroU32,
     /// Stream places that a sender may use ahead of what is accepted. Default: 256.
     ///
     /// Too low, the rate of commands on long paths falls; too high, each link costs memory (some 70 bytes a place).
@@ -120,6 +124,7 @@ impl Default for ReceiveQueueConfig {
             scheduler: SchedulerConfig::default(),
             busy_retry_after: Duration::from_millis(500),
             stop_grace: Duration::from_secs(10),
+            idempotent_runs_max: NonZeroU32::new(3).expect("3 is not 0"),
             free_places: NonZeroUsize::new(256).expect("256 is not 0"),
         }
     }

@@ -6,20 +6,36 @@
 use runnel_codec::{Class, CommandKey, Epoch, NodeId, Outcome, Part};
 
 use super::ReceiveQueue;
-use super::words::{DeliveryPart, ReceiveRecord};
+use super::notes::Note;
+use super::words::DeliveryPart;
 use crate::body_intake::BodyIntake;
 
 impl ReceiveQueue {
-    /// A sender has said which process it is.
-    pub(super) fn handle_boot(&mut self, peer: &NodeId, boot: Epoch) {
+    /// A sender has said which process and which store it is.
+    pub(super) fn handle_epochs(&mut self, peer: &NodeId, boot: Epoch, store: Option<Epoch>) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        if !sender.restart(boot) {
-            return;
+        let is_restart = sender.restart(boot, store);
+        if self.store.is_some() {
+            self.stale_rows.insert(peer.clone());
         }
-        for key in sender.known_of_older_boots() {
-            self.give_up(peer, key);
+        if is_restart {
+            for key in sender.known_of_older_epochs() {
+                self.purge(peer, key);
+                self.give_up(peer, key);
+            }
+            self.memory.push(Class::Normal, Note::Restarted(peer.clone(), boot));
         }
-        self.journal.push(Class::Normal, ReceiveRecord::Restarted(peer.clone(), boot));
+    }
+
+    /// Has the rows of a command deleted whose sender's epoch is gone. Of one that this process has not stored there are
+    /// none, and then nothing happens.
+    fn purge(&mut self, peer: &NodeId, key: CommandKey) {
+        if self.store.is_some()
+            && let Some(known) = self.known_mut(peer, key)
+        {
+            let rows: Vec<_> = known.row_keys(peer, key).collect();
+            self.purged.extend(rows);
+        }
     }
 
     /// Nobody will take a command's outcome. If it has not started it never will; if it has, what its handler said and
@@ -44,7 +60,7 @@ impl ReceiveQueue {
         let Some(sender) = self.senders.get_mut(peer).filter(|sender| sender.boot() == Some(boot)) else {
             return;
         };
-        for key in sender.known_of_older_boots() {
+        for key in sender.known_of_older_epochs() {
             sender.forget_if_ended(key);
         }
     }

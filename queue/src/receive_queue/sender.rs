@@ -9,8 +9,10 @@ use runnel_codec::{ClassMap, CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, S
 
 use super::command::{Known, State};
 use super::usage::SenderUsage;
+use crate::clock::ClockReading;
 use crate::room::Room;
 use crate::settled::SettledSet;
+use crate::store::SenderRow;
 
 /// What is known of one sender.
 #[derive(Debug, Default)]
@@ -28,8 +30,18 @@ pub(super) struct Sender {
     pub(super) writers: ClassMap<VecDeque<CommandKey>>,
     /// What its bodies may be written ahead of their handlers together.
     pub(super) body_windows: u64,
-    /// Its process: what has another epoch is of one that is gone. `None` before its first link.
+    /// How often the handler of an idempotent command was called by processes of this node that are gone.
+    pub(super) interrupted: BTreeMap<CommandKey, u32>,
+    /// Its process: what has neither this epoch nor that of its store is of one that is gone. `None` before its first link.
     boot: Option<Epoch>,
+    /// Its store, if it ever named one.
+    store: Option<Epoch>,
+    /// How often its commands were forgotten.
+    generation: u64,
+    /// Batches that concerned its commands.
+    journaled: u64,
+    /// How many of them are stored.
+    journaled_stored: u64,
     settled: BTreeMap<Epoch, Announced>,
     announcements: u64,
 }
@@ -43,13 +55,69 @@ struct Announced {
 }
 
 impl Sender {
-    /// Takes note of which process it is. Returns whether it was another before.
-    pub(super) fn restart(&mut self, boot: Epoch) -> bool {
+    /// Takes note of which process and which store it is. Returns whether either was another before.
+    ///
+    /// A sender that comes without its store for once keeps what it was: it may find it again.
+    pub(super) fn restart(&mut self, boot: Epoch, store: Option<Epoch>) -> bool {
         let is_other = self.boot.replace(boot).is_some_and(|older| older != boot);
-        if is_other {
-            self.settled.retain(|epoch, _| *epoch == boot);
+        let older_store = self.store;
+        self.store = store.or(older_store);
+        let is_fenced = older_store.is_some() && older_store != self.store;
+        if is_fenced {
+            // Should the older store come back, what it has bound must not be taken for new: nothing of it is known here.
+            self.generation += 1;
         }
-        is_other
+        if is_other || is_fenced {
+            let living = [self.boot, self.store];
+            self.settled.retain(|epoch, _| living.contains(&Some(*epoch)));
+        }
+        is_other || is_fenced
+    }
+
+    /// Takes over what the store has of it.
+    pub(super) fn recover(&mut self, row: &SenderRow) {
+        (self.store, self.generation) = (row.store, row.generation);
+        (self.journaled, self.journaled_stored) = (row.journaled, row.journaled);
+        for settled in &row.settled {
+            self.announce(settled);
+        }
+    }
+
+    /// Makes what is stored of it next.
+    pub(super) fn next_row(&mut self, clock: &ClockReading) -> SenderRow {
+        self.journaled += 1;
+        let durable = self.settled.iter().filter(|(epoch, _)| Some(**epoch) == self.store);
+        SenderRow {
+            store: self.store,
+            settled: durable.map(|(epoch, announced)| announced.set.to_wire(*epoch)).collect(),
+            generation: self.generation,
+            journaled: self.journaled,
+            met_at: *clock,
+        }
+    }
+
+    /// Its row is stored at this position.
+    pub(super) fn handle_position(&mut self, journaled: u64) {
+        self.journaled_stored = journaled;
+    }
+
+    /// Returns the epoch of its store.
+    pub(super) fn store(&self) -> Option<Epoch> {
+        self.store
+    }
+
+    /// Returns the highest number of a durable command of it that is known here.
+    pub(super) fn highest_known(&self) -> u64 {
+        let Some(epoch) = self.store else { return 0 };
+        let last = CommandKey { epoch, seq: Seq::LAST };
+        let known = self.known.range(..=last).next_back().filter(|(key, _)| key.epoch == epoch);
+        let settled = self.settled.get(&epoch).and_then(|announced| announced.set.highest());
+        known.map(|(key, _)| key.seq).max(settled).map_or(0, Seq::to_wire)
+    }
+
+    /// Returns how often its commands were forgotten, and the position of their journal that is stored.
+    pub(super) fn journal(&self) -> (u64, u64) {
+        (self.generation, self.journaled_stored)
     }
 
     /// Takes note of what is settled. Returns whether anything of it is new.
@@ -105,21 +173,25 @@ impl Sender {
         self.boot
     }
 
-    /// Returns the known commands of its older processes.
-    pub(super) fn known_of_older_boots(&self) -> Vec<CommandKey> {
+    /// Returns the known commands of its older processes and stores.
+    pub(super) fn known_of_older_epochs(&self) -> Vec<CommandKey> {
         self.known.keys().copied().filter(|key| self.is_gone(key.epoch)).collect()
     }
 
     /// Returns whether it waits for an answer.
     pub(super) fn is_owed(&self) -> bool {
-        let Some(boot) = self.boot else { return !self.known.is_empty() };
-        let first = CommandKey { epoch: boot, seq: Seq::FIRST };
-        self.known.range(first..).next().is_some_and(|(key, _)| key.epoch == boot)
+        if self.boot.is_none() {
+            return !self.known.is_empty();
+        }
+        [self.boot, self.store].into_iter().flatten().any(|epoch| {
+            let first = CommandKey { epoch, seq: Seq::FIRST };
+            self.known.range(first..).next().is_some_and(|(key, _)| key.epoch == epoch)
+        })
     }
 
-    /// Returns whether an epoch is of one of its older processes: everything of it is settled.
+    /// Returns whether an epoch is of one of its older processes or stores: everything of it is settled.
     fn is_gone(&self, epoch: Epoch) -> bool {
-        self.boot.is_some_and(|boot| boot != epoch)
+        self.boot.is_some() && ![self.boot, self.store].contains(&Some(epoch))
     }
 
     /// Returns the known commands in `settled`. The cost is that of what is found, however much is known.

@@ -4,12 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{
-    BodyEnd, Class, CommandKey, CommandName, Epoch, LinkNumber, NodeId, Outcome, Part, Settled, StreamFrame,
-    UpdatePolicy,
+    BodyEnd, Class, CommandKey, CommandName, LinkNumber, NodeId, Part, StreamFrame, UpdatePolicy,
 };
-
-use super::command::outcome_bytes;
-use crate::journal::Record;
 
 /// Which stream of which link; a newer one is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,19 +14,6 @@ pub struct Attachment {
     pub link: LinkNumber,
     /// The QUIC stream id.
     pub stream: u64,
-}
-
-/// What the receive queue stores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReceiveRecord {
-    /// The handler of a command is about to be called.
-    Started(NodeId, CommandKey),
-    /// A command has ended, or never will start. The only record of those whose handler was not called.
-    Ended(NodeId, CommandKey, Outcome),
-    /// Its sender has settled these commands.
-    Settled(NodeId, Settled),
-    /// A sender is another process now: all commands of other processes are settled.
-    Restarted(NodeId, Epoch),
 }
 
 /// A command whose handler is to be called now.
@@ -58,6 +41,9 @@ pub struct Start {
     pub has_body: bool,
     /// Its caller reads a body of the result.
     pub wants_result_body: bool,
+    /// Its handler was called by an older process and left this to be found again by: it is to go on with that. Arguments,
+    /// payload and body are not there any more.
+    pub recover: Option<Bytes>,
 }
 
 /// Something of a command's body, for its handler.
@@ -146,18 +132,3 @@ pub struct ReceiveCounts {
     /// Handlers that returned after their command had ended without them, since the queue was made.
     pub late: u64,
 }
-
-impl Record for ReceiveRecord {
-    fn bytes(&self) -> usize {
-        let content = match self {
-            Self::Ended(_, _, outcome) => outcome_bytes(outcome),
-            Self::Settled(_, settled) => settled.ranges.len() as u64 * 16,
-            Self::Started(..) | Self::Restarted(..) => 0,
-        };
-        // What is in memory can be counted.
-        RECORD_BYTES + usize::try_from(content).unwrap_or(usize::MAX / 2)
-    }
-}
-
-/// About what the names and numbers in a record take.
-const RECORD_BYTES: usize = 128;

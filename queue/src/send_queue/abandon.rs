@@ -34,7 +34,9 @@ impl SendQueue {
         let Some(peer) = self.peers.get(&id.receiver) else { return };
         let is_news = match peer.entries.get(&id.key) {
             Some(entry) => entry.was_sent && entry.outcome.as_ref() != Some(&outcome),
-            None => id.key.epoch == self.epoch && peer.settled.contains(id.key.seq),
+            None => {
+                peer.numbering(self.is_durable(id.key)).settled.contains(id.key.seq) && self.is_mine(id.key)
+            }
         };
         if is_news {
             self.events.push_back(SendEvent::Late { id, outcome });

@@ -6,7 +6,7 @@ use runnel_codec::{BodyEnd, Class, CommandId, CommandKey, Failure, FailureKind, 
 use super::SendQueue;
 use super::entry::{Entry, Stage};
 use super::words::{SendEvent, Transmit};
-use crate::body_log::BodyPart;
+use crate::body_log::{BodyLog, BodyPart};
 use crate::error::ProtocolError;
 
 impl SendQueue {
@@ -66,7 +66,7 @@ impl SendQueue {
         // A credit is what was taken and the window.
         let freed = body.log.acknowledge(offset.saturating_sub(body.window));
         if is_first {
-            self.events.push_back(SendEvent::BodyWanted(id.clone()));
+            self.events.push_back(SendEvent::BodyWanted { id: id.clone(), from: 0 });
         }
         self.tell_taken(id, freed);
         self.offer_body(peer, key);
@@ -92,10 +92,33 @@ impl SendQueue {
         credit: u64,
     ) -> Result<(), ProtocolError> {
         let id = self.id(peer, key);
-        let Some(body) = self.entry_mut(peer, key).and_then(|entry| entry.body.as_mut()) else {
+        let Some(entry) = self.entry_mut(peer, key) else { return Ok(()) };
+        let is_durable = entry.is_durable();
+        let Some(body) = entry.body.as_mut() else {
             return if received == 0 && credit == 0 { Ok(()) } else { Err(ProtocolError::BodyRefused) };
         };
-        let freed = body.log.attach(received, credit).map_err(|_| ProtocolError::OffsetRefused)?;
+        let is_begun_elsewhere = body.window == 0 && credit > 0;
+        if is_begun_elsewhere {
+            // An older process of this node has written what comes before. That the receiver has it is enough.
+            body.log = BodyLog::begun_at(received);
+            body.window = credit.saturating_sub(received).max(1);
+        }
+        let freed = match body.log.attach(received, credit) {
+            Ok(freed) => freed,
+            Err(_) if is_durable => {
+                let message =
+                    "the receiver has lost a part of the body that is not held here any more".to_owned();
+                self.handle_body_failed(&id, FailureKind::BodyBroken, message);
+                return Ok(());
+            }
+            Err(_) => return Err(ProtocolError::OffsetRefused),
+        };
+        if is_begun_elsewhere {
+            self.events.push_back(SendEvent::BodyWanted { id: id.clone(), from: received });
+        }
+        let Some(body) = self.entry_mut(peer, key).and_then(|entry| entry.body.as_mut()) else {
+            return Ok(());
+        };
         if body.failure.is_some() {
             self.control.push_back(Transmit::BodyAborted { peer: peer.clone(), key });
         }

@@ -8,10 +8,12 @@ use runnel_codec::{
     Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UnknownReason, UpdatePolicy,
 };
 
+use super::updates::TakenUpdates;
 use super::usage::Share;
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
 use crate::config::SendQueueConfig;
+use crate::store::Idempotency;
 
 /// A command to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,19 @@ pub struct NewCommand {
     pub updates: UpdatePolicy,
     /// Time until it is no longer wanted.
     pub deadline: Option<Duration>,
+    /// It outlives this process; `None`: only links.
+    pub durable: Option<Box<Durability>>,
+}
+
+/// What the store keeps beside a durable command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durability {
+    /// From what its body can be produced again, as its node understands it.
+    pub body: Option<Bytes>,
+    /// Under which it may be submitted again without being stored twice.
+    pub idempotency: Option<Idempotency>,
+    /// What its node wants to know of it later.
+    pub label: Bytes,
 }
 
 /// How far a command has come.
@@ -67,8 +82,8 @@ pub(super) struct Entry {
     pub(super) stage: Stage,
     /// The receiver epoch that it is bound to, once it may have left.
     pub(super) bound: Option<Epoch>,
-    /// Its binding is on the way into the store.
-    pub(super) is_binding: bool,
+    /// The receiver epoch that it is about to be bound to: that is on the way into the store.
+    pub(super) binding: Option<Epoch>,
     /// It has stood in line before: it goes on before anything new is begun.
     pub(super) is_begun: bool,
     /// It was on a stream before.
@@ -93,6 +108,10 @@ pub(super) struct Entry {
     pub(super) updates_received: u64,
     pub(super) update_bytes_received: u64,
     pub(super) update_bytes_taken: u64,
+    /// Which updates of a durable command its caller has taken.
+    pub(super) taken: TakenUpdates,
+    /// How many of them the receiver need not keep: they are taken or stored, and that is stored.
+    pub(super) updates_held: u64,
     pub(super) update_bytes_granted: u64,
     /// Somebody takes its updates as they come.
     pub(super) is_followed: bool,
@@ -131,7 +150,7 @@ impl Entry {
             share,
             stage: Stage::Storing,
             bound: None,
-            is_binding: false,
+            binding: None,
             is_begun: false,
             was_sent: false,
             may_be_known: false,
@@ -147,6 +166,8 @@ impl Entry {
             updates_received: 0,
             update_bytes_received: 0,
             update_bytes_taken: 0,
+            taken: TakenUpdates::default(),
+            updates_held: 0,
             update_bytes_granted: 0,
             is_followed,
             kept_updates: VecDeque::new(),
@@ -157,6 +178,11 @@ impl Entry {
     /// Bytes that count in the bounds: what the queue holds of it.
     pub(super) fn bytes(&self) -> u64 {
         (self.command.args.len() + self.command.payload.len()) as u64 + self.command.body_held_bytes
+    }
+
+    /// Returns whether it outlives this process.
+    pub(super) fn is_durable(&self) -> bool {
+        self.command.durable.is_some()
     }
 
     /// Returns the outcome to tell: what failed here explains what failed there.
@@ -173,7 +199,7 @@ impl Entry {
 
     /// Returns whether it is on no stream and cannot get there before it is bound: then its end needs no receiver's word.
     pub(super) fn is_here_alone(&self) -> bool {
-        self.bound.is_none() && !self.is_binding && !self.was_sent
+        self.bound.is_none() && self.binding.is_none() && !self.was_sent
     }
 
     /// Returns whether its updates have come as far as was granted: the receiver may begin no other.

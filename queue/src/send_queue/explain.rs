@@ -170,7 +170,7 @@ impl Peer {
             Stage::Storing | Stage::Ending => WaitsFor::Store,
             _ if entry.is_held => WaitsFor::Release,
             _ if self.link.is_none() => WaitsFor::Link,
-            Stage::Waiting if entry.is_binding => WaitsFor::Store,
+            Stage::Waiting if entry.binding.is_some() => WaitsFor::Store,
             Stage::Waiting => match (entry.resend_at, self.pause(class)) {
                 (Some(at), _) => WaitsFor::Resend { at },
                 (None, Some((until, scope))) => WaitsFor::Pause { until, scope },

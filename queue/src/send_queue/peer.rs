@@ -8,6 +8,7 @@ use runnel_codec::{
 };
 
 use super::entry::{Entry, NewCommand};
+use super::outcomes::Kept;
 use super::usage::PeerUsage;
 use crate::room::Room;
 use crate::settled::SettledSet;
@@ -17,8 +18,12 @@ use crate::settled::SettledSet;
 pub struct LinkUp {
     /// Its number.
     pub link: LinkNumber,
-    /// The receiver epoch of the peer.
-    pub receiver: Epoch,
+    /// Epoch of the peer's process.
+    pub boot: Epoch,
+    /// Epoch of its durable journal towards this node, if it has one.
+    pub receiver: Option<Epoch>,
+    /// The position of that journal.
+    pub journaled: u64,
     /// Command types that it understands.
     pub commands: BTreeSet<CommandName>,
     /// Longest arguments that it takes, in bytes.
@@ -51,7 +56,10 @@ pub(super) struct Peer {
     /// Since when it has no link: its end, or the first command for it.
     pub(super) unreachable_since: Option<Instant>,
     pub(super) room: Room,
-    pub(super) last: Option<Seq>,
+    /// Of commands that do not outlive this process.
+    pub(super) boot: Numbering,
+    /// Of durable ones.
+    pub(super) store: Numbering,
     /// Boxed, since a map moves its entries about.
     pub(super) entries: BTreeMap<CommandKey, Box<Entry>>,
     /// Commands that can be sent once the link has room.
@@ -63,11 +71,53 @@ pub(super) struct Peer {
     pub(super) paused_until: Option<Instant>,
     pub(super) class_paused_until: ClassMap<Option<Instant>>,
     pub(super) usage: PeerUsage,
+    /// Durable commands that have ended, until their outcome is taken and their idempotency key is old.
+    pub(super) kept: BTreeMap<CommandKey, Kept>,
+    /// Durable commands that their callers gave a name.
+    pub(super) keys: BTreeMap<String, CommandKey>,
+    /// The receiver epoch that it had when it was last met.
+    pub(super) receiver: Option<Epoch>,
+    /// The highest position of its journal that it ever claimed.
+    pub(super) journaled: u64,
+}
+
+/// The numbers that one epoch of this node gave to commands for one peer.
+#[derive(Debug, Default)]
+pub(super) struct Numbering {
+    pub(super) last: Option<Seq>,
+    /// The last one whose command is stored.
+    pub(super) last_stored: Option<Seq>,
     pub(super) settled: SettledSet,
-    pub(super) is_settled_news: bool,
+    /// The peer is to be told what is settled.
+    pub(super) is_news: bool,
+}
+
+impl Numbering {
+    /// Gives the next number; `None` when they are used up.
+    pub(super) fn next(&mut self) -> Option<Seq> {
+        let seq = self.last.map_or(Some(Seq::FIRST), Seq::next)?;
+        self.last = Some(seq);
+        Some(seq)
+    }
+
+    /// A command has ended.
+    pub(super) fn settle(&mut self, seq: Seq) {
+        self.settled.insert(seq);
+        self.is_news = true;
+    }
+
+    /// Has everything said again.
+    pub(super) fn repeat(&mut self) {
+        self.is_news = self.settled.low().is_some() || self.settled.ranges().next().is_some();
+    }
 }
 
 impl LinkUp {
+    /// Returns the epoch that a command is bound to: that of the memory which the peer journals it in.
+    pub(super) fn epoch(&self, is_durable: bool) -> Epoch {
+        self.receiver.filter(|_| is_durable).unwrap_or(self.boot)
+    }
+
     /// A sender uses nothing that the peer did not list.
     pub(super) fn check_understood(&self, command: &NewCommand) -> Result<(), Outcome> {
         let reject = |kind, message: String| Err(Outcome::rejected(kind, message));
@@ -121,6 +171,16 @@ impl Line {
 }
 
 impl Peer {
+    /// Returns the numbers of durable commands, or those of the others.
+    pub(super) fn numbering(&self, is_durable: bool) -> &Numbering {
+        if is_durable { &self.store } else { &self.boot }
+    }
+
+    /// Like [`numbering`](Self::numbering).
+    pub(super) fn numbering_mut(&mut self, is_durable: bool) -> &mut Numbering {
+        if is_durable { &mut self.store } else { &mut self.boot }
+    }
+
     /// Puts a command into its line, by age.
     pub(super) fn queue(&mut self, key: CommandKey, is_begun: bool) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.is_held) else { return };

@@ -1,10 +1,13 @@
 //! Updates of commands that were sent: to a caller who follows, or kept for one who comes later.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use runnel_codec::{CommandId, NodeId, Part, UpdatePolicy};
 
 use super::SendQueue;
 use super::entry::Entry;
+use super::notes::Note;
 use super::words::{SendEvent, Transmit};
 use crate::body_intake::BodyIntake;
 use crate::config::SendQueueConfig;
@@ -18,7 +21,7 @@ impl SendQueue {
     ///
     /// [`NotFound`] when it is not in the queue or its updates are not kept.
     pub fn follow(&mut self, id: &CommandId) -> Result<(), NotFound> {
-        let entry = self.stored_mut(id)?;
+        let Ok(entry) = self.stored_mut(id) else { return self.release_kept(id) };
         entry.is_followed = true;
         let released: Vec<_> = entry.release_updates(id).collect();
         self.events.extend(released);
@@ -42,17 +45,26 @@ impl SendQueue {
             return;
         };
         let window = entry.updates_window(&self.config);
+        let class = entry.command.class;
+        let were_stored = entry.command.updates == UpdatePolicy::Store;
+        let taken = if entry.is_durable() { entry.taken.take(bytes) } else { None };
         entry.update_bytes_taken =
             entry.update_bytes_taken.saturating_add(bytes).min(entry.update_bytes_received);
         let offset = entry.update_bytes_taken + window;
         let updates = entry.updates_received;
         // In steps: each costs a control frame.
+        let is_durable = entry.is_durable();
         if entry.was_sent && offset >= entry.update_bytes_granted + window / 4 {
             entry.update_bytes_granted = offset;
             let (peer, key) = (id.receiver.clone(), id.key);
             let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
-            self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
+            if !is_durable {
+                self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
+            }
             self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
+        }
+        if let Some((first, last)) = taken {
+            self.note(class, id.key, Note::UpdatesTaken { id: id.clone(), first, last, were_stored });
         }
     }
 
@@ -71,17 +83,76 @@ impl SendQueue {
         }
         entry.updates_received = number;
         entry.update_bytes_received += content.len() as u64;
-        if entry.is_followed {
-            self.events.push_back(SendEvent::Update { id, number, content });
+        let class = entry.command.class;
+        let is_stored = entry.is_durable() && entry.command.updates == UpdatePolicy::Store;
+        if entry.is_durable() {
+            entry.taken.came(content.len() as u64);
+        }
+        if !entry.is_followed {
+            entry.kept_updates.push_back((number, content.clone()));
         } else {
-            entry.kept_updates.push_back((number, content));
+            self.events.push_back(SendEvent::Update { id: id.clone(), number, content: content.clone() });
+        }
+        if is_stored {
+            self.note(class, id.key, Note::Update { id, number, content });
         }
         Ok(())
     }
 
+    /// Says on a new stream what the receiver need not keep: it may not have heard it.
+    pub(super) fn say_received(&mut self, id: &CommandId) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        let updates = if entry.is_durable() { entry.updates_held } else { entry.updates_received };
+        let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
+        if updates > 0 || result_body > 0 {
+            let (peer, key) = (id.receiver.clone(), id.key);
+            self.control.push_back(Transmit::Received { peer, key, updates, result_body });
+        }
+    }
+
+    /// Returns a command whose updates are kept until somebody follows it.
     fn stored_mut(&mut self, id: &CommandId) -> Result<&mut Entry, NotFound> {
         let entry = self.entry_mut(&id.receiver, id.key);
-        entry.filter(|entry| entry.command.updates == UpdatePolicy::Store).ok_or(NotFound)
+        let is_kept = |entry: &&mut Entry| entry.command.updates == UpdatePolicy::Store || !entry.is_followed;
+        entry.filter(is_kept).ok_or(NotFound)
+    }
+}
+
+/// How far the caller of a durable command has taken its updates, in whole updates.
+#[derive(Debug, Default)]
+pub(super) struct TakenUpdates {
+    /// Updates that are taken.
+    pub(super) number: u64,
+    /// Bytes of these.
+    pub(super) bytes: u64,
+    /// Lengths of those that came after them.
+    untaken: VecDeque<u64>,
+    /// Bytes taken of the first of these.
+    begun: u64,
+}
+
+impl TakenUpdates {
+    /// Makes it for a command of which so much was taken.
+    pub(super) fn at(number: u64, bytes: u64) -> Self {
+        Self { number, bytes, ..Self::default() }
+    }
+
+    /// An update came.
+    pub(super) fn came(&mut self, bytes: u64) {
+        self.untaken.push_back(bytes);
+    }
+
+    /// Bytes were taken. Returns the first and the last of the updates that are taken whole by that.
+    fn take(&mut self, bytes: u64) -> Option<(u64, u64)> {
+        let first = self.number + 1;
+        self.begun += bytes;
+        while let Some(length) = self.untaken.front().copied().filter(|length| *length <= self.begun) {
+            self.untaken.pop_front();
+            self.begun -= length;
+            self.bytes += length;
+            self.number += 1;
+        }
+        (self.number >= first).then_some((first, self.number))
     }
 }
 

@@ -1,22 +1,7 @@
 //! What the send queue says: to the store, to links and to callers.
 
 use bytes::Bytes;
-use runnel_codec::{
-    BodyEnd, CommandId, CommandKey, Epoch, Head, NodeId, Outcome, Part, Settled, StreamFrame,
-};
-
-use crate::journal::Record;
-
-/// What the send queue stores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendRecord {
-    /// A command is in the queue.
-    Stored(CommandId),
-    /// A command is bound to the epoch of its receiver: from now on it may have left.
-    Bound(CommandId, Epoch),
-    /// A command has ended.
-    Ended(CommandId),
-}
+use runnel_codec::{BodyEnd, CommandId, CommandKey, Head, NodeId, Outcome, Part, Settled, StreamFrame};
 
 /// What is to be written to a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +91,13 @@ pub enum SendEvent {
         /// The record.
         content: Bytes,
     },
-    /// Its body may be written from now on: it is to be produced, from its beginning and once.
-    BodyWanted(CommandId),
+    /// Its body may be written from now on: it is to be produced, once.
+    BodyWanted {
+        /// The command.
+        id: CommandId,
+        /// The first byte that is wanted; more than 0 if an older process of this node had sent what comes before it.
+        from: u64,
+    },
     /// Bytes of its body were taken by the receiver: as many more may be held.
     BodyTaken {
         /// The command.
@@ -151,12 +141,3 @@ pub enum SendEvent {
         outcome: Outcome,
     },
 }
-
-impl Record for SendRecord {
-    fn bytes(&self) -> usize {
-        RECORD_BYTES
-    }
-}
-
-/// About what the names and numbers in a record take.
-const RECORD_BYTES: usize = 192;

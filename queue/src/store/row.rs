@@ -150,17 +150,17 @@ pub struct ProgressRow {
     pub is_cancelled: bool,
     /// How many processes of its receiver may have run it and are gone.
     pub runs: u32,
-    /// Updates that are with the caller or in the store.
+    /// Updates that the caller has taken.
     pub updates: u64,
     /// Bytes of these.
     pub update_bytes: u64,
-    /// Bytes of the result's body that are with the caller.
-    pub result_body: u64,
 }
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeRow {
+    /// Its priority.
+    pub class: Class,
     /// Its type.
     pub name: CommandName,
     /// How it ended.
@@ -186,8 +186,6 @@ pub struct SenderRow {
     pub generation: u64,
     /// The position of the journal of its commands: it grows with each batch that concerns them.
     pub journaled: u64,
-    /// The highest number that it ever claimed to have given to a durable command.
-    pub sent: u64,
     /// When it last had a link.
     pub met_at: ClockReading,
 }
@@ -216,6 +214,8 @@ pub struct AcceptedRow {
     pub idempotent: bool,
     /// What becomes of its updates.
     pub updates: UpdatePolicy,
+    /// A body came with it.
+    pub has_body: bool,
     /// Its sender reads a body of the result.
     pub wants_result_body: bool,
     /// Length and hash of that body, once it is complete.

@@ -1,0 +1,63 @@
+//! Notes of what is to be stored: light, and in order. They become rows of the store when a batch is taken.
+//!
+//! Commands that do not outlive the process leave the same notes, of which nothing is written anywhere.
+
+use bytes::Bytes;
+use runnel_codec::{Class, CommandId, CommandKey, Epoch};
+
+use super::SendQueue;
+use crate::journal::Record;
+
+/// Something that is to be stored before what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// A command is in the queue.
+    Stored { id: CommandId, bytes: u64 },
+    /// It is bound to the epoch of its receiver: from now on it may have left.
+    Bound { id: CommandId, receiver: Epoch },
+    /// Its caller wants it cancelled.
+    Cancelled(CommandId),
+    /// An update came that is kept.
+    Update { id: CommandId, number: u64, content: Bytes },
+    /// Updates from one number to another have been taken. If they were stored, their rows go.
+    UpdatesTaken { id: CommandId, first: u64, last: u64, were_stored: bool },
+    /// It has ended.
+    Ended(CommandId),
+    /// Its outcome has been taken.
+    OutcomeTaken(CommandId),
+    /// Nothing of it is kept any longer; these updates were.
+    Forgotten { id: CommandId, updates: (u64, u64) },
+}
+
+impl Record for Note {
+    fn bytes(&self) -> usize {
+        let content = match self {
+            // What is in memory can be counted.
+            Self::Stored { bytes, .. } => usize::try_from(*bytes).unwrap_or(usize::MAX / 2),
+            Self::Update { content, .. } => content.len(),
+            _ => 0,
+        };
+        NOTE_BYTES + content
+    }
+}
+
+impl SendQueue {
+    /// Notes something of a command of this class.
+    pub(super) fn note(&mut self, class: Class, key: CommandKey, note: Note) {
+        let journal = if self.is_durable(key) { &mut self.durable } else { &mut self.memory };
+        journal.push(class, note);
+    }
+
+    /// Returns whether a command outlives this process.
+    pub(super) fn is_durable(&self, key: CommandKey) -> bool {
+        Some(key.epoch) == self.store
+    }
+
+    /// Returns whether a command was numbered by this process or its store.
+    pub(super) fn is_mine(&self, key: CommandKey) -> bool {
+        key.epoch == self.boot || self.is_durable(key)
+    }
+}
+
+/// About what the names and numbers of a row take.
+const NOTE_BYTES: usize = 192;

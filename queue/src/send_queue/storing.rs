@@ -1,0 +1,248 @@
+//! From notes to rows, and what follows once they are stored.
+
+use std::time::Instant;
+
+use runnel_codec::{CommandId, CommandKey, Epoch, NodeId, Outcome};
+
+use super::entry::{Entry, Stage};
+use super::notes::Note;
+use super::outcomes::Kept;
+use super::words::{SendEvent, Transmit};
+use super::{Alarm, SendQueue};
+use crate::body_intake::BodyIntake;
+use crate::clock::ClockReading;
+use crate::journal::{Batch, BatchId};
+use crate::store::{Change, CommandRow, ProgressRow, ReceiverRow, Row, RowKey, StoredDeadline};
+
+impl SendQueue {
+    /// Returns the next batch of changes to store. `clock` is read at `now`.
+    pub fn poll_store(&mut self, now: Instant, clock: &ClockReading) -> Option<Batch> {
+        let (id, notes) = match self.durable.poll() {
+            Some((id, notes)) => (id, notes.to_vec()),
+            None if self.store.is_some() && !self.stale_rows.is_empty() => {
+                (self.durable.poll_empty(), Vec::new())
+            }
+            None => return None,
+        };
+        let mut changes = Vec::with_capacity(notes.len() + 4);
+        for note in &notes {
+            self.write_note(note, now, clock, &mut changes);
+        }
+        for peer in std::mem::take(&mut self.stale_rows) {
+            changes.extend(self.receiver_row(&peer).map(|row| Change::Put(Row::Receiver(peer, row))));
+        }
+        Some(Batch { id, changes })
+    }
+
+    /// A batch of changes is stored: what depends on it may be said.
+    pub fn handle_stored(&mut self, now: Instant, batch: BatchId) {
+        for note in self.durable.stored(batch) {
+            self.handle_note(now, note);
+        }
+    }
+
+    /// Counts everything as remembered that does not outlive this process. Returns whether there was anything.
+    pub fn store_in_memory(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Some(note) = self.memory.pop() {
+            is_busy = true;
+            self.handle_note(now, note);
+        }
+        is_busy
+    }
+
+    /// Takes an outcome; it is said when it is stored.
+    pub(super) fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
+        let id = self.id(peer, key);
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(entry) = state.entries.get_mut(&key).filter(|entry| entry.stage != Stage::Ending) else {
+            return;
+        };
+        entry.stage = Stage::Ending;
+        entry.outcome = Some(entry.final_outcome(outcome));
+        let class = entry.command.class;
+        if std::mem::take(&mut entry.is_in_line) {
+            state.lines[class].remove(&key);
+        }
+        state.remove_body(key);
+        self.note(class, key, Note::Ended(id));
+    }
+
+    /// Writes what a note stands for.
+    fn write_note(&mut self, note: &Note, now: Instant, clock: &ClockReading, changes: &mut Vec<Change>) {
+        match note {
+            Note::Stored { id, .. } => {
+                let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+                let row = entry.command_row(now, clock);
+                changes.extend(row.map(|row| Change::Put(Row::Command(id.receiver.clone(), id.key, row))));
+                // The number that it was given is stored with it.
+                self.stale_rows.insert(id.receiver.clone());
+            }
+            Note::Bound { id, .. } | Note::Cancelled(id) => self.write_progress(id, changes),
+            Note::Update { id, number, content } => {
+                let row = Row::Update(id.receiver.clone(), id.key, *number, content.clone());
+                changes.push(Change::Put(row));
+            }
+            Note::UpdatesTaken { id, first, last, were_stored } => {
+                if *were_stored {
+                    changes.extend(delete_updates(id, *first, *last));
+                }
+                self.write_progress(id, changes);
+            }
+            Note::Ended(id) => self.write_end(id, now, clock, changes),
+            Note::OutcomeTaken(id) => {
+                let kept = self.peers.get(&id.receiver).and_then(|peer| peer.kept.get(&id.key));
+                let row = kept.map(|kept| Row::Outcome(id.receiver.clone(), id.key, kept.row.clone()));
+                changes.extend(row.map(Change::Put));
+            }
+            Note::Forgotten { id, updates: (first, last) } => {
+                changes.push(Change::Delete(RowKey::Outcome(id.receiver.clone(), id.key)));
+                changes.extend(delete_updates(id, *first, *last));
+                // What is settled was known from the outcome; from now on this row says it.
+                self.stale_rows.insert(id.receiver.clone());
+            }
+        }
+    }
+
+    /// Writes how far a command has come. That never becomes less, so an older note may write what a newer one says too.
+    fn write_progress(&self, id: &CommandId, changes: &mut Vec<Change>) {
+        let entry = self.peers.get(&id.receiver).and_then(|peer| peer.entries.get(&id.key));
+        let row = entry.map(|entry| Row::Progress(id.receiver.clone(), id.key, entry.progress_row()));
+        changes.extend(row.map(Change::Put));
+    }
+
+    /// Writes the end of a command. Whoever reads the store again finds its outcome, and that it is settled.
+    fn write_end(&mut self, id: &CommandId, now: Instant, clock: &ClockReading, changes: &mut Vec<Change>) {
+        let (to, key) = (&id.receiver, id.key);
+        let Some(row) = self.entry_mut(to, key).and_then(|entry| entry.outcome_row(clock)) else { return };
+        changes.push(Change::Delete(RowKey::Command(to.clone(), key)));
+        changes.push(Change::Delete(RowKey::Progress(to.clone(), key)));
+        changes.push(Change::Put(Row::Outcome(to.clone(), key, row.clone())));
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.kept.insert(key, Kept::new(row, now));
+        }
+    }
+
+    /// Returns what is stored of a receiver.
+    fn receiver_row(&self, peer: &NodeId) -> Option<ReceiverRow> {
+        let (peer, store) = (self.peers.get(peer)?, self.store?);
+        Some(ReceiverRow {
+            last: peer.store.last.map_or(0, runnel_codec::Seq::to_wire),
+            settled: peer.store.settled.to_wire(store),
+            receiver: peer.receiver,
+            journaled: peer.journaled,
+        })
+    }
+
+    fn handle_note(&mut self, now: Instant, note: Note) {
+        match note {
+            Note::Stored { id, .. } => self.stored(id),
+            Note::Bound { id, receiver } => self.bound(&id, receiver),
+            Note::Update { id, number, .. } => self.hold_updates(&id, number),
+            Note::UpdatesTaken { id, last, .. } => self.hold_updates(&id, last),
+            Note::Ended(id) => self.ended(now, id),
+            Note::Cancelled(_) | Note::OutcomeTaken(_) | Note::Forgotten { .. } => {}
+        }
+    }
+
+    fn stored(&mut self, id: CommandId) {
+        let is_durable = self.is_durable(id.key);
+        if let Some(peer) = self.peers.get_mut(&id.receiver) {
+            let numbering = peer.numbering_mut(is_durable);
+            numbering.last_stored = numbering.last_stored.max(Some(id.key.seq));
+        }
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        if entry.stage == Stage::Storing {
+            entry.stage = Stage::Waiting;
+        }
+        if entry.binding.is_none() {
+            self.put_in_line(&id.receiver, id.key, false);
+        }
+        self.events.push_back(SendEvent::Stored(id));
+    }
+
+    fn bound(&mut self, id: &CommandId, epoch: Epoch) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        let (is_begun, is_durable) = (entry.is_begun, entry.is_durable());
+        entry.binding = None;
+        // If the receiver was replaced while this was being stored, nothing has left for it: it is bound anew.
+        let link = self.peers.get(&id.receiver).and_then(|peer| peer.link.as_ref());
+        let is_met = link.is_none_or(|link| link.epoch(is_durable) == epoch);
+        if is_met && let Some(entry) = self.entry_mut(&id.receiver, id.key) {
+            entry.bound = Some(epoch);
+        }
+        self.put_in_line(&id.receiver, id.key, is_begun);
+    }
+
+    /// Updates up to this one are taken or stored: the receiver need not keep them.
+    fn hold_updates(&mut self, id: &CommandId, number: u64) {
+        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        if number > entry.updates_held {
+            entry.updates_held = number;
+            let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
+            if entry.was_sent {
+                let (peer, key) = (id.receiver.clone(), id.key);
+                self.control.push_back(Transmit::Received { peer, key, updates: number, result_body });
+            }
+        }
+    }
+
+    /// The outcome is stored: the command is settled.
+    fn ended(&mut self, now: Instant, id: CommandId) {
+        let is_durable = self.is_durable(id.key);
+        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let Some(mut entry) = peer.entries.remove(&id.key) else { return };
+        let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
+        self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());
+        if let Some(at) = entry.deadline_at {
+            self.alarms.remove(&(at, Alarm::Deadline(id.receiver.clone(), id.key)));
+        }
+        peer.numbering_mut(is_durable).settle(id.key.seq);
+        if is_durable {
+            self.keep_outcome(now, &id, &mut entry);
+        }
+        self.events.extend(entry.release_updates(&id));
+        if let Some(outcome) = entry.outcome {
+            self.events.push_back(SendEvent::Outcome { id, outcome });
+        }
+    }
+}
+
+impl Entry {
+    /// Returns what is stored of a durable command.
+    fn command_row(&self, now: Instant, clock: &ClockReading) -> Option<Box<CommandRow>> {
+        let (command, durable) = (&self.command, self.command.durable.as_ref()?);
+        let remaining = self.deadline_at.map(|at| at.saturating_duration_since(now));
+        Some(Box::new(CommandRow {
+            class: command.class,
+            name: command.name.clone(),
+            idempotent: command.idempotent,
+            args: command.args.clone(),
+            payload: command.payload.clone(),
+            body: durable.body.clone(),
+            body_held_bytes: command.body_held_bytes,
+            wants_result_body: command.wants_result_body,
+            updates: command.updates,
+            deadline: remaining.map(|remaining| StoredDeadline { remaining, read_at: *clock }),
+            idempotency: durable.idempotency.clone(),
+            label: durable.label.clone(),
+        }))
+    }
+
+    /// Returns how far it has come, as it is stored.
+    fn progress_row(&self) -> ProgressRow {
+        ProgressRow {
+            bound: self.binding.or(self.bound),
+            is_cancelled: self.is_cancelled,
+            runs: self.runs,
+            updates: self.taken.number,
+            update_bytes: self.taken.bytes,
+        }
+    }
+}
+
+/// Deletes the rows of updates from one number to another.
+fn delete_updates(id: &CommandId, first: u64, last: u64) -> impl Iterator<Item = Change> {
+    let (to, key) = (id.receiver.clone(), id.key);
+    (first..=last).map(move |number| Change::Delete(RowKey::Update(to.clone(), key, number)))
+}

@@ -1,0 +1,134 @@
+//! What leaves next: the scheduler's choice, bound to its receiver before its first byte, and pauses that receivers ask for.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use runnel_codec::{BusyScope, Class, CommandId, CommandKey, NodeId};
+
+use super::entry::Stage;
+use super::notes::Note;
+use super::peer::Next;
+use super::words::{SendEvent, Transmit};
+use super::{Alarm, SendQueue};
+
+impl SendQueue {
+    /// Returns what is to be written next.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(transmit) = self.control.pop_front() {
+            return Some(transmit);
+        }
+        let urgent_places = self.config.urgent_places;
+        loop {
+            let peers = &self.peers;
+            let next = |class, peer: &NodeId| peers.get(peer)?.next(class, urgent_places);
+            let cost = |class, peer: &NodeId| next(class, peer).map(|(_, bytes)| bytes);
+            let Some((class, node)) = self.scheduler.next(cost) else { break };
+            if let Some(transmit) = self.send_next(now, class, &node) {
+                return Some(transmit);
+            }
+        }
+        self.poll_settled()
+    }
+
+    /// Returns what is settled towards a peer that does not know it yet.
+    fn poll_settled(&mut self) -> Option<Transmit> {
+        let (boot, store) = (self.boot, self.store);
+        self.peers.iter_mut().filter(|(_, peer)| peer.link.is_some()).find_map(|(node, peer)| {
+            let (numbering, epoch) = match store {
+                Some(store) if peer.store.is_news => (&mut peer.store, store),
+                _ => (&mut peer.boot, boot),
+            };
+            let is_news = std::mem::take(&mut numbering.is_news);
+            is_news
+                .then(|| Transmit::Settled { peer: node.clone(), settled: numbering.settled.to_wire(epoch) })
+        })
+    }
+
+    /// Sends what goes next of a class to a peer.
+    fn send_next(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
+        let peer = self.peers.get_mut(node)?;
+        let (next, _) = peer.next(class, self.config.urgent_places)?;
+        peer.sent(class, next);
+        match next {
+            Next::Open => self.open(now, class, node),
+            Next::Body => self.write_body(class, node),
+        }
+    }
+
+    /// Takes the first command of a line and makes what is to be written, or has it bound first.
+    fn open(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
+        let peer = self.peers.get_mut(node)?;
+        let key = peer.lines[class].pop_front()?;
+        let (link, entry) = (peer.link.as_ref()?, peer.entries.get_mut(&key)?);
+        entry.is_in_line = false;
+        if entry.stage != Stage::Waiting || entry.resend_at.is_some() {
+            return None;
+        }
+        if let Err(outcome) = link.check_understood(&entry.command) {
+            if !entry.was_sent {
+                self.end(node, key, outcome);
+            }
+            return None;
+        }
+        let receiver = link.epoch(entry.is_durable());
+        if entry.bound.is_none() {
+            entry.binding = Some(receiver);
+            entry.is_begun = true;
+            let id = CommandId { sender: self.node.clone(), receiver: node.clone(), key };
+            self.note(class, key, Note::Bound { id, receiver });
+            return None;
+        }
+        let head = entry.head(now, &self.config);
+        let payload = entry.command.payload.clone();
+        let bytes = (head.args.len() + payload.len()) as u64;
+        entry.stage = Stage::Sent;
+        entry.was_sent = true;
+        entry.may_be_known = true;
+        peer.use_room(class, bytes);
+        self.events.push_back(SendEvent::Sent(self.id(node, key)));
+        Some(Transmit::Open { peer: node.clone(), key, head, payload })
+    }
+
+    pub(super) fn handle_busy(
+        &mut self,
+        now: Instant,
+        peer: &NodeId,
+        key: CommandKey,
+        scope: BusyScope,
+        retry_after: Duration,
+    ) {
+        // Jitter, so that the senders of a busy receiver do not come back together.
+        let pause =
+            retry_after.clamp(BUSY_PAUSE_MIN, BUSY_PAUSE_MAX).mul_f64(self.random.random_range(1.0..1.5));
+        let until = now + pause;
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(entry) = state.entries.get_mut(&key) else { return };
+        entry.stage = Stage::Waiting;
+        // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
+        entry.may_be_known = false;
+        let class = entry.command.class;
+        match scope {
+            BusyScope::Peer => state.paused_until = Some(until),
+            BusyScope::Class => state.class_paused_until[class] = Some(until),
+        }
+        state.queue(key, true);
+        self.set_alarm(until, Alarm::Pause(peer.clone()));
+    }
+
+    pub(super) fn handle_pause_over(&mut self, now: Instant, peer: &NodeId) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.paused_until = state.paused_until.filter(|until| *until > now);
+        for class in Class::ALL {
+            state.class_paused_until[class] = state.class_paused_until[class].filter(|until| *until > now);
+            if !state.lines[class].is_empty() {
+                self.scheduler.activate(class, peer);
+            }
+        }
+    }
+}
+
+/// Each retry costs a stream, so even an impatient receiver is not asked more often.
+const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// A receiver that asks for more is asked again all the same: a wrong number must not silence a peer for good.
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(60);
