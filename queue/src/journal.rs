@@ -83,6 +83,12 @@ impl<R: Record> Journal<R> {
         }
     }
 
+    /// Returns the records of the batch that was taken last.
+    #[cfg(test)]
+    pub(crate) fn last(&self) -> &[R] {
+        self.stored_later.back().map_or(&[], |(_, records)| records)
+    }
+
     fn begin(&mut self, records: Vec<R>) -> BatchId {
         let id = self.next;
         self.next = BatchId(id.0 + 1);

@@ -398,6 +398,7 @@ impl ReceiveQueue {
         let arrival = self.waiting.push(accepted.class, peer, &accepted.name, key);
         let mut known = Box::new(Known::queued(at, arrival, log, accepted));
         known.runs = sender.interrupted.remove(&key).unwrap_or(0);
+        known.may_have_run = known.runs > 0;
         if let Some(body) = &mut known.result_body {
             body.grant(result_credit);
         }
@@ -430,6 +431,7 @@ impl ReceiveQueue {
         if let Some(accepted) = &mut known.accepted {
             accepted.drop_content();
         }
+        let outcome = known.final_outcome(outcome);
         known.state = State::Ending(outcome.clone());
         self.note_end(peer, key, &outcome);
     }
@@ -437,7 +439,10 @@ impl ReceiveQueue {
     /// Says "never" about a command that is not in the queue, once that is stored.
     fn bury(&mut self, peer: &NodeId, key: CommandKey, at: Option<Attachment>, outcome: Outcome) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        sender.known.insert(key, Box::new(Known::tombstone(at, outcome.clone())));
+        let runs = sender.interrupted.remove(&key).unwrap_or(0);
+        let known = Known { runs, may_have_run: runs > 0, ..Known::tombstone(at, outcome.clone()) };
+        let outcome = known.final_outcome(outcome);
+        sender.known.insert(key, Box::new(Known { state: State::Ending(outcome.clone()), ..known }));
         self.note_end(peer, key, &outcome);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandKey, CommandName, Head, NodeId, Outcome, UpdatePolicy};
+use runnel_codec::{Class, CommandKey, CommandName, Head, NodeId, Outcome, UnknownReason, UpdatePolicy};
 
 use super::waiting::Arrival;
 use super::words::{Attachment, Start, StopReason};
@@ -40,6 +40,8 @@ pub(super) struct Known {
     pub(super) was_called: bool,
     /// How often its handler was called, by older processes too.
     pub(super) runs: u32,
+    /// An older process may have called its handler: that it never started nobody can say any more.
+    pub(super) may_have_run: bool,
     /// The stream on which it is answered.
     pub(super) at: Option<Attachment>,
     /// The newest stream that it ever had.
@@ -104,6 +106,7 @@ impl Known {
             has_place: false,
             was_called: false,
             runs: 0,
+            may_have_run: false,
             at,
             newest: at,
             log: StreamLog::default(),
@@ -136,6 +139,14 @@ impl Known {
     /// Returns the class that its updates and result body are written with.
     pub(super) fn bulk_class(&self) -> Option<Class> {
         self.accepted.as_ref().map(|accepted| accepted.class.of_bulk_bytes())
+    }
+
+    /// Returns what can truly be said of how it ends.
+    pub(super) fn final_outcome(&self, outcome: Outcome) -> Outcome {
+        if self.may_have_run && outcome.is_never() {
+            return Outcome::Unknown(UnknownReason::HandlerLost);
+        }
+        outcome
     }
 
     /// Returns the bytes that are kept with it once it has ended.

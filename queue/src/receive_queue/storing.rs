@@ -99,7 +99,7 @@ impl ReceiveQueue {
         }
     }
 
-    fn handle_note(&mut self, note: Note) {
+    pub(super) fn handle_note(&mut self, note: Note) {
         match note {
             Note::Started(from, key) => self.started(from, key),
             Note::Token(from, key, _) => self.tokens_stored.push_back((from, key)),

@@ -13,7 +13,11 @@ use std::time::Duration;
 use runnel_codec::{Class, ClassMap, Epoch, RejectionKind, Seq};
 
 use super::*;
+use crate::clock::ClockReading;
 use crate::room::Room;
+
+const CLOCK: ClockReading =
+    ClockReading { machine: 1, uptime: Duration::from_secs(9), wall: Duration::from_secs(99) };
 
 /// A receive queue, its driver and its clock.
 struct Rig {
@@ -37,8 +41,8 @@ type Bring<'a> = &'a dyn Fn(&mut Rig);
 impl Rig {
     /// A queue with a link from `ctl` up.
     fn new(config: ReceiveQueueConfig) -> Self {
-        let mut queue = ReceiveQueue::new(config, 1);
-        queue.handle_link_up(&ctl(), link(1), key(1).epoch, &[]);
+        let mut queue = new_queue(config);
+        queue.handle_link_up(&ctl(), link(1), key(1).epoch, Some(key(1).epoch), &[]);
         queue.handle_room(&ctl(), room());
         Self { queue, now: Instant::now() }
     }
@@ -77,10 +81,14 @@ impl Rig {
 
     /// Stores everything, until nothing moves, and drains.
     fn turn(&mut self) -> Said {
-        while let Some(batch) = self.queue.poll_store() {
-            self.queue.handle_stored(batch.id);
+        loop {
+            let is_busy = self.queue.store_in_memory();
+            match self.queue.poll_store(self.now, &CLOCK) {
+                Some(batch) => self.queue.handle_stored(batch.id),
+                None if !is_busy => return self.drain(),
+                None => {}
+            }
         }
-        self.drain()
     }
 
     fn pass(&mut self, time: Duration) {
@@ -103,6 +111,13 @@ impl Rig {
     fn settle(&mut self, low: u64) {
         self.queue.handle_settled(&ctl(), &settled(low));
     }
+}
+
+/// A queue with an empty store.
+fn new_queue(config: ReceiveQueueConfig) -> ReceiveQueue {
+    let mut queue = ReceiveQueue::new(config, 1);
+    queue.recover(Instant::now(), &CLOCK, Epoch::from_random(99), &[]);
+    queue
 }
 
 impl Said {

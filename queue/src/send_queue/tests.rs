@@ -9,9 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use runnel_codec::{ClassMap, LinkNumber, UnknownReason, UpdatePolicy};
+use runnel_codec::{BusyScope, ClassMap, LinkNumber, UnknownReason, UpdatePolicy};
 
+use std::time::Duration;
+
+use super::transmit::BUSY_PAUSE_MAX;
 use super::*;
+use crate::clock::ClockReading;
+use crate::journal::BatchId;
+
+const CLOCK: ClockReading =
+    ClockReading { machine: 1, uptime: Duration::from_secs(9), wall: Duration::from_secs(99) };
 
 const NAME: &str = "test.note/1";
 
@@ -32,13 +40,16 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         wants_result_body: false,
         updates: UpdatePolicy::Follow,
         deadline: None,
+        durable: Some(Box::default()),
     }
 }
 
 fn link_up(receiver: u64) -> LinkUp {
     LinkUp {
         link: LinkNumber::FIRST,
-        receiver: Epoch::from_random(receiver),
+        boot: Epoch::from_random(receiver),
+        receiver: None,
+        journaled: 0,
         commands: [NAME.parse().unwrap()].into(),
         args_bytes_max: 64 << 10,
         payload_bytes_max: 1 << 20,
@@ -50,7 +61,9 @@ fn room(places: usize) -> Room {
 }
 
 fn queue(config: SendQueueConfig) -> SendQueue {
-    SendQueue::new(config, node("ctl"), Epoch::from_random(7), 1)
+    let mut queue = SendQueue::new(config, node("ctl"), Epoch::from_random(6), 1);
+    queue.recover(Instant::now(), &CLOCK, Epoch::from_random(7), &[]);
+    queue
 }
 
 /// Stores and drains until nothing moves.
@@ -59,12 +72,17 @@ fn settle(queue: &mut SendQueue, now: Instant) -> (Vec<SendEvent>, Vec<Transmit>
     loop {
         let before = (events.len(), transmits.len());
         transmits.extend(std::iter::from_fn(|| queue.poll_transmit(now)));
-        let mut is_idle = true;
-        while let Some(batch) = queue.poll_store() {
+        let mut is_idle = !queue.store_in_memory(now);
+        while let Some(batch) = queue.poll_store(now, &CLOCK) {
             is_idle = false;
-            queue.handle_stored(batch.id);
+            queue.handle_stored(now, batch.id);
         }
-        events.extend(std::iter::from_fn(|| queue.poll_event()));
+        let said: Vec<_> = std::iter::from_fn(|| queue.poll_event()).collect();
+        for (id, _) in outcomes(&said) {
+            // Of those that do not outlive the process none is kept.
+            queue.handle_outcome_taken(now, &id).ok();
+        }
+        events.extend(said);
         if is_idle && before == (events.len(), transmits.len()) {
             return (events, transmits);
         }
@@ -189,9 +207,9 @@ fn what_never_left_outlives_the_receiver_that_it_was_bound_to() {
     settle(&mut queue, now);
     let second = queue.submit(now, command(&peer, Class::Normal)).unwrap();
     // The second one's binding is being stored when the receiver is replaced.
-    let batch = queue.poll_store().expect("two records");
+    let batch = queue.poll_store(now, &CLOCK).expect("two records");
     queue.handle_link_up(&peer, link_up(2));
-    queue.handle_stored(batch.id);
+    queue.handle_stored(now, batch.id);
     queue.handle_room(&peer, room(100));
     let (events, transmits) = settle(&mut queue, now);
     assert!(outcomes(&events).is_empty(), "{events:?}");
@@ -330,7 +348,7 @@ impl Model {
             }
             Step::Store => {
                 let batches = std::mem::take(&mut self.batches);
-                batches.into_iter().for_each(|batch| self.queue.handle_stored(batch));
+                batches.into_iter().for_each(|batch| self.queue.handle_stored(self.now, batch));
             }
             Step::Wait(ms) => {
                 self.now += Duration::from_millis(ms);
@@ -361,6 +379,7 @@ impl Model {
                     if matches!(outcome, Outcome::Done { .. }) {
                         assert!(self.sent.contains(&id), "nothing is done that has not left");
                     }
+                    self.queue.handle_outcome_taken(self.now, &id).expect("it is kept until it is taken");
                     assert_eq!(self.outcomes.insert(id, outcome), None, "one outcome");
                 }
                 SendEvent::Late { id, .. } => {
@@ -379,7 +398,8 @@ impl Model {
                 assert!(!self.outcomes.contains_key(&id), "never sent after its end");
             }
         }
-        self.batches.extend(std::iter::from_fn(|| self.queue.poll_store()).map(|batch| batch.id));
+        self.batches
+            .extend(std::iter::from_fn(|| self.queue.poll_store(self.now, &CLOCK)).map(|batch| batch.id));
         self.check_bounds();
     }
 

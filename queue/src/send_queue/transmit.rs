@@ -131,4 +131,4 @@ impl SendQueue {
 const BUSY_PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// A receiver that asks for more is asked again all the same: a wrong number must not silence a peer for good.
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(60);
+pub(super) const BUSY_PAUSE_MAX: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ fn a_command_keeps_its_place_from_accepted_to_its_outcome() {
 #[test]
 fn a_new_link_takes_over_and_the_old_one_is_refused_at_the_door() {
     let mut rig = Rig::running(config(), 1);
-    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, &[]);
+    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, Some(key(1).epoch), &[]);
     rig.queue.handle_room(&ctl(), room());
     rig.update(1, "on the way");
     assert!(rig.drain().is_silent(), "the old stream is void");
@@ -90,7 +90,7 @@ fn a_head_that_comes_again_gets_the_stored_outcome() {
 #[test]
 fn a_known_command_is_never_answered_busy() {
     let mut rig = Rig::running(narrow(), 1);
-    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, &[]);
+    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, Some(key(1).epoch), &[]);
     rig.queue.handle_room(&ctl(), room());
     rig.head_on(2, 5, head(2));
     assert_eq!(busy_scope(&rig.drain().on(5)), Some(BusyScope::Peer));
@@ -173,7 +173,7 @@ fn one_sender_cannot_take_the_share_of_another() {
     }
     rig.turn();
     let other = node("other");
-    rig.queue.handle_link_up(&other, link(1), key(1).epoch, &[]);
+    rig.queue.handle_link_up(&other, link(1), key(1).epoch, Some(key(1).epoch), &[]);
     rig.queue.handle_head(rig.now, &other, at(1, 5), head(1), Bytes::new());
     assert_eq!(rig.turn().starts, [key(1)]);
     assert_eq!((rig.queue.places(&ctl()), rig.queue.places(&other)), (32, 1));
@@ -235,7 +235,7 @@ fn bytes_kept_for_a_sender_that_does_not_settle_are_bounded() {
 fn commands_start_by_class_and_then_fairly_by_sender() {
     let mut rig = Rig::running(ReceiveQueueConfig { running_max: 1, ..config() }, 1);
     let other = node("other");
-    rig.queue.handle_link_up(&other, link(1), key(1).epoch, &[]);
+    rig.queue.handle_link_up(&other, link(1), key(1).epoch, Some(key(1).epoch), &[]);
     for number in 2..=4 {
         rig.head(number, head(number));
     }
@@ -244,7 +244,7 @@ fn commands_start_by_class_and_then_fairly_by_sender() {
     let (mut order, mut previous) = (Vec::new(), (ctl(), key(1)));
     for _ in 0..5 {
         rig.queue.handle_finished(&previous.0, previous.1, done(""));
-        while let Some(batch) = rig.queue.poll_store() {
+        while let Some(batch) = rig.queue.poll_store(rig.now, &CLOCK) {
             rig.queue.handle_stored(batch.id);
         }
         let start = rig.queue.poll_start().expect("a place is free");

@@ -19,7 +19,7 @@ fn a_new_command_is_answered_busy_and_a_known_one_attaches() {
     let mut rig = Rig::running(config(), 1);
     rig.queue.handle_draining();
     rig.head(2, head(2));
-    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, &[]);
+    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, Some(key(1).epoch), &[]);
     rig.head_on(2, 5, head(1));
     rig.finish(1, done("in time"));
     let said = rig.turn();
@@ -45,7 +45,7 @@ fn an_outcome_is_owed_until_it_is_settled() {
 fn an_outcome_that_no_stream_asks_for_is_not_owed() {
     let mut rig = Rig::running(config(), 1);
     rig.finish(1, done("in time"));
-    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, &[]);
+    rig.queue.handle_link_up(&ctl(), link(2), key(1).epoch, Some(key(1).epoch), &[]);
     rig.turn();
     assert!(!rig.queue.owes_outcomes(&ctl()));
     rig.head_on(2, 5, head(1));

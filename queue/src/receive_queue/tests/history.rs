@@ -11,6 +11,7 @@ mod check;
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::BatchId;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -96,7 +97,7 @@ struct World {
     config: ReceiveQueueConfig,
     now: Instant,
     peers: Vec<Peer>,
-    unconfirmed: VecDeque<Batch<ReceiveRecord>>,
+    unconfirmed: VecDeque<(BatchId, Vec<Note>)>,
     late: u64,
 }
 
@@ -127,7 +128,7 @@ impl World {
             streams: BTreeMap::new(),
         };
         Self {
-            queue: ReceiveQueue::new(config.clone(), 1),
+            queue: new_queue(config.clone()),
             config,
             now: Instant::now(),
             peers: vec![peer("a"), peer("b")],
@@ -252,7 +253,7 @@ impl World {
         let settled = peer.commands.iter().filter(|(_, model)| model.is_settled);
         let keys = settled.map(|(number, _)| key(*number)).filter(|key| key.epoch == epoch);
         let settled = Settled { epoch, low: None, ranges: keys.map(|key| (key.seq, key.seq)).collect() };
-        self.queue.handle_link_up(&peer.node, link(peer.last_link), epoch, &[settled]);
+        self.queue.handle_link_up(&peer.node, link(peer.last_link), epoch, Some(epoch), &[settled]);
         self.queue.handle_room(&peer.node, room());
     }
 
@@ -332,24 +333,34 @@ impl World {
     /// Confirms the first batches with one word.
     fn store(&mut self, batches: usize) {
         let batches: Vec<_> = (0..batches).map_while(|_| self.unconfirmed.pop_front()).collect();
-        for record in batches.iter().flat_map(|batch| &batch.records) {
-            match record {
-                ReceiveRecord::Started(from, key) => self.model_of(from, *key).started = Written::Stored,
-                ReceiveRecord::Ended(from, key, _) => self.model_of(from, *key).ended = Written::Stored,
-                ReceiveRecord::Settled(..) | ReceiveRecord::Restarted(..) => {}
-            }
+        for note in batches.iter().flat_map(|(_, notes)| notes) {
+            self.note_stored(note);
         }
-        if let Some(last) = batches.last() {
-            self.queue.handle_stored(last.id);
+        if let Some((last, _)) = batches.last() {
+            self.queue.handle_stored(*last);
+        }
+    }
+
+    fn note_stored(&mut self, note: &Note) {
+        match note {
+            Note::Started(from, key) => self.model_of(from, *key).started = Written::Stored,
+            Note::Ended { from, key, .. } => self.model_of(from, *key).ended = Written::Stored,
+            _ => {}
         }
     }
 
     fn drain(&mut self) {
-        while let Some(batch) = self.queue.poll_store() {
-            for record in &batch.records {
-                self.check_record(record);
+        while let Some(note) = self.queue.memory.pop() {
+            self.check_note(&note);
+            self.note_stored(&note);
+            self.queue.handle_note(note);
+        }
+        while let Some(batch) = self.queue.poll_store(self.now, &CLOCK) {
+            let notes = self.queue.durable.last().to_vec();
+            for note in &notes {
+                self.check_note(note);
             }
-            self.unconfirmed.push_back(batch);
+            self.unconfirmed.push_back((batch.id, notes));
         }
         while let Some(start) = self.queue.poll_start() {
             self.check_start(&start);

@@ -161,9 +161,9 @@ fn what_was_bound_and_has_not_left_is_bound_to_the_next_receiver() {
     let stored = queue.submit(now, normal()).unwrap();
     settle(&mut queue, now);
     let storing = queue.submit(now, normal()).unwrap();
-    let batch = queue.poll_store().expect("its records");
+    let batch = queue.poll_store(now, &CLOCK).expect("its records");
     queue.handle_link_up(&peer, link_up(2));
-    queue.handle_stored(batch.id);
+    queue.handle_stored(now, batch.id);
     queue.handle_room(&peer, room(100));
     let (events, transmits) = settle(&mut queue, now);
     assert_eq!(outcomes(&events), []);

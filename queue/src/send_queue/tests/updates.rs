@@ -13,7 +13,8 @@ fn running(updates: UpdatePolicy) -> (SendQueue, CommandId) {
     let (mut queue, now, peer) = (queue(config), Instant::now(), node("w1"));
     queue.handle_link_up(&peer, link_up(1));
     queue.handle_room(&peer, room(100));
-    let id = queue.submit(now, NewCommand { updates, ..command(&peer, Class::Normal) }).unwrap();
+    let id =
+        queue.submit(now, NewCommand { updates, durable: None, ..command(&peer, Class::Normal) }).unwrap();
     settle(&mut queue, now);
     queue.handle_reply(now, &peer, id.key, StreamFrame::Started).unwrap();
     assert_eq!(queue.poll_event(), Some(SendEvent::Started(id.clone())));
@@ -97,7 +98,7 @@ fn a_new_stream_is_granted_what_the_kept_ones_leave() {
     queue.handle_link_up(&id.receiver, link_up(1));
     queue.handle_room(&id.receiver, room(100));
     let (_, transmits) = settle(&mut queue, now);
-    let [Transmit::Open { head, .. }] = &transmits[..] else { panic!("{transmits:?}") };
+    let [Transmit::Open { head, .. }, ..] = &transmits[..] else { panic!("{transmits:?}") };
     assert_eq!((head.updates_received, head.updates_credit), (1, 10), "it still presses back");
 }
 
@@ -129,7 +130,9 @@ impl Pair {
 
     fn step(&mut self, step: u8, number: u64, records: &mut impl Iterator<Item = Bytes>) {
         match step {
-            0 => records.next().into_iter().for_each(|record| self.log.push(record)),
+            0 => {
+                records.next().map(|record| self.log.push(record));
+            }
             1 => {
                 if let Some((number, content)) = self.log.poll() {
                     let frame = StreamFrame::Update { number, content };
