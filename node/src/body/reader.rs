@@ -17,7 +17,8 @@ pub struct BodyReader {
     parts: mpsc::UnboundedReceiver<DeliveryPart>,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
-    hasher: blake3::Hasher,
+    /// Boxed: it is large, and whoever submits a command moves what may become a reader along.
+    hasher: Box<blake3::Hasher>,
     bytes: u64,
     /// Bytes that were taken and not reported.
     unreported: u64,
@@ -32,7 +33,7 @@ impl BodyReader {
         releases: Releases,
     ) -> (mpsc::UnboundedSender<DeliveryPart>, Self) {
         let (sender, parts) = mpsc::unbounded_channel();
-        let hasher = blake3::Hasher::new();
+        let hasher = Box::new(blake3::Hasher::new());
         (sender, Self { whose, parts, inbox, releases, hasher, bytes: 0, unreported: 0, end: None })
     }
 
