@@ -34,41 +34,34 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
 use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, NodeId, Outcome};
-use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, SubmitError as QueueError};
+use runnel_queue::{NewCommand, ReceiveQueue, SendQueue};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::info;
 
+pub(crate) use self::callers::Caller;
 use self::callers::Callers;
 use self::dispatch::Dispatch;
 use self::link_set::LinkSet;
-use self::outgoing::Caller;
 use self::paths::Paths;
 use self::peers::Peer;
 pub(crate) use self::questions::Question;
-use crate::body::{BodyReader, Source, Whose};
+use crate::body::Whose;
 use crate::config::Config;
 use crate::env::Env;
 use crate::link_changes::LinkChange;
 use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::policy::Policy;
 use crate::status::Status;
-use crate::submission::CallerEvent;
-use crate::wakes::{Wakes, WakesGuard};
+use crate::wakes::{WakeNotes, Wakes};
 
 /// What callers and handlers ask of the engine.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// A caller submits a command.
-    Submit {
-        command: NewCommand,
-        body: Option<Source>,
-        steps: bool,
-        events: mpsc::UnboundedSender<CallerEvent>,
-        reply: StoredReply,
-    },
+    Submit { command: NewCommand, caller: Caller },
     /// A caller wants a command cancelled.
     Cancel { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
     /// A caller gives a command up.
@@ -95,9 +88,6 @@ pub(crate) enum Request {
     NetworkChanged,
 }
 
-/// Where a caller waits until its command is stored, with the reader of its result's body if it asked for one.
-pub(crate) type StoredReply = oneshot::Sender<Result<(CommandId, Option<BodyReader>), QueueError>>;
-
 /// What was dropped, said where nobody can wait.
 #[derive(Debug)]
 pub(crate) enum Release {
@@ -112,7 +102,15 @@ pub(crate) enum Release {
 /// The way of what was dropped into the engine.
 pub(crate) type Releases = mpsc::UnboundedSender<Release>;
 
-/// The ways into the engine.
+/// The ways of callers into the engine, and how they wait for what it tells them.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    pub(crate) inbox: mpsc::Sender<Request>,
+    pub(crate) releases: Releases,
+    pub(crate) wakes: Wakes,
+}
+
+/// The engine's end of these ways.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -143,9 +141,7 @@ pub(crate) struct Engine {
     status: watch::Sender<Arc<Status>>,
     link_changes: broadcast::Sender<LinkChange>,
     status_at: Instant,
-    wakes: Wakes,
-    /// Lets nobody sleep on when the engine ends.
-    awake: WakesGuard,
+    wakes: WakeNotes,
     timer: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Nothing new begins any more.
@@ -188,8 +184,7 @@ impl Engine {
         let wakes = Wakes::default();
         env.spawn_handler(Box::pin(wakes.clone().deliver()));
         let engine = Self {
-            awake: wakes.guard(),
-            wakes,
+            wakes: wakes.notes(),
             send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
             receive: ReceiveQueue::new(config.receive_queue.clone(), random.random()),
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
@@ -246,7 +241,6 @@ impl Engine {
     /// Does all that can be done now, up to a bound, and has itself woken when there is more.
     fn work(&mut self, cx: &mut Context<'_>) {
         for _ in 0..TURNS_MAX {
-            self.wakes.begin();
             let now = self.now();
             let mut is_busy = self.poll_links(cx, now);
             is_busy |= self.poll_incoming(cx, now);
@@ -264,8 +258,8 @@ impl Engine {
     }
 
     /// Returns through which callers wait for what the engine tells them.
-    pub(crate) fn wakes(&self) -> &Wakes {
-        &self.wakes
+    pub(crate) fn wakes(&self) -> Wakes {
+        self.wakes.wakes()
     }
 
     /// Takes what callers and handlers ask for.
@@ -285,11 +279,9 @@ impl Engine {
 
     fn handle_request(&mut self, now: Instant, request: Request) {
         match request {
-            // The dropped reply says that the node has stopped.
+            // What is dropped says that the node has stopped.
             Request::Submit { .. } if self.is_draining => {}
-            Request::Submit { command, body, steps, events, reply } => {
-                self.handle_submit(now, command, Caller::new(body, steps, events, reply));
-            }
+            Request::Submit { command, caller } => self.handle_submit(now, command, caller),
             Request::Cancel { id, reply } => {
                 let done = self.send.cancel(&id).map_err(|_| NotFound);
                 reply.send(done).ok();

@@ -8,6 +8,7 @@
 //! moves everything), `handler` (the receiver's door) and back through `submission`.
 
 mod body;
+mod caller_events;
 pub mod commands;
 mod config;
 mod endpoint_keys;

@@ -17,16 +17,16 @@ use runnel_transport::{EndpointError, EndpointKeys};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::body::Body;
+use crate::body::{Body, BodyReader, Whose};
+use crate::caller_events::caller_events;
 use crate::config::Config;
-use crate::engine::{Engine, Inbox, Releases, Request};
+use crate::engine::{Caller, Engine, Inbox, Request, Ways};
 use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
 use crate::link_changes::{LinkChange, LinkChanges};
 use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::Submission;
-use crate::wakes::Wakes;
 
 /// What a node is made of, before it runs.
 #[derive(Debug)]
@@ -55,9 +55,7 @@ pub struct Node {
 pub struct NodeHandle {
     node: NodeId,
     boot: Epoch,
-    inbox: mpsc::Sender<Request>,
-    releases: Releases,
-    wakes: Wakes,
+    ways: Arc<Ways>,
     status: watch::Receiver<Arc<Status>>,
     /// Only to make receivers; the engine's end of it decides when it is over.
     link_changes: broadcast::WeakSender<LinkChange>,
@@ -231,11 +229,12 @@ impl NodeBuilder {
         let (status, status_seen) = watch::channel(Arc::new(Status::default()));
         // At most three for each command that is here: of the readers of its updates and bodies, and of a writer.
         let (releases, released) = mpsc::unbounded_channel();
-        let ways = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
-        let (engine, listening) = Engine::new(self, env, ways, status, stop)?;
+        let engine_end = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
+        let (engine, listening) = Engine::new(self, env, engine_end, status, stop)?;
         let (boot, status, listening) = (engine.boot(), status_seen, listening.into());
-        let (wakes, link_changes) = (engine.wakes().clone(), engine.link_changes());
-        let handle = NodeHandle { node, boot, inbox, releases, wakes, status, link_changes, listening };
+        let ways = Arc::new(Ways { inbox, releases, wakes: engine.wakes() });
+        let link_changes = engine.link_changes();
+        let handle = NodeHandle { node, boot, ways, status, link_changes, listening };
         Ok((handle, engine.run()))
     }
 }
@@ -319,14 +318,19 @@ impl NodeHandle {
             updates: options.updates,
             deadline: options.deadline,
         };
-        // Bounded by the credit for updates: see `CallerEvent`.
-        let (events, caller) = mpsc::unbounded_channel();
-        let (reply, stored) = oneshot::channel();
-        let request = Request::Submit { command, body, steps: options.steps, events, reply };
-        self.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
-        let (id, result_body) = self.wakes.gather(stored).await.map_err(|_| SubmitError::NodeStopped)??;
-        let ways = (self.inbox.clone(), self.releases.clone(), self.wakes.clone());
-        Ok(Submission::new(id, caller, result_body, ways))
+        let (teller, mut events) = caller_events();
+        // Bounded by the credit that its reader grants.
+        let (parts, parts_come) = options.result_body.then(mpsc::unbounded_channel).unzip();
+        let caller = Caller::new(teller, options.steps, body, parts);
+        let request = Request::Submit { command, caller };
+        self.ways.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
+        let key = events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
+        let id = CommandId { sender: self.node.clone(), receiver: to.clone(), key };
+        let result_body = parts_come.map(|parts| {
+            let Ways { inbox, releases, .. } = &*self.ways;
+            BodyReader::new(Whose::Ours(id.clone()), parts, inbox.clone(), releases.clone())
+        });
+        Ok(Submission::new(id, events, result_body, self.ways.clone()))
     }
 
     /// Asks for a command to be cancelled. Its outcome says what came of it.
@@ -341,7 +345,7 @@ impl NodeHandle {
     pub async fn cancel(&self, id: &CommandId) -> Result<(), NotFound> {
         let (reply, done) = oneshot::channel();
         let request = Request::Cancel { id: id.clone(), reply };
-        self.inbox.send(request).await.map_err(|_| NotFound)?;
+        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
         done.await.map_err(|_| NotFound)?
     }
 
@@ -358,7 +362,7 @@ impl NodeHandle {
     pub async fn abandon(&self, id: &CommandId) -> Result<(), NotFound> {
         let (reply, done) = oneshot::channel();
         let request = Request::Abandon { id: id.clone(), reply };
-        self.inbox.send(request).await.map_err(|_| NotFound)?;
+        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
         done.await.map_err(|_| NotFound)?
     }
 
@@ -374,7 +378,7 @@ impl NodeHandle {
     pub async fn release(&self, id: &CommandId) -> Result<(), NotFound> {
         let (reply, done) = oneshot::channel();
         let request = Request::Release { id: id.clone(), reply };
-        self.inbox.send(request).await.map_err(|_| NotFound)?;
+        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
         done.await.map_err(|_| NotFound)?
     }
 
@@ -386,7 +390,7 @@ impl NodeHandle {
     ///
     /// If the future is dropped, the word may have been taken.
     pub async fn network_changed(&self) {
-        self.inbox.send(Request::NetworkChanged).await.ok();
+        self.ways.inbox.send(Request::NetworkChanged).await.ok();
     }
 
     /// Returns what the node last said of its links and queues, and lets the caller wait for changes.

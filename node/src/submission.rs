@@ -1,14 +1,13 @@
 //! The caller's side of one command: its updates and its outcome.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use runnel_codec::{Command, CommandId, DecodeError, Failure, Outcome, Rejection, UnknownReason};
-use tokio::sync::mpsc;
 
 use crate::body::BodyReader;
-use crate::engine::{Release, Releases, Request};
-use crate::wakes::Wakes;
+use crate::caller_events::{CallerEvent, CallerEvents, Step};
+use crate::engine::{Release, Request, Ways};
 
 /// A stored command, for following its updates and waiting for its outcome.
 ///
@@ -17,36 +16,15 @@ use crate::wakes::Wakes;
 #[must_use = "the outcome of a command should be looked at; to send and forget, drop it explicitly"]
 pub struct Submission<C> {
     id: CommandId,
-    events: mpsc::UnboundedReceiver<CallerEvent>,
+    events: CallerEvents,
     result_body: Option<BodyReader>,
-    inbox: mpsc::Sender<Request>,
-    releases: Releases,
-    wakes: Wakes,
+    ways: Arc<Ways>,
     taken: u64,
+    /// The command has ended.
+    is_over: bool,
+    /// Its outcome, until it is taken.
     outcome: Option<Outcome>,
     command: PhantomData<fn() -> C>,
-}
-
-/// What the engine tells a caller.
-///
-/// The channel has no bound of its own: updates are bounded by the credit that this side grants, each having at least
-/// one byte, and a command has one outcome and one of each other event.
-///
-/// It is small: each command has a channel, which holds space for 32 of these at once.
-#[derive(Debug)]
-pub(crate) enum CallerEvent {
-    /// The head is on a stream.
-    Sent,
-    /// It is in the receiver's queue.
-    Accepted,
-    /// The handler has been called.
-    Started,
-    /// The deadline has passed and nobody knows what became of it.
-    Overdue,
-    /// One record of progress.
-    Update(Box<Bytes>),
-    /// The command has ended.
-    Outcome(Box<Outcome>),
 }
 
 /// What happened to a command while it was followed.
@@ -95,21 +73,11 @@ pub enum NotDone {
 impl<C: Command> Submission<C> {
     pub(crate) fn new(
         id: CommandId,
-        events: mpsc::UnboundedReceiver<CallerEvent>,
+        events: CallerEvents,
         result_body: Option<BodyReader>,
-        (inbox, releases, wakes): (mpsc::Sender<Request>, Releases, Wakes),
+        ways: Arc<Ways>,
     ) -> Self {
-        Self {
-            id,
-            events,
-            result_body,
-            inbox,
-            releases,
-            wakes,
-            taken: 0,
-            outcome: None,
-            command: PhantomData,
-        }
+        Self { id, events, result_body, ways, taken: 0, is_over: false, outcome: None, command: PhantomData }
     }
 
     /// Returns the command's id.
@@ -138,20 +106,20 @@ impl<C: Command> Submission<C> {
     /// Nothing is lost if the future is dropped.
     pub async fn progress(&mut self) -> Option<Result<Progress<C::Update>, DecodeError>> {
         self.report_taken().await;
-        if self.outcome.is_some() {
+        if self.is_over {
             return None;
         }
-        match self.wakes.gather(self.events.recv()).await? {
-            CallerEvent::Sent => Some(Ok(Progress::Sent)),
-            CallerEvent::Accepted => Some(Ok(Progress::Accepted)),
-            CallerEvent::Started => Some(Ok(Progress::Started)),
-            CallerEvent::Overdue => Some(Ok(Progress::Overdue)),
+        match self.events.next(&self.ways.wakes).await? {
+            CallerEvent::Step(Step::Sent) => Some(Ok(Progress::Sent)),
+            CallerEvent::Step(Step::Accepted) => Some(Ok(Progress::Accepted)),
+            CallerEvent::Step(Step::Started) => Some(Ok(Progress::Started)),
+            CallerEvent::Step(Step::Overdue) => Some(Ok(Progress::Overdue)),
             CallerEvent::Update(content) => {
                 self.taken += content.len() as u64;
                 Some(C::decode_update(&content).map(Progress::Update))
             }
             CallerEvent::Outcome(outcome) => {
-                self.outcome = Some(*outcome);
+                (self.is_over, self.outcome) = (true, Some(outcome));
                 None
             }
         }
@@ -170,10 +138,10 @@ impl<C: Command> Submission<C> {
         // A result's body that was not asked for until now is not wanted.
         self.result_body = None;
         let outcome = loop {
-            if let Some(outcome) = self.outcome.clone() {
+            if let Some(outcome) = self.outcome.take() {
                 break outcome;
             }
-            if self.progress().await.is_none() && self.outcome.is_none() {
+            if self.progress().await.is_none() && !self.is_over {
                 return Err(NotDone::NodeStopped);
             }
         };
@@ -191,7 +159,8 @@ impl<C: Command> Submission<C> {
     async fn report_taken(&mut self) {
         // With nothing left to take, even a little may be what the receiver waits for.
         let is_due = self.taken >= TAKEN_STEP_BYTES || (self.taken > 0 && self.events.is_empty());
-        if is_due && self.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
+        if is_due
+            && self.ways.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
         {
             self.taken = 0;
         }
@@ -200,8 +169,8 @@ impl<C: Command> Submission<C> {
 
 impl<C> Drop for Submission<C> {
     fn drop(&mut self) {
-        if self.outcome.is_none() {
-            self.releases.send(Release::Updates(self.id.clone())).ok();
+        if !self.is_over {
+            self.ways.releases.send(Release::Updates(self.id.clone())).ok();
         }
     }
 }

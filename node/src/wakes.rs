@@ -1,136 +1,150 @@
 //! Waking callers: once for all that the engine has told them in a turn.
 //!
 //! A wake across threads is a system call, and at a high rate these calls cost the engine's thread more than anything
-//! else it does. So whoever waits for the engine from the application's runtime waits through [`Wakes::gather`]: the
-//! engine then only notes who is to be woken, and [`Wakes::deliver`], a task on that runtime, wakes them all where a
-//! wake is cheap. Those who wait on any other runtime are woken directly.
+//! else it does. So whoever waits on the application's runtime is only noted by the engine, and [`Wakes::deliver`], a
+//! task on that runtime, wakes them all where a wake is cheap. Those who wait on any other runtime are woken directly.
 
-use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::{Handle, Id};
 
-/// Who is to be woken. All clones are the same.
+/// The callers' end. All clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wakes(Arc<Shared>);
 
-/// Wakes everybody when it is dropped, and has all later wakes go directly.
+/// The engine's end. When it is dropped, everybody is woken who was noted, and the delivery ends.
 #[derive(Debug)]
 #[must_use = "wakes that are closed at once gather nothing"]
-pub(crate) struct WakesGuard(Wakes);
+pub(crate) struct WakeNotes {
+    shared: Arc<Shared>,
+    /// Those noted since the last flush. Bounded by the number of tasks that wait.
+    noted: Vec<Waker>,
+}
+
+/// A task that waits for the engine.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    task: Waker,
+    /// It waits where wakes are delivered.
+    is_gathered: bool,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// The runtime on which they are delivered, once that has begun.
+    /// The runtime on which wakes are delivered, once that has begun.
     runtime: OnceLock<Id>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Those noted since the last delivery. Bounded by the number of tasks that wait.
-    noted: Vec<Waker>,
+    /// Those to be woken by the next delivery.
+    due: Vec<Waker>,
     deliverer: Option<Waker>,
-    /// The engine is in a turn, and flushes at its end.
-    is_in_turn: bool,
     is_closed: bool,
-}
-
-/// Stands in for the waker of a task.
-struct Noted {
-    shared: Arc<Shared>,
-    task: Waker,
 }
 
 /// Ends the gathering if delivery ends.
 struct Delivery<'a>(&'a Wakes);
 
 impl Wakes {
-    /// Waits for `future`, whose wakes come from the engine.
-    ///
-    /// # Cancel safety
-    ///
-    /// That of `future`.
-    pub(crate) async fn gather<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
-        let mut noted: Option<(Waker, Waker)> = None;
-        std::future::poll_fn(|cx| {
-            if !self.is_delivered_here() {
-                return future.as_mut().poll(cx);
-            }
-            let (_, waker) = match noted.take() {
-                Some(known) if known.0.will_wake(cx.waker()) => noted.insert(known),
-                _ => noted.insert((cx.waker().clone(), self.stand_in(cx.waker()))),
-            };
-            future.as_mut().poll(&mut Context::from_waker(waker))
-        })
-        .await
+    /// Makes the engine's end.
+    pub(crate) fn notes(&self) -> WakeNotes {
+        WakeNotes { shared: self.0.clone(), noted: Vec::new() }
     }
 
-    /// The engine begins a turn: wakes are noted until [`flush`](Self::flush). Outside of turns they go directly: a task
-    /// also wakes itself, when it has used up its share of its thread.
-    pub(crate) fn begin(&self) {
-        self.0.lock().is_in_turn = true;
+    /// Takes note of who waits here for the engine.
+    pub(crate) fn waiter(&self, task: &Waker) -> Waiter {
+        let runtime = self.0.runtime.get();
+        let is_gathered =
+            runtime.is_some_and(|runtime| Handle::try_current().is_ok_and(|here| here.id() == *runtime));
+        Waiter { task: task.clone(), is_gathered }
     }
 
-    /// The engine ends a turn: has everybody woken who was noted.
-    pub(crate) fn flush(&self) {
+    /// Wakes those who were noted, after each flush, until the engine's end is dropped.
+    pub(crate) async fn deliver(self) {
+        let _delivery = Delivery(&self);
+        self.0.runtime.get_or_init(|| Handle::current().id());
+        Rounds { shared: &self.0, due: Vec::new() }.await;
+    }
+}
+
+impl WakeNotes {
+    /// Returns the callers' end.
+    pub(crate) fn wakes(&self) -> Wakes {
+        Wakes(self.shared.clone())
+    }
+
+    /// Has a waiter woken: by the next flush, or at once if it does not wait where wakes are delivered.
+    pub(crate) fn wake(&mut self, waiter: Waiter) {
+        if waiter.is_gathered {
+            self.noted.push(waiter.task);
+        } else {
+            waiter.wake();
+        }
+    }
+
+    /// Has everybody woken who was noted.
+    pub(crate) fn flush(&mut self) {
+        if self.noted.is_empty() {
+            return;
+        }
         let deliverer = {
-            let mut state = self.0.lock();
-            state.is_in_turn = false;
-            if state.noted.is_empty() { None } else { state.deliverer.take() }
+            let mut state = self.shared.lock();
+            if !state.is_closed {
+                state.due.append(&mut self.noted);
+            }
+            state.deliverer.take()
         };
         if let Some(deliverer) = deliverer {
             deliverer.wake();
         }
+        // Without delivery they are still here.
+        self.noted.drain(..).for_each(Waker::wake);
     }
+}
 
-    /// Wakes those who were noted, after each flush, until the gathering is closed.
-    pub(crate) async fn deliver(self) {
-        let _delivery = Delivery(&self);
-        self.0.runtime.get_or_init(|| Handle::current().id());
-        Rounds(&self.0).await;
+impl Waiter {
+    /// Wakes it directly.
+    pub(crate) fn wake(self) {
+        self.task.wake();
     }
+}
 
-    /// Makes what ends the gathering when it is dropped.
-    pub(crate) fn guard(&self) -> WakesGuard {
-        WakesGuard(self.clone())
+impl Drop for WakeNotes {
+    fn drop(&mut self) {
+        self.flush();
+        self.shared.close();
     }
+}
 
-    fn close(&self) {
-        let (noted, deliverer) = {
-            let mut state = self.0.lock();
-            state.is_closed = true;
-            (std::mem::take(&mut state.noted), state.deliverer.take())
-        };
-        noted.into_iter().chain(deliverer).for_each(Waker::wake);
-    }
-
-    fn is_delivered_here(&self) -> bool {
-        let Some(runtime) = self.0.runtime.get() else { return false };
-        Handle::try_current().is_ok_and(|here| here.id() == *runtime)
-    }
-
-    fn stand_in(&self, task: &Waker) -> Waker {
-        Waker::from(Arc::new(Noted { shared: self.0.clone(), task: task.clone() }))
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        self.0.0.close();
     }
 }
 
 /// Rounds of wakes, until the gathering is closed.
-struct Rounds<'a>(&'a Shared);
+struct Rounds<'a> {
+    shared: &'a Shared,
+    /// Empty between rounds; kept for its capacity.
+    due: Vec<Waker>,
+}
 
 impl Future for Rounds<'_> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (noted, is_closed) = {
-            let mut state = self.0.lock();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = self.shared;
+        let is_closed = {
+            let mut state = shared.lock();
             state.deliverer = Some(cx.waker().clone());
-            (std::mem::take(&mut state.noted), state.is_closed)
+            std::mem::swap(&mut state.due, &mut self.due);
+            state.is_closed
         };
-        noted.into_iter().for_each(Waker::wake);
+        self.due.drain(..).for_each(Waker::wake);
         if is_closed { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -140,47 +154,41 @@ impl Shared {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Wake for Noted {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let mut state = self.shared.lock();
-        if state.is_in_turn && !state.is_closed {
-            return state.noted.push(self.task.clone());
-        }
-        drop(state);
-        self.task.wake_by_ref();
-    }
-}
-
-impl Drop for WakesGuard {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-impl Drop for Delivery<'_> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-impl fmt::Debug for Noted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Noted").finish_non_exhaustive()
+    /// From now on wakes go directly.
+    fn close(&self) {
+        let (due, deliverer) = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            (std::mem::take(&mut state.due), state.deliverer.take())
+        };
+        due.into_iter().chain(deliverer).for_each(Waker::wake);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::oneshot;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use tokio::task::yield_now;
 
     use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn wakes(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
 
     /// Lets every task that can go on do so.
     async fn settle() {
@@ -189,75 +197,59 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn who_was_noted_is_woken_by_the_flush() {
-        let wakes = Wakes::default();
-        let guard = wakes.guard();
-        tokio::spawn(wakes.clone().deliver());
-        settle().await;
-        let (answer, answered) = oneshot::channel();
-        let waiting = tokio::spawn({
-            let wakes = wakes.clone();
-            async move { wakes.gather(answered).await }
-        });
-        settle().await;
-        wakes.begin();
-        answer.send(7).expect("somebody waits");
-        settle().await;
-        assert!(!waiting.is_finished(), "it has only been noted");
-        wakes.flush();
-        assert_eq!(waiting.await.expect("no panic"), Ok(7));
-        drop(guard);
+    fn waiting(wakes: &Wakes) -> (Arc<Count>, Waiter) {
+        let count = Arc::new(Count::default());
+        let waiter = wakes.waiter(&Waker::from(count.clone()));
+        (count, waiter)
     }
 
     #[tokio::test]
-    async fn a_task_that_gives_way_to_others_goes_on_without_the_engine() {
+    async fn who_was_noted_is_woken_by_the_flush() {
         let wakes = Wakes::default();
-        let guard = wakes.guard();
+        let mut notes = wakes.notes();
         tokio::spawn(wakes.clone().deliver());
         settle().await;
-        let waiting = tokio::spawn({
-            let wakes = wakes.clone();
-            async move { wakes.gather(yield_now()).await }
-        });
-        waiting.await.expect("no panic");
-        drop(guard);
+        for _ in 0..2 {
+            let (count, waiter) = waiting(&wakes);
+            notes.wake(waiter);
+            settle().await;
+            assert_eq!(count.wakes(), 0, "it has only been noted");
+            notes.flush();
+            assert_eq!(count.wakes(), 0, "it is woken on its own runtime");
+            settle().await;
+            assert_eq!(count.wakes(), 1);
+        }
     }
 
     #[tokio::test]
     async fn who_was_noted_is_woken_when_the_engine_ends() {
         let wakes = Wakes::default();
-        let guard = wakes.guard();
+        let mut notes = wakes.notes();
         let delivery = tokio::spawn(wakes.clone().deliver());
         settle().await;
-        let (answer, answered) = oneshot::channel::<()>();
-        let waiting = tokio::spawn({
-            let wakes = wakes.clone();
-            async move { wakes.gather(answered).await }
-        });
-        settle().await;
-        wakes.begin();
-        drop(answer);
-        drop(guard);
-        assert!(waiting.await.expect("no panic").is_err());
+        let (count, waiter) = waiting(&wakes);
+        notes.wake(waiter);
+        drop(notes);
         delivery.await.expect("it has ended");
+        assert_eq!(count.wakes(), 1);
     }
 
     #[tokio::test]
     async fn without_delivery_wakes_go_directly() {
         let wakes = Wakes::default();
+        let mut notes = wakes.notes();
         let delivery = tokio::spawn(wakes.clone().deliver());
         settle().await;
-        let (answer, answered) = oneshot::channel();
-        let waiting = tokio::spawn({
-            let wakes = wakes.clone();
-            async move { wakes.gather(answered).await }
-        });
-        settle().await;
+        let (due, waiter) = waiting(&wakes);
+        notes.wake(waiter);
+        notes.flush();
+        let (noted, waiter) = waiting(&wakes);
+        notes.wake(waiter);
         delivery.abort();
         settle().await;
-        answer.send(7).expect("somebody waits");
-        assert_eq!(waiting.await.expect("no panic"), Ok(7));
+        assert_eq!(due.wakes(), 1, "the end of the delivery wakes them");
+        notes.flush();
+        assert_eq!(noted.wakes(), 1);
     }
 
     #[test]
@@ -265,15 +257,11 @@ mod tests {
         let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (home, elsewhere) = (runtime(), runtime());
         let wakes = Wakes::default();
+        let mut notes = wakes.notes();
         home.spawn(wakes.clone().deliver());
         home.block_on(settle());
-        let (answer, answered) = oneshot::channel();
-        let waiting = elsewhere.spawn({
-            let wakes = wakes.clone();
-            async move { wakes.gather(answered).await }
-        });
-        elsewhere.block_on(settle());
-        answer.send(7).expect("somebody waits");
-        assert_eq!(elsewhere.block_on(waiting).expect("no panic"), Ok(7), "home does not run meanwhile");
+        let (count, waiter) = elsewhere.block_on(async { waiting(&wakes) });
+        notes.wake(waiter);
+        assert_eq!(count.wakes(), 1, "home does not run meanwhile");
     }
 }

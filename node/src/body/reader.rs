@@ -17,7 +17,8 @@ pub struct BodyReader {
     parts: mpsc::UnboundedReceiver<DeliveryPart>,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
-    hasher: blake3::Hasher,
+    /// Boxed: it is large, and whoever may have a reader is moved about.
+    hasher: Box<blake3::Hasher>,
     bytes: u64,
     /// Bytes that were taken and not reported.
     unreported: u64,
@@ -25,15 +26,15 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    /// Makes both ends of the way from the engine to a reader.
+    /// Makes a reader of what comes through `parts`.
     pub(crate) fn new(
         whose: Whose,
+        parts: mpsc::UnboundedReceiver<DeliveryPart>,
         inbox: mpsc::Sender<Request>,
         releases: Releases,
-    ) -> (mpsc::UnboundedSender<DeliveryPart>, Self) {
-        let (sender, parts) = mpsc::unbounded_channel();
-        let hasher = blake3::Hasher::new();
-        (sender, Self { whose, parts, inbox, releases, hasher, bytes: 0, unreported: 0, end: None })
+    ) -> Self {
+        let hasher = Box::new(blake3::Hasher::new());
+        Self { whose, parts, inbox, releases, hasher, bytes: 0, unreported: 0, end: None }
     }
 
     /// Returns the next bytes, or `None` once the body is complete, and its length and hash are right.

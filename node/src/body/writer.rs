@@ -13,7 +13,8 @@ use crate::engine::{Release, Releases, Request};
 #[derive(Debug)]
 pub struct BodyWriter {
     sink: State,
-    hasher: blake3::Hasher,
+    /// Boxed: it is large, and a handler's context has what may become a writer.
+    hasher: Box<blake3::Hasher>,
     bytes: u64,
 }
 
@@ -49,7 +50,7 @@ impl BodyWriter {
     }
 
     fn new(sink: State) -> Self {
-        Self { sink, hasher: blake3::Hasher::new(), bytes: 0 }
+        Self { sink, hasher: Box::new(blake3::Hasher::new()), bytes: 0 }
     }
 
     /// Writes the next bytes, waiting while too many of them are held.

@@ -1,32 +1,70 @@
 //! Who waits for the commands of this node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use runnel_codec::{CommandId, CommandKey, NodeId};
+use runnel_queue::{DeliveryPart, Stage};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::outgoing::Caller;
+use crate::body::Source;
+use crate::caller_events::Teller;
 
 /// The callers of a node, by receiver and command.
 ///
-/// A receiver's map stays when it is empty: there are as many as the send queue knows peers. Callers are boxed, since a
-/// map moves its entries about.
+/// A receiver's map stays when it is empty: there are as many as the send queue knows peers.
 #[derive(Debug, Default)]
-pub(super) struct Callers(BTreeMap<NodeId, BTreeMap<CommandKey, Box<Caller>>>);
+pub(super) struct Callers(BTreeMap<NodeId, BTreeMap<CommandKey, Caller>>);
+
+/// Who waits for a command. It is small, since a map moves its entries about.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(super) teller: Teller,
+    /// It wants to know of each step.
+    pub(super) wants_steps: bool,
+    /// The furthest step that it was told, or would have been.
+    pub(super) furthest: Stage,
+    /// Where its body comes from, until the receiver wants it.
+    pub(super) body: Option<Box<Source>>,
+    /// How much more of its body may be held, once that is under way.
+    pub(super) body_room: Option<Arc<Semaphore>>,
+    /// Where the parts of its result's body go, if it reads one.
+    pub(super) result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
+}
 
 impl Callers {
     pub(super) fn insert(&mut self, id: CommandId, caller: Caller) {
-        self.0.entry(id.receiver).or_default().insert(id.key, Box::new(caller));
+        self.0.entry(id.receiver).or_default().insert(id.key, caller);
     }
 
-    pub(super) fn remove(&mut self, id: &CommandId) -> Option<Box<Caller>> {
+    pub(super) fn remove(&mut self, id: &CommandId) -> Option<Caller> {
         self.0.get_mut(&id.receiver)?.remove(&id.key)
     }
 
     pub(super) fn get_mut(&mut self, id: &CommandId) -> Option<&mut Caller> {
-        self.0.get_mut(&id.receiver)?.get_mut(&id.key).map(Box::as_mut)
+        self.0.get_mut(&id.receiver)?.get_mut(&id.key)
     }
 
     pub(super) fn get(&self, id: &CommandId) -> Option<&Caller> {
-        self.0.get(&id.receiver)?.get(&id.key).map(Box::as_ref)
+        self.0.get(&id.receiver)?.get(&id.key)
+    }
+}
+
+impl Caller {
+    pub(crate) fn new(
+        teller: Teller,
+        wants_steps: bool,
+        body: Option<Source>,
+        result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
+    ) -> Self {
+        let body = body.map(Box::new);
+        Self { teller, wants_steps, furthest: Stage::Storing, body, body_room: None, result_body }
+    }
+
+    /// Its body goes nowhere any more.
+    pub(super) fn close_body(&self) {
+        if let Some(room) = &self.body_room {
+            room.close();
+        }
     }
 }

@@ -77,8 +77,9 @@ impl Dispatch {
         let key = start.key;
         let whose = Whose::Theirs(start.from.clone(), key);
         let (body, body_reader) = if start.has_body {
-            let (body, reader) = BodyReader::new(whose.clone(), self.inbox.clone(), self.releases.clone());
-            (Some(body), Some(reader))
+            let (body, parts) = mpsc::unbounded_channel();
+            let (inbox, releases) = (self.inbox.clone(), self.releases.clone());
+            (Some(body), Some(BodyReader::new(whose.clone(), parts, inbox, releases)))
         } else {
             (None, None)
         };

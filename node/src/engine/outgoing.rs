@@ -7,35 +7,24 @@ use bytes::Bytes;
 use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame};
 use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Stage, Transmit};
 use runnel_transport::StreamId;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tracing::{debug, trace, warn};
 
 use super::link_set::{LinkIndex, StreamUse};
-use super::{Engine, StoredReply};
-use crate::body::{BodyReader, BodySink, Source, Whose, feed};
-use crate::submission::CallerEvent;
+use super::{Caller, Engine};
+use crate::body::{BodySink, Whose, feed};
+use crate::caller_events::Step;
 
 impl Engine {
     /// Stores a caller's command.
-    pub(super) fn handle_submit(&mut self, now: Instant, command: NewCommand, mut caller: Caller) {
-        let wants_result_body = command.wants_result_body;
+    pub(super) fn handle_submit(&mut self, now: Instant, command: NewCommand, caller: Caller) {
         match self.send.submit(now, command) {
             Ok(id) => {
                 // Whoever submits follows; a command whose updates are not kept has nothing to follow.
                 self.send.follow(&id).ok();
-                if wants_result_body {
-                    let whose = Whose::Ours(id.clone());
-                    let (parts, reader) =
-                        BodyReader::new(whose, self.inbox.to_self.clone(), self.inbox.releases.clone());
-                    (caller.result_body, caller.reader) = (Some(parts), Some(reader));
-                }
                 self.callers.insert(id, caller);
             }
-            Err(error) => {
-                if let Some(reply) = caller.stored.take() {
-                    reply.send(Err(error)).ok();
-                }
-            }
+            Err(error) => caller.teller.stored(&mut self.wakes, Err(error)),
         }
     }
 
@@ -56,10 +45,8 @@ impl Engine {
     fn tell_caller(&mut self, event: SendEvent) {
         match event {
             SendEvent::Stored(id) => {
-                if let Some(caller) = self.callers.get_mut(&id)
-                    && let Some(reply) = caller.stored.take()
-                {
-                    reply.send(Ok((id, caller.reader.take()))).ok();
+                if let Some(caller) = self.callers.get(&id) {
+                    caller.teller.stored(&mut self.wakes, Ok(id.key));
                 }
             }
             SendEvent::Sent(id) => self.tell_step(&id, Stage::Sent),
@@ -67,16 +54,13 @@ impl Engine {
             SendEvent::Started(id) => self.tell_step(&id, Stage::Started),
             SendEvent::Overdue(id) => {
                 if let Some(caller) = self.callers.get(&id) {
-                    caller.events.send(CallerEvent::Overdue).ok();
+                    caller.teller.step(&mut self.wakes, Step::Overdue);
                 }
             }
             SendEvent::Update { id, content, .. } => {
                 let bytes = content.len() as u64;
-                let is_taken = match self.callers.get(&id) {
-                    Some(caller) => caller.events.send(CallerEvent::Update(Box::new(content))).is_ok(),
-                    None => false,
-                };
-                if !is_taken {
+                let caller = self.callers.get(&id);
+                if !caller.is_some_and(|caller| caller.teller.update(&mut self.wakes, content)) {
                     // Nobody follows it: its updates must not press back on the handler.
                     self.send.handle_updates_taken(&id, bytes);
                 }
@@ -85,7 +69,7 @@ impl Engine {
                 trace!(%id, outcome = outcome.as_str(), "outcome");
                 if let Some(caller) = self.callers.remove(&id) {
                     caller.close_body();
-                    caller.events.send(CallerEvent::Outcome(Box::new(outcome))).ok();
+                    caller.teller.outcome(&mut self.wakes, outcome);
                 }
             }
             SendEvent::Late { id, outcome } => {
@@ -110,13 +94,13 @@ impl Engine {
     fn tell_step(&mut self, id: &CommandId, stage: Stage) {
         let Some(caller) = self.callers.get_mut(id).filter(|caller| caller.furthest < stage) else { return };
         caller.furthest = stage;
-        let event = match stage {
-            Stage::Sent if caller.steps => CallerEvent::Sent,
-            Stage::Accepted if caller.steps => CallerEvent::Accepted,
-            Stage::Started => CallerEvent::Started,
+        let step = match stage {
+            Stage::Sent if caller.wants_steps => Step::Sent,
+            Stage::Accepted if caller.wants_steps => Step::Accepted,
+            Stage::Started => Step::Started,
             _ => return,
         };
-        caller.events.send(event).ok();
+        caller.teller.step(&mut self.wakes, step);
     }
 
     /// The receiver wants a command's body: whoever produces it may begin.
@@ -131,7 +115,7 @@ impl Engine {
             inbox: self.inbox.to_self.clone(),
             releases: self.inbox.releases.clone(),
         };
-        self.env.spawn_handler(Box::pin(feed(source, sink)));
+        self.env.spawn_handler(Box::pin(feed(*source, sink)));
     }
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
@@ -265,51 +249,6 @@ impl Engine {
     /// Returns the link to a peer that is up.
     pub(super) fn link_of(&self, peer: &NodeId) -> Option<LinkIndex> {
         self.peers.get(peer)?.link
-    }
-}
-
-/// Who waits for a command of this node.
-#[derive(Debug)]
-pub(super) struct Caller {
-    events: mpsc::UnboundedSender<CallerEvent>,
-    /// It wants to know of each step.
-    steps: bool,
-    /// The furthest step that it was told, or would have been.
-    furthest: Stage,
-    /// Where its body comes from, until the receiver wants it.
-    body: Option<Source>,
-    /// How much more of its body may be held, once that is under way.
-    body_room: Option<Arc<Semaphore>>,
-    /// Where the parts of its result's body go, and the other end until the command is stored.
-    pub(super) result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
-    reader: Option<BodyReader>,
-    stored: Option<StoredReply>,
-}
-
-impl Caller {
-    pub(super) fn new(
-        body: Option<Source>,
-        steps: bool,
-        events: mpsc::UnboundedSender<CallerEvent>,
-        reply: StoredReply,
-    ) -> Self {
-        Self {
-            events,
-            steps,
-            furthest: Stage::Storing,
-            body,
-            body_room: None,
-            result_body: None,
-            reader: None,
-            stored: Some(reply),
-        }
-    }
-
-    /// Its body goes nowhere any more.
-    fn close_body(&self) {
-        if let Some(room) = &self.body_room {
-            room.close();
-        }
     }
 }
 

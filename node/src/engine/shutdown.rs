@@ -25,7 +25,7 @@ impl Engine {
         self.work_until(self.config.transport.close_timeout, |engine| engine.was_heard(&heard)).await;
         self.close_all();
         // Nobody gathers wakes from here on.
-        drop(self.awake);
+        drop(self.wakes);
         drop(self.links);
         self.endpoint.wait_idle().await;
         drop(self.endpoint);
