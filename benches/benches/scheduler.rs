@@ -82,9 +82,7 @@ impl Queued {
     }
 
     fn drain(&mut self) {
-        while let Some(batch) = self.queue.poll_store() {
-            self.queue.handle_stored(batch.id);
-        }
+        self.queue.store_in_memory(self.now);
         while self.queue.poll_event().is_some() {}
     }
 }
@@ -96,7 +94,9 @@ fn peers() -> impl Iterator<Item = NodeId> {
 fn link() -> LinkUp {
     LinkUp {
         link: LinkNumber::FIRST,
-        receiver: Epoch::from_random(2),
+        boot: Epoch::from_random(2),
+        receiver: None,
+        journaled: 0,
         commands: [Echo::name()].into(),
         args_bytes_max: 1024,
         payload_bytes_max: 1024,
@@ -120,6 +120,7 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         has_body: false,
         body_held_bytes: 0,
         wants_result_body: false,
+        durable: None,
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Hello {
     pub expected_boot: Option<Epoch>,
     /// The peer's receiver epoch that its durable commands are bound to; `None` if never met.
     pub expected_receiver: Option<Epoch>,
+    /// The last number that it gave to a stored durable command for this peer; 0 if it has given none.
+    pub sent: u64,
+    /// Position of its durable journal towards this peer: it only grows; 0 without one.
+    pub journaled: u64,
     /// What it has settled as a sender towards this peer, one entry for each of its epochs, at most
     /// [`HELLO_SETTLED_MAX`].
     pub settled: Vec<Settled>,

@@ -178,6 +178,8 @@ fn the_lists_of_a_hello_are_bounded_by_its_length_and_their_own_counts() {
         receiver: None,
         expected_boot: None,
         expected_receiver: None,
+        sent: 0,
+        journaled: 0,
         settled: vec![
             Settled { epoch: Epoch::from_random(1), low: None, ranges: Vec::new() };
             HELLO_SETTLED_MAX

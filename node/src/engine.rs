@@ -307,7 +307,7 @@ impl Engine {
     /// Drains the queues until they have nothing more to say.
     fn drain(&mut self, now: Instant) {
         loop {
-            let mut is_busy = self.drain_stores();
+            let mut is_busy = self.drain_stores(now);
             self.tell_rooms();
             is_busy |= self.drain_send_queue(now);
             is_busy |= self.drain_receive_queue();
@@ -318,8 +318,8 @@ impl Engine {
     }
 
     /// Has everything count as stored: in `Memory` mode a record is stored once it is in the queue.
-    fn drain_stores(&mut self) -> bool {
-        let is_busy = self.send.store_in_memory();
+    fn drain_stores(&mut self, now: Instant) -> bool {
+        let is_busy = self.send.store_in_memory(now);
         is_busy | self.receive.store_in_memory()
     }
 

@@ -317,6 +317,7 @@ impl NodeHandle {
             wants_result_body: options.result_body,
             updates: options.updates,
             deadline: options.deadline,
+            durable: None,
         };
         let (teller, mut events) = caller_events();
         // Bounded by the credit that its reader grants.

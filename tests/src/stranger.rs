@@ -153,6 +153,8 @@ fn hello(fleet: FleetId, commands: &[CommandName]) -> Hello {
         receiver: None,
         expected_boot: None,
         expected_receiver: None,
+        sent: 0,
+        journaled: 0,
         settled: vec![],
         commands: commands.to_vec(),
         features: 0,

@@ -23,6 +23,8 @@ pub(super) fn decode_hello(fields: &mut Fields) -> Result<Hello, DecodeError> {
         receiver: fields.u64().map(Epoch::from_wire)?,
         expected_boot: fields.u64().map(Epoch::from_wire)?,
         expected_receiver: fields.u64().map(Epoch::from_wire)?,
+        sent: fields.u64()?,
+        journaled: fields.u64()?,
         features: fields.u64()?,
         receive_window: fields.u64()?,
         args_bytes_max: fields.u32()?,

@@ -10,7 +10,7 @@ use crate::kind::FrameKind;
 use crate::varint::{put_varint, varint_len};
 
 /// Bytes of a hello besides its fleet and its lists.
-pub(crate) const HELLO_FIXED_BYTES: usize = 8 * 8 + 2 * 4;
+pub(crate) const HELLO_FIXED_BYTES: usize = 10 * 8 + 2 * 4;
 
 /// Writes a frame of the control stream.
 ///
@@ -117,6 +117,8 @@ fn put_hello(hello: &Hello, out: &mut BytesMut) {
     put_epoch(hello.receiver, out);
     put_epoch(hello.expected_boot, out);
     put_epoch(hello.expected_receiver, out);
+    out.put_u64(hello.sent);
+    out.put_u64(hello.journaled);
     out.put_u64(hello.features);
     out.put_u64(hello.receive_window);
     out.put_u32(hello.args_bytes_max);

@@ -120,6 +120,8 @@ pub(crate) fn hello() -> Hello {
         receiver: Some(Epoch::from_random(0x0d)),
         expected_boot: None,
         expected_receiver: Some(Epoch::from_random(0x0e)),
+        sent: 41,
+        journaled: 0x0102,
         settled: vec![settled()],
         commands: vec!["exec/1".parse().expect("a valid name"), "fs.put/12".parse().expect("a valid name")],
         features: 0x05,

@@ -227,7 +227,7 @@ fn settled() -> impl Strategy<Value = Settled> {
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
     let epochs =
         (epoch(), option::of(epoch()), option::of(epoch()), option::of(epoch()), option::of(epoch()));
-    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>());
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
     let lists = (vec(settled(), 0..4), vec(command_name(), 0..6));
     ("[a-z0-9]{1,63}", link(), epochs, numbers, lists).prop_map(|(fleet, link, epochs, numbers, lists)| {
         Hello {
@@ -238,6 +238,8 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
             receiver: epochs.2,
             expected_boot: epochs.3,
             expected_receiver: epochs.4,
+            sent: numbers.4,
+            journaled: numbers.5,
             settled: lists.0,
             commands: lists.1,
             features: numbers.0,

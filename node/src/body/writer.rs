@@ -25,6 +25,8 @@ pub struct BodyWriter {
 pub(crate) struct BodySink {
     pub(crate) whose: Whose,
     pub(crate) room: Arc<Semaphore>,
+    /// Bytes at the beginning that the reader has already: they count and are not sent.
+    pub(crate) skip: u64,
     pub(crate) inbox: mpsc::Sender<Request>,
     pub(crate) releases: Releases,
 }
@@ -65,8 +67,11 @@ impl BodyWriter {
     pub async fn write(&mut self, mut content: Bytes) -> Result<(), BodyError> {
         while !content.is_empty() {
             let piece = content.split_to(content.len().min(PIECE_BYTES_MAX));
+            let bytes = self.bytes;
             let sink = self.sink().await?;
-            sink.send_piece(piece.clone()).await?;
+            let known =
+                usize::try_from(sink.skip.saturating_sub(bytes)).unwrap_or(usize::MAX).min(piece.len());
+            sink.send_piece(piece.slice(known..)).await?;
             self.hasher.update(&piece);
             self.bytes += piece.len() as u64;
         }
@@ -125,6 +130,9 @@ impl Drop for BodyWriter {
 
 impl BodySink {
     async fn send_piece(&self, content: Bytes) -> Result<(), BodyError> {
+        if content.is_empty() {
+            return Ok(());
+        }
         let permits = u32::try_from(content.len()).map_err(|_| BodyError::Ended)?;
         let permits = self.room.acquire_many(permits).await.map_err(|_| BodyError::Ended)?;
         let place = self.inbox.reserve().await.map_err(|_| BodyError::Ended)?;

@@ -87,6 +87,7 @@ impl Dispatch {
             BodyWriter::ready(BodySink {
                 whose,
                 room: result_body_room.clone(),
+                skip: 0,
                 inbox: self.inbox.clone(),
                 releases: self.releases.clone(),
             })

@@ -247,10 +247,12 @@ impl Engine {
         }
         self.reconnect.handle_up(&node);
         self.paths.handle_link_up(now);
-        self.receive.handle_link_up(&node, hello.link, hello.boot, &hello.settled);
+        self.receive.handle_link_up(&node, hello.link, hello.boot, hello.store, &hello.settled);
         let up = LinkUp {
             link: hello.link,
-            receiver: hello.boot,
+            boot: hello.boot,
+            receiver: hello.receiver,
+            journaled: hello.journaled,
             commands: hello.commands.into_iter().collect(),
             args_bytes_max: hello.args_bytes_max as usize,
             payload_bytes_max: hello.payload_bytes_max as usize,
@@ -384,6 +386,8 @@ impl Engine {
             receiver: None,
             expected_boot: self.peers.get(peer).and_then(|peer| peer.boot),
             expected_receiver: None,
+            sent: self.send.sent_position(peer),
+            journaled: self.receive.journaled_position(peer),
             settled: self.send.settled(peer),
             commands: self.dispatch.names().cloned().collect(),
             features: 0,

@@ -79,7 +79,7 @@ impl Engine {
                 warn!(%id, "held back: one link after the other died after its head; abandon or release it");
             }
             SendEvent::Again(id) => debug!(%id, "the receiver was restarted: the command is sent again"),
-            SendEvent::BodyWanted(id) => self.begin_body(&id),
+            SendEvent::BodyWanted { id, from } => self.begin_body(&id, from),
             SendEvent::BodyTaken { id, bytes } => {
                 if let Some(room) = self.callers.get(&id).and_then(|caller| caller.body_room.as_ref()) {
                     room.add_permits(bytes);
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// The receiver wants a command's body: whoever produces it may begin.
-    fn begin_body(&mut self, id: &CommandId) {
+    fn begin_body(&mut self, id: &CommandId, from: u64) {
         let Some(caller) = self.callers.get_mut(id) else { return };
         let Some(source) = caller.body.take() else { return };
         let room = Arc::new(Semaphore::new(self.config.node.body_held_bytes()));
@@ -112,6 +112,7 @@ impl Engine {
         let sink = BodySink {
             whose: Whose::Ours(id.clone()),
             room,
+            skip: from,
             inbox: self.inbox.to_self.clone(),
             releases: self.inbox.releases.clone(),
         };

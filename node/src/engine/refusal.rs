@@ -78,6 +78,8 @@ mod tests {
             receiver: None,
             expected_boot: None,
             expected_receiver: None,
+            sent: 0,
+            journaled: 0,
             settled: vec![],
             commands: vec![],
             features: 0,

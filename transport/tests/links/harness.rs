@@ -260,6 +260,8 @@ pub(crate) fn hello() -> Hello {
         receiver: None,
         expected_boot: None,
         expected_receiver: None,
+        sent: 0,
+        journaled: 0,
         settled: vec![],
         commands: vec!["exec/1".parse().expect("a valid name")],
         features: 0,
