@@ -162,6 +162,12 @@ impl FaultyDisk {
         self.state().files.get(name).map_or(0, File::len)
     }
 
+    /// Returns whether a file is on the disk as it is read: neither a write that waits for its sync nor a page that a failed
+    /// sync has left behind makes a difference.
+    pub fn is_durable(&self, name: &str) -> bool {
+        self.state().files.get(name).is_none_or(File::is_durable)
+    }
+
     /// Returns what is allocated on the disk, in bytes.
     pub fn used_bytes(&self) -> usize {
         self.state().used_pages() * file::PAGE_BYTES

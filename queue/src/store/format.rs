@@ -64,7 +64,7 @@ pub(crate) fn encode_row(key: &[u8], row: &Row, inline_bytes_max: usize) -> Resu
         return Err(content.len());
     }
     if content.len() <= inline_bytes_max {
-        return Ok(Encoded { value: seal(key, Placement::Inline, &content), blob: None });
+        return Ok(Encoded { value: seal_inline(key, &content), blob: None });
     }
     let name = blob_name(key, &content);
     let mut reference = BytesMut::new();
@@ -72,6 +72,16 @@ pub(crate) fn encode_row(key: &[u8], row: &Row, inline_bytes_max: usize) -> Resu
     reference.put_u64(content.len() as u64);
     let value = seal(key, Placement::Blob, &reference);
     Ok(Encoded { value, blob: Some((name, content.freeze())) })
+}
+
+/// Makes a value of a content that is no row.
+pub(crate) fn seal_inline(key: &[u8], content: &[u8]) -> Bytes {
+    seal(key, Placement::Inline, content)
+}
+
+/// Returns the checksum of a value, right or wrong.
+pub(crate) fn checksum_in(value: &[u8]) -> u64 {
+    value.last_chunk().map_or(0, |checksum| u64::from_be_bytes(*checksum))
 }
 
 /// Checks a value and says where its content is.

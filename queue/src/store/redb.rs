@@ -4,6 +4,7 @@
 //! does so makes sure that no other process has it.
 
 mod config;
+mod digest;
 mod rows;
 mod unborn;
 mod watched;
@@ -57,6 +58,12 @@ impl RedbStore {
         match &self.state {
             State::Open(database) => Ok(database),
             State::Closed | State::Poisoned => Err(StoreError::Poisoned),
+        }
+    }
+
+    fn become_closed(&mut self, state: State) {
+        if let State::Open(database) = std::mem::replace(&mut self.state, state) {
+            rows::close(database);
         }
     }
 
@@ -145,14 +152,13 @@ impl RedbStore {
 impl Store for RedbStore {
     fn load(&mut self) -> Result<Vec<Row>, StoreError> {
         let was_poisoned = matches!(self.state, State::Poisoned);
-        // Closes the database; if that fails, this is not the time to say so.
-        self.state = State::Closed;
+        self.become_closed(State::Closed);
         self.disk.forget();
         let rewritten = if was_poisoned { self.disk.rewrite() } else { Ok(()) };
         let rows = rewritten.and_then(|()| self.read_all());
         if let Err(error) = &rows {
             let stays_poisoned = was_poisoned || error.is_poisonous();
-            self.state = if stays_poisoned { State::Poisoned } else { State::Closed };
+            self.become_closed(if stays_poisoned { State::Poisoned } else { State::Closed });
         }
         rows
     }
@@ -166,10 +172,16 @@ impl Store for RedbStore {
             }
             Err(error) => {
                 // After a call that failed the database refuses all others: it is opened anew, at once or by a load.
-                self.state = if error.is_poisonous() { State::Poisoned } else { State::Closed };
+                self.become_closed(if error.is_poisonous() { State::Poisoned } else { State::Closed });
                 Err(error)
             }
         }
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.become_closed(State::Closed);
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Subject {
     attempted: MemoryStore,
     /// Batches that were acknowledged.
     pub(crate) commits: u64,
+    /// Processes that went on after their disk had failed.
+    pub(crate) healed: u64,
 }
 
 impl Subject {
@@ -41,6 +43,7 @@ impl Subject {
             acknowledged: MemoryStore::new(),
             attempted: MemoryStore::new(),
             commits: 0,
+            healed: 0,
         }
     }
 

@@ -43,6 +43,10 @@ impl File {
         self.pages.len()
     }
 
+    pub(super) fn is_durable(&self) -> bool {
+        self.live == self.durable
+    }
+
     pub(super) fn is_removed(&self) -> bool {
         self.is_removed
     }

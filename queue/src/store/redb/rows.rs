@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, TableError};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition, TableError};
 
+use super::digest::{DIGEST_KEY, Digest};
 use super::unborn;
 use crate::store::blobs::BlobName;
 use crate::store::format::{self, Content, FORMAT};
@@ -69,43 +70,79 @@ pub(super) fn open(disk: impl StorageBackend, cache_bytes: usize) -> Result<Data
     })
 }
 
-/// Reads all rows, ordered by key.
+/// Reads all rows, ordered by key, and checks that they are all.
 pub(super) fn read_all(database: &Database) -> Result<Vec<EncodedRow>, Error> {
     survive(|| {
-        let rows = database.begin_read()?.open_table(ROWS)?;
-        let copied = rows.iter()?.map(|row| {
+        let table = database.begin_read()?.open_table(ROWS)?;
+        let expected = read_digest(&table)?;
+        let (mut rows, mut digest) = (Vec::new(), Digest::default());
+        for row in table.iter()? {
             let (key, value) = row?;
-            Ok(EncodedRow {
+            if key.value() == DIGEST_KEY {
+                continue;
+            }
+            digest.add(value.value());
+            rows.push(EncodedRow {
                 key: Bytes::copy_from_slice(key.value()),
                 value: Bytes::copy_from_slice(value.value()),
-            })
-        });
-        copied.collect()
+            });
+        }
+        if digest == expected {
+            Ok(rows)
+        } else {
+            Err(damaged("rows are missing, or older than they should be"))
+        }
     })
 }
 
 /// Makes all edits durable. Returns the side files that no row names any more because of them.
 pub(super) fn commit(database: &Database, edits: &[Edit]) -> Result<Vec<BlobName>, Error> {
+    survive(|| {
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        let unnamed = apply(&mut transaction.open_table(ROWS)?, edits)?;
+        transaction.commit()?;
+        Ok(unnamed.into_iter().collect())
+    })
+}
+
+/// Ends the use of a database. What cannot be written then is not needed.
+pub(super) fn close(database: Database) {
+    // It panics like any other use of a database that is damaged, and says so when it is opened again.
+    let _ = survive(|| {
+        drop(database);
+        Ok(())
+    });
+}
+
+fn apply(table: &mut Table<'_, &[u8], &[u8]>, edits: &[Edit]) -> Result<BTreeSet<BlobName>, Error> {
+    let mut digest = read_digest(table)?;
     let mut unnamed = BTreeSet::new();
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    {
-        let mut rows = transaction.open_table(ROWS)?;
-        for edit in edits {
-            let (old, new) = match edit {
-                Edit::Put { key, value } => {
-                    (blob_of(key, rows.insert(&key[..], &value[..])?), blob_in(key, value))
-                }
-                Edit::Remove { key } => (blob_of(key, rows.remove(&key[..])?), None),
-            };
-            unnamed.extend(old);
-            if let Some(new) = new {
-                unnamed.remove(&new);
+    for edit in edits {
+        let (key, old) = match edit {
+            Edit::Put { key, value } => {
+                digest.add(value);
+                (key, table.insert(&key[..], &value[..])?)
             }
+            Edit::Remove { key } => (key, table.remove(&key[..])?),
+        };
+        if let Some(old) = &old {
+            digest.remove(old.value());
+            unnamed.extend(blob_in(key, Bytes::copy_from_slice(old.value())));
+        }
+        if let Edit::Put { key, value } = edit
+            && let Some(name) = blob_in(key, value.clone())
+        {
+            unnamed.remove(&name);
         }
     }
-    transaction.commit()?;
-    Ok(unnamed.into_iter().collect())
+    table.insert(DIGEST_KEY, &digest.to_value()[..])?;
+    Ok(unnamed)
+}
+
+fn read_digest(table: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Result<Digest, Error> {
+    let value = table.get(DIGEST_KEY)?;
+    value.and_then(|value| Digest::from_value(value.value())).ok_or_else(|| damaged("the digest is missing"))
 }
 
 /// Returns `None` if the database has just been made.
@@ -115,34 +152,33 @@ fn read_format(database: &Database) -> Result<Option<u32>, Error> {
         meta => meta?,
     };
     let format = meta.get(FORMAT_NAME)?.map(|format| format.value());
-    format.map(Some).ok_or(Error::Damaged { what: "the format is missing".to_owned() })
+    format.map(Some).ok_or_else(|| damaged("the format is missing"))
 }
 
 fn write_format(database: &Database) -> Result<(), Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     transaction.open_table(META)?.insert(FORMAT_NAME, FORMAT)?;
-    transaction.open_table(ROWS)?;
+    transaction.open_table(ROWS)?.insert(DIGEST_KEY, &Digest::default().to_value()[..])?;
     transaction.commit()?;
     Ok(())
 }
 
-fn blob_of(key: &[u8], old: Option<redb::AccessGuard<'_, &'static [u8]>>) -> Option<BlobName> {
-    blob_in(key, &Bytes::copy_from_slice(old?.value()))
-}
-
 /// Returns the side file that a value names. A damaged value names none: the next load says what is wrong with it.
-fn blob_in(key: &[u8], value: &Bytes) -> Option<BlobName> {
-    match format::decode_value(key, value.clone()) {
+fn blob_in(key: &[u8], value: Bytes) -> Option<BlobName> {
+    match format::decode_value(key, value) {
         Ok(Content::Blob { name, .. }) => Some(name),
         Ok(Content::Inline(_)) | Err(_) => None,
     }
 }
 
 /// redb trusts what it has written, and may panic on a file that something else has damaged. That is told like any damage.
-fn survive<T>(read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(Error::Damaged { what: "the database cannot be read".to_owned() }))
+fn survive<T>(use_it: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(use_it)).unwrap_or_else(|_| Err(damaged("the database contradicts itself")))
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged { what: what.to_owned() }
 }
 
 impl<E: Into<redb::Error>> From<E> for Error {
