@@ -119,12 +119,12 @@ fn progress() -> ProgressRow {
         runs: 2,
         updates: 3,
         update_bytes: 400,
-        result_body: 5000,
     }
 }
 
 fn outcome(peer: NodeId, key: CommandKey, outcome: Outcome) -> Row {
     let row = OutcomeRow {
+        class: Class::Bulk,
         name: "exec/1".parse().expect("a name"),
         outcome,
         ended_at: clock(),
@@ -141,7 +141,6 @@ fn sender() -> SenderRow {
         settled: vec![settled()],
         generation: 1,
         journaled: 12,
-        sent: 13,
         met_at: clock(),
     }
 }
@@ -152,6 +151,7 @@ fn run() -> RunRow {
         name: "fs.get/1".parse().expect("a name"),
         idempotent: true,
         updates: UpdatePolicy::Discard,
+        has_body: true,
         wants_result_body: true,
         result_end: Some((65_540, [8; 32])),
         deadline: Some(StoredDeadline { remaining: Duration::from_millis(1500), read_at: clock() }),

@@ -94,12 +94,12 @@ fn progress(random: &mut StdRng) -> ProgressRow {
         runs: random.random(),
         updates: random.random(),
         update_bytes: random.random(),
-        result_body: random.random(),
     }
 }
 
 fn outcome_row(random: &mut StdRng) -> OutcomeRow {
     OutcomeRow {
+        class: Class::ALL[random.random_range(0..5)],
         name: name(random),
         outcome: outcome(random),
         ended_at: clock(random),
@@ -115,7 +115,6 @@ fn sender(random: &mut StdRng) -> SenderRow {
         settled: (0..random.random_range(0..3)).map(|_| settled(random)).collect(),
         generation: random.random(),
         journaled: random.random(),
-        sent: random.random(),
         met_at: clock(random),
     }
 }
@@ -135,6 +134,7 @@ fn accepted(random: &mut StdRng) -> AcceptedRow {
         name: name(random),
         idempotent: random.random(),
         updates: policy(random),
+        has_body: random.random(),
         wants_result_body: random.random(),
         result_end: maybe(random, |random| (random.random(), random.random())),
         deadline: maybe(random, deadline),

@@ -99,7 +99,6 @@ fn put_progress(row: &ProgressRow, out: &mut BytesMut) {
     out.put_u32(row.runs);
     out.put_u64(row.updates);
     out.put_u64(row.update_bytes);
-    out.put_u64(row.result_body);
 }
 
 fn progress(fields: &mut Fields) -> Result<ProgressRow, Malformed> {
@@ -109,11 +108,11 @@ fn progress(fields: &mut Fields) -> Result<ProgressRow, Malformed> {
         runs: fields.u32()?,
         updates: fields.u64()?,
         update_bytes: fields.u64()?,
-        result_body: fields.u64()?,
     })
 }
 
 fn put_outcome_row(row: &OutcomeRow, out: &mut BytesMut) {
+    out.put_u8(row.class.to_wire());
     put_bytes(row.name.as_str().as_bytes(), out);
     put_outcome(&row.outcome, out);
     put_clock(&row.ended_at, out);
@@ -124,6 +123,7 @@ fn put_outcome_row(row: &OutcomeRow, out: &mut BytesMut) {
 
 fn outcome_row(fields: &mut Fields) -> Result<OutcomeRow, Malformed> {
     Ok(OutcomeRow {
+        class: class(fields)?,
         name: fields.command_name()?,
         outcome: outcome(fields)?,
         ended_at: clock(fields)?,
@@ -138,7 +138,6 @@ fn put_sender(row: &SenderRow, out: &mut BytesMut) {
     put_list(&row.settled, out, put_settled);
     out.put_u64(row.generation);
     out.put_u64(row.journaled);
-    out.put_u64(row.sent);
     put_clock(&row.met_at, out);
 }
 
@@ -148,7 +147,6 @@ fn sender(fields: &mut Fields) -> Result<SenderRow, Malformed> {
         settled: fields.list(settled)?,
         generation: fields.u64()?,
         journaled: fields.u64()?,
-        sent: fields.u64()?,
         met_at: clock(fields)?,
     })
 }
@@ -175,6 +173,7 @@ fn put_accepted(row: &AcceptedRow, out: &mut BytesMut) {
     put_bytes(row.name.as_str().as_bytes(), out);
     out.put_u8(row.idempotent.into());
     put_policy(row.updates, out);
+    out.put_u8(row.has_body.into());
     out.put_u8(row.wants_result_body.into());
     put_option(row.result_end, out, |(len, hash), out| {
         out.put_u64(len);
@@ -189,6 +188,7 @@ fn accepted(fields: &mut Fields) -> Result<AcceptedRow, Malformed> {
         name: fields.command_name()?,
         idempotent: fields.flag()?,
         updates: policy(fields)?,
+        has_body: fields.flag()?,
         wants_result_body: fields.flag()?,
         result_end: fields.option(|fields| Ok((fields.u64()?, fields.array()?)))?,
         deadline: fields.option(deadline)?,
