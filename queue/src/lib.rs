@@ -40,6 +40,9 @@ pub use send_queue::{
 };
 pub use settled::SettledSet;
 pub use store::{
-    AcceptedRow, Change, CommandRow, Idempotency, OutcomeRow, ProgressRow, ReceiverRow, Row, RowKey, RunRow,
-    SenderRow, StoreRow, StoredDeadline,
+    AcceptedRow, BlobName, Blobs, Change, CommandRow, DiskCall, FileBackend, Idempotency, MemoryStore,
+    OutcomeRow, ProgressRow, ReceiverRow, RedbStore, Row, RowKey, RunRow, SenderRow, StorageBackend, Store,
+    StoreConfig, StoreError, StoreRow, StoredDeadline,
 };
+#[cfg(any(test, feature = "sim"))]
+pub use store::{DiskBlobs, DiskFile, FaultyDisk, read_row, write_row};

@@ -1,0 +1,76 @@
+//! Power cuts at random moments: what was acknowledged is there, what was not is there whole or not at all.
+
+use rand::Rng;
+
+use crate::subject::{Subject, store_on};
+
+/// Lets one process live until the power is cut.
+fn live(subject: &mut Subject) -> Result<(), String> {
+    let mut store = store_on(&subject.disk);
+    // A third of the cuts come while the store recovers from the one before.
+    let calls = if subject.random.random_bool(0.3) { 1..40 } else { 40..400 };
+    subject.disk.cut_power_at(subject.random.random_range(calls));
+    let mut has_power = subject.load(&mut store)?;
+    while has_power {
+        has_power = subject.apply_some(&mut store)?;
+    }
+    // The database is closed without power: nothing of that gets to the disk.
+    drop(store);
+    subject.disk.cut_power();
+    Ok(())
+}
+
+#[track_caller]
+fn check(seeds: std::ops::Range<u64>, cuts_each: u64) {
+    let mut commits = 0;
+    for seed in seeds.clone() {
+        let mut subject = Subject::new(seed);
+        for cut in 0..cuts_each {
+            live(&mut subject).unwrap_or_else(|wrong| panic!("seed {seed}, cut {cut}: {wrong}"));
+        }
+        commits += subject.commits;
+    }
+    let cuts = (seeds.end - seeds.start) * cuts_each;
+    assert!(commits > cuts, "processes live long enough to write: {commits} batches, {cuts} cuts");
+}
+
+#[test]
+fn after_two_thousand_power_cuts_nothing_acknowledged_is_missing() {
+    check(0..20, 100);
+}
+
+/// `cargo test --release -p runnel-queue --test store -- --ignored a_hundred_thousand`, before each change of redb's
+/// version. It takes some minutes.
+#[test]
+#[ignore = "takes minutes: run it with --release before redb's version changes"]
+fn after_a_hundred_thousand_power_cuts_nothing_acknowledged_is_missing() {
+    check(1000..2000, 100);
+}
+
+#[test]
+fn a_power_cut_at_any_call_of_a_stores_first_start_leaves_a_store() {
+    for number in 1..40 {
+        for seed in 0..20 {
+            let mut subject = Subject::new(seed);
+            subject.disk.cut_power_at(number);
+            let mut store = store_on(&subject.disk);
+            let mut has_power = subject.load(&mut store).expect("nothing is wrong");
+            while has_power {
+                has_power = subject.apply_some(&mut store).expect("nothing is wrong");
+            }
+            subject.disk.cut_power();
+            let loaded = subject.load(&mut store_on(&subject.disk));
+            assert_eq!(loaded, Ok(true), "cut at call {number}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_lies_about_syncs_is_noticed() {
+    let noticed = (0..10).filter(|seed| {
+        let mut subject = Subject::new(*seed);
+        subject.disk.lie_at_syncs(4);
+        (0..30).any(|_| live(&mut subject).is_err())
+    });
+    assert!(noticed.count() > 0, "or these tests would not notice lost writes at all");
+}
