@@ -6,6 +6,7 @@
 
 mod reader;
 mod source;
+mod stored;
 mod writer;
 
 use std::io;

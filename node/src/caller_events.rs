@@ -72,6 +72,11 @@ pub(crate) fn caller_events() -> (Teller, CallerEvents) {
 }
 
 impl Teller {
+    /// Returns whether anybody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Says under which name the command is stored, or why it is not.
     pub(crate) fn stored(&self, wakes: &mut WakeNotes, stored: Result<CommandKey, SubmitError>) {
         self.tell(wakes, |state| state.stored = Some(stored));
@@ -83,7 +88,7 @@ impl Teller {
 
     /// Hands an update over. Returns whether anybody is there to take it.
     pub(crate) fn update(&self, wakes: &mut WakeNotes, content: Bytes) -> bool {
-        if Arc::strong_count(&self.0) == 1 {
+        if !self.is_heard() {
             return false;
         }
         self.tell(wakes, |state| state.updates.push_back(content));

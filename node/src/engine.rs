@@ -18,8 +18,10 @@ mod outgoing;
 mod paths;
 mod peers;
 mod questions;
+mod recovered;
 mod refusal;
 mod shutdown;
+mod storing;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -34,7 +36,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
 use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, NodeId, Outcome};
-use runnel_queue::{NewCommand, ReceiveQueue, SendQueue};
+use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, StoreError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
@@ -48,12 +50,14 @@ use self::link_set::LinkSet;
 use self::paths::Paths;
 use self::peers::Peer;
 pub(crate) use self::questions::Question;
+use self::storing::Storing;
 use crate::body::Whose;
 use crate::config::Config;
 use crate::env::Env;
 use crate::link_changes::LinkChange;
 use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::policy::Policy;
+use crate::recovered::Recovered;
 use crate::status::Status;
 use crate::wakes::{WakeNotes, Wakes};
 
@@ -68,6 +72,12 @@ pub(crate) enum Request {
     Abandon { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
     /// A caller wants a command sent again that is held back.
     Release { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
+    /// A caller follows a command that is here.
+    Attach { id: CommandId, caller: Caller },
+    /// Somebody asks for durable commands that nobody follows.
+    Recovered { reply: oneshot::Sender<Vec<Recovered>> },
+    /// The outcome of a durable command is wanted no more.
+    ForgetOutcome { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
     /// A caller has taken updates.
     Taken { id: CommandId, bytes: u64 },
     /// A handler sends an update.
@@ -135,6 +145,10 @@ pub(crate) struct Engine {
     paths: Paths,
     send: SendQueue,
     receive: ReceiveQueue,
+    /// The store, if there is one and it works.
+    storing: Option<Storing>,
+    /// Why nothing can be made durable any more.
+    store_failure: Option<StoreError>,
     callers: Callers,
     dispatch: Dispatch,
     inbox: Inbox,
@@ -157,8 +171,16 @@ impl Engine {
         status: watch::Sender<Arc<Status>>,
         stop: CancellationToken,
     ) -> Result<(Self, Vec<SocketAddr>), StartError> {
-        let NodeBuilder { identity, config, handlers, policy, endpoint_keys, listen, peers: addresses } =
-            builder;
+        let NodeBuilder {
+            identity,
+            config,
+            handlers,
+            policy,
+            endpoint_keys,
+            store,
+            listen,
+            peers: addresses,
+        } = builder;
         let mut seed = [0; 32];
         env.fill_random(&mut seed);
         let mut random = StdRng::from_seed(seed);
@@ -181,12 +203,22 @@ impl Engine {
             }
             peers.insert(peer, Peer::dialled(addresses));
         }
+        let mut send =
+            SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random());
+        let mut receive = ReceiveQueue::new(config.receive_queue.clone(), random.random());
+        let new_epoch = Epoch::from_random(random.random());
+        let storing = match store {
+            Some(store) => Some(Storing::start(store, &*env, new_epoch, now, (&mut send, &mut receive))?),
+            None => None,
+        };
         let wakes = Wakes::default();
         env.spawn_handler(Box::pin(wakes.clone().deliver()));
         let engine = Self {
             wakes: wakes.notes(),
-            send: SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random()),
-            receive: ReceiveQueue::new(config.receive_queue.clone(), random.random()),
+            send,
+            receive,
+            storing,
+            store_failure: None,
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),
@@ -235,7 +267,7 @@ impl Engine {
             return Poll::Ready(());
         }
         self.work(cx);
-        Poll::Pending
+        if self.store_failure.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Does all that can be done now, up to a bound, and has itself woken when there is more.
@@ -245,6 +277,7 @@ impl Engine {
             let mut is_busy = self.poll_links(cx, now);
             is_busy |= self.poll_incoming(cx, now);
             is_busy |= self.poll_requests(cx, now);
+            is_busy |= self.poll_stored(cx, now);
             is_busy |= self.poll_network(cx, now);
             is_busy |= self.poll_timer(cx, now);
             self.drain(now);
@@ -292,6 +325,9 @@ impl Engine {
             Request::Release { id, reply } => {
                 reply.send(self.send.release(&id).map_err(|_| NotFound)).ok();
             }
+            Request::Attach { id, caller } => self.handle_attach(id, caller),
+            Request::Recovered { reply } => drop(reply.send(self.recovered())),
+            Request::ForgetOutcome { id, reply } => drop(reply.send(self.forget_outcome(now, &id))),
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
             Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
@@ -315,12 +351,6 @@ impl Engine {
                 return;
             }
         }
-    }
-
-    /// Has everything count as stored: in `Memory` mode a record is stored once it is in the queue.
-    fn drain_stores(&mut self, now: Instant) -> bool {
-        let is_busy = self.send.store_in_memory(now);
-        is_busy | self.receive.store_in_memory()
     }
 
     /// Lets everything that waits for a time know it, and arms the timer anew.

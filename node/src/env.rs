@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::Stream;
+use runnel_queue::ClockReading;
 use runnel_transport::Socket;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::path;
+use crate::store::StoreDriver;
+use crate::{clock, path};
 
 /// A task: something that runs until it is done.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,6 +43,22 @@ pub trait Env: runnel_transport::Env {
     /// known. Sends nothing. Default: not known.
     fn source_address(&self, _to: SocketAddr) -> Option<IpAddr> {
         None
+    }
+
+    /// Reads the clocks that deadlines are stored with. Default: the wall clock alone, as on a machine that does not say
+    /// when it was started.
+    fn clock(&self) -> ClockReading {
+        let wall = self.wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        ClockReading { wall, ..ClockReading::default() }
+    }
+
+    /// Has a store work, apart from the engine: it waits for a disk. Default: on a thread of its own.
+    fn start_store(&self, driver: StoreDriver) {
+        let name = "runnel-store".to_owned();
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(move || driver.run()) {
+            // The driver is dropped by that, and the engine stops.
+            tracing::error!(%error, "the store's thread could not be started");
+        }
     }
 
     /// Returns how long the machine has been suspended in all, a time in which Tokio's clock stands still. Default:
@@ -112,6 +130,10 @@ impl Env for SystemEnv {
 
     fn source_address(&self, to: SocketAddr) -> Option<IpAddr> {
         path::source_address(to)
+    }
+
+    fn clock(&self) -> ClockReading {
+        clock::read(SystemTime::now())
     }
 
     fn suspended(&self) -> Duration {

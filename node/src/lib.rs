@@ -9,6 +9,7 @@
 
 mod body;
 mod caller_events;
+mod clock;
 pub mod commands;
 mod config;
 mod endpoint_keys;
@@ -20,8 +21,10 @@ mod node;
 mod path;
 mod policy;
 pub mod process;
+mod recovered;
 pub mod relay;
 mod status;
+mod store;
 mod submission;
 mod updates;
 mod wakes;
@@ -32,12 +35,17 @@ pub use endpoint_keys::{ENDPOINT_KEYS_FILE, EndpointKeysError, load_or_create_en
 pub use env::{Env, NetworkChanges, SystemEnv, Task};
 pub use handler::{Context, HandlerError, Handlers, StopSignal};
 pub use link_changes::{LinkChange, LinkChanges, LinkChangesError};
-pub use node::{Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
+pub use node::{Delivery, Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
 pub use policy::{Action, Policy, Rule};
+pub use recovered::Recovered;
 pub use runnel_certs as certs;
 pub use runnel_codec as codec;
-pub use runnel_queue::{Bound, Stage, StopReason, SubmitError as QueueError, Waiting, WaitsFor};
+pub use runnel_queue::{
+    Bound, ClockReading, Idempotency, KeyConflict, Stage, StopReason, Store, StoreError,
+    SubmitError as QueueError, Waiting, WaitsFor,
+};
 pub use runnel_transport::{CloseReason, EndpointKeys};
-pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status};
+pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStatus};
+pub use store::{StoreBatch, StoreDriver};
 pub use submission::{NotDone, Progress, Submission};
 pub use updates::UpdateError;

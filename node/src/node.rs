@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use runnel_certs::Identity;
 use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
-use runnel_queue::{NewCommand, SubmitError as QueueError};
+use runnel_queue::{Durability, Idempotency, NewCommand, Store, StoreError, SubmitError as QueueError};
 use runnel_transport::{EndpointError, EndpointKeys};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{Body, BodyReader, Whose};
+use crate::body::{Body, BodyReader, Source, Whose};
 use crate::caller_events::caller_events;
 use crate::config::Config;
 use crate::engine::{Caller, Engine, Inbox, Request, Ways};
@@ -25,6 +25,7 @@ use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
 use crate::link_changes::{LinkChange, LinkChanges};
 use crate::policy::Policy;
+use crate::recovered::Recovered;
 use crate::status::Status;
 use crate::submission::Submission;
 
@@ -36,6 +37,7 @@ pub struct NodeBuilder {
     pub(crate) config: Config,
     pub(crate) handlers: Handlers,
     pub(crate) endpoint_keys: Option<EndpointKeys>,
+    pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) policy: Policy,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
@@ -55,6 +57,7 @@ pub struct Node {
 pub struct NodeHandle {
     node: NodeId,
     boot: Epoch,
+    has_store: bool,
     ways: Arc<Ways>,
     status: watch::Receiver<Arc<Status>>,
     /// Only to make receivers; the engine's end of it decides when it is over.
@@ -83,6 +86,27 @@ pub struct SubmitOptions {
     /// [`Progress::Sent`]: crate::Progress::Sent
     /// [`Progress::Accepted`]: crate::Progress::Accepted
     pub steps: bool,
+    /// How long it is remembered. Default: `None`, which is as a durable one if the node has a store and the body, if any,
+    /// can be produced again.
+    pub delivery: Option<Delivery>,
+    /// A name for it among those of its receiver: if it was submitted under this name before, it is not stored again. For
+    /// durable commands. Default: none.
+    pub key: Option<String>,
+    /// What is kept with a durable command for whoever finds it after a restart: see [`NodeHandle::recovered`]. At most
+    /// 4 KiB. Default: empty.
+    pub label: Bytes,
+    /// Keeps the outcome of a durable command until [`NodeHandle::forget_outcome`], for 7 days at most. Default: it is
+    /// forgotten once it is with the submission.
+    pub keep_outcome: bool,
+}
+
+/// How long a command is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// As long as this process and its receiver's live; the loss of links is nothing to it.
+    Memory,
+    /// It survives crashes of both ends, as far as they have stores.
+    Durable,
 }
 
 /// Why a node did not start.
@@ -101,6 +125,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The store could not be loaded.
+    #[error("the store could not be loaded")]
+    Store(#[from] StoreError),
     /// The engine's thread could not be started.
     #[error("the engine's thread could not be started")]
     Thread(#[source] io::Error),
@@ -119,6 +146,15 @@ pub enum SubmitError {
     /// The file that is to be the body cannot be looked at.
     #[error("the body's file cannot be used")]
     Body(#[source] io::Error),
+    /// A durable command cannot have a body that only this process can produce: use a file, or [`Delivery::Memory`].
+    #[error("a durable command needs a body that can be produced again: a file, or bytes up to 1 MiB")]
+    LiveBody,
+    /// An idempotency key is remembered in the store: the command must be durable.
+    #[error("an idempotency key needs a durable command, and so a store")]
+    KeyNeedsStore,
+    /// The label is longer than 4 KiB.
+    #[error("the label is longer than 4 KiB")]
+    LabelTooLong,
     /// The node has shut down.
     #[error("this node has shut down")]
     NodeStopped,
@@ -137,6 +173,7 @@ impl NodeBuilder {
             config: Config::default(),
             handlers: Handlers::new(),
             endpoint_keys: None,
+            store: None,
             policy: Policy::default(),
             listen: Vec::new(),
             peers: BTreeMap::new(),
@@ -160,6 +197,13 @@ impl NodeBuilder {
     /// peers learn of a restart by silence.
     pub fn endpoint_keys(mut self, keys: EndpointKeys) -> Self {
         self.endpoint_keys = Some(keys);
+        self
+    }
+
+    /// Sets the store: what is submitted as durable, and what others' durable commands come to here, outlives the process.
+    /// It is loaded at the start, and no other process may have it meanwhile. Default: none, and everything is in memory.
+    pub fn store(mut self, store: Box<dyn Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -224,7 +268,7 @@ impl NodeBuilder {
         env: Arc<dyn Env>,
         stop: CancellationToken,
     ) -> Result<(NodeHandle, impl Future<Output = ()> + Send + use<>), StartError> {
-        let node = self.identity.node().clone();
+        let (node, has_store) = (self.identity.node().clone(), self.store.is_some());
         let (inbox, requests) = mpsc::channel(self.config.node.inbox_capacity.get());
         let (status, status_seen) = watch::channel(Arc::new(Status::default()));
         // At most three for each command that is here: of the readers of its updates and bodies, and of a writer.
@@ -234,7 +278,7 @@ impl NodeBuilder {
         let (boot, status, listening) = (engine.boot(), status_seen, listening.into());
         let ways = Arc::new(Ways { inbox, releases, wakes: engine.wakes() });
         let link_changes = engine.link_changes();
-        let handle = NodeHandle { node, boot, ways, status, link_changes, listening };
+        let handle = NodeHandle { node, boot, has_store, ways, status, link_changes, listening };
         Ok((handle, engine.run()))
     }
 }
@@ -305,6 +349,7 @@ impl NodeHandle {
             }
             None => (None, 0),
         };
+        let stored_body = body.as_ref().and_then(Source::to_stored);
         let command = NewCommand {
             to: to.clone(),
             class: options.class,
@@ -319,10 +364,13 @@ impl NodeHandle {
             deadline: options.deadline,
             durable: None,
         };
+        let durability = Durability { body: stored_body, idempotency: None, label: options.label };
+        let durable = self.durability(options.delivery, durability, options.key, &command)?;
+        let command = NewCommand { durable, ..command };
         let (teller, mut events) = caller_events();
         // Bounded by the credit that its reader grants.
         let (parts, parts_come) = options.result_body.then(mpsc::unbounded_channel).unzip();
-        let caller = Caller::new(teller, options.steps, body, parts);
+        let caller = Caller::new(teller, options.steps, options.keep_outcome, body, parts);
         let request = Request::Submit { command, caller };
         self.ways.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
         let key = events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
@@ -332,6 +380,86 @@ impl NodeHandle {
             BodyReader::new(Whose::Ours(id.clone()), parts, inbox.clone(), releases.clone())
         });
         Ok(Submission::new(id, events, result_body, self.ways.clone()))
+    }
+
+    /// Follows a durable command that an older process submitted, or that nobody follows any more. Updates that nobody has
+    /// taken come again, and so does the outcome.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::NodeStopped`] when there is no such command or the node has shut down; [`SubmitError::Queue`] when
+    /// somebody follows it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the command may count as followed until then.
+    pub async fn attach<C: Command>(
+        &self,
+        id: &CommandId,
+        keep_outcome: bool,
+    ) -> Result<Submission<C>, SubmitError> {
+        let (teller, mut events) = caller_events();
+        let caller = Caller::new(teller, false, keep_outcome, None, None);
+        let request = Request::Attach { id: id.clone(), caller };
+        self.ways.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
+        events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
+        Ok(Submission::new(id.clone(), events, None, self.ways.clone()))
+    }
+
+    /// Returns the durable commands that nobody follows: after a restart, those of older processes.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn recovered(&self) -> Result<Vec<Recovered>, NotFound> {
+        let (reply, listed) = oneshot::channel();
+        self.ways.inbox.send(Request::Recovered { reply }).await.map_err(|_| NotFound)?;
+        listed.await.map_err(|_| NotFound)
+    }
+
+    /// Says that the outcome of a durable command is wanted no more.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when no such outcome is kept, or the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the word may have been taken.
+    pub async fn forget_outcome(&self, id: &CommandId) -> Result<(), NotFound> {
+        let (reply, done) = oneshot::channel();
+        let request = Request::ForgetOutcome { id: id.clone(), reply };
+        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
+        done.await.map_err(|_| NotFound)?
+    }
+
+    /// Returns what is stored beside a command, if it is to be durable.
+    fn durability(
+        &self,
+        delivery: Option<Delivery>,
+        durability: Durability,
+        key: Option<String>,
+        command: &NewCommand,
+    ) -> Result<Option<Box<Durability>>, SubmitError> {
+        let has_live_body = command.has_body && durability.body.is_none();
+        let is_durable = match delivery {
+            Some(Delivery::Memory) => false,
+            Some(Delivery::Durable) if has_live_body => return Err(SubmitError::LiveBody),
+            Some(Delivery::Durable) => true,
+            None => self.has_store && !has_live_body,
+        };
+        if !is_durable {
+            return if key.is_some() { Err(SubmitError::KeyNeedsStore) } else { Ok(None) };
+        }
+        if durability.label.len() > LABEL_BYTES_MAX {
+            return Err(SubmitError::LabelTooLong);
+        }
+        let idempotency = key.map(|key| Idempotency { key, fingerprint: fingerprint(command) });
+        Ok(Some(Box::new(Durability { idempotency, ..durability })))
     }
 
     /// Asks for a command to be cancelled. Its outcome says what came of it.
@@ -417,6 +545,19 @@ impl NodeHandle {
         self.status().wait_for(|status| status.link(peer).is_some()).await.map(|_| ()).map_err(|_| NotFound)
     }
 }
+
+/// Returns what tells a command from another under the same name.
+fn fingerprint(command: &NewCommand) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for part in [command.name.as_str().as_bytes(), &command.args, &command.payload] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Longest label of a command, in bytes.
+const LABEL_BYTES_MAX: usize = 4 << 10;
 
 fn run_thread(
     builder: NodeBuilder,

@@ -21,6 +21,22 @@ pub struct Status {
     pub slept: Duration,
     /// How the last link or attempt with each peer ended, by peer: one for each that ended since the node started.
     pub ends: Vec<LinkEnd>,
+    /// How the store is.
+    pub store: StoreStatus,
+}
+
+/// How a node's store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreStatus {
+    /// There is none: everything is in memory.
+    #[default]
+    None,
+    /// It works.
+    Works,
+    /// There is no room on its disk: nothing new is stored until there is.
+    Full,
+    /// It has failed for good, and the node has stopped. This is what it said.
+    Failed(String),
 }
 
 /// How a link, or an attempt at one, ended.

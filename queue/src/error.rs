@@ -30,6 +30,12 @@ pub enum SubmitError {
     /// The command is to outlive this process, and the node has no store.
     #[error("a durable command needs a store, and this node has none")]
     NoStore,
+    /// The caller's name for it belongs to another command.
+    #[error(transparent)]
+    KeyConflict(#[from] KeyConflict),
+    /// The command of this name is followed by another caller.
+    #[error("{0} is followed by somebody else")]
+    InUse(CommandId),
     /// The numbers for commands to this peer are used up.
     #[error("the numbers for commands to this peer are used up")]
     NumbersUsedUp,

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use runnel_codec::FailureKind;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -26,9 +26,9 @@ pub(crate) enum Source {
 /// What tells that a file is still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    bytes: u64,
-    inode: u64,
-    modified_ns: i128,
+    pub(super) bytes: u64,
+    pub(super) inode: u64,
+    pub(super) modified_ns: i128,
 }
 
 impl Source {
@@ -42,6 +42,22 @@ impl Source {
 }
 
 impl Stamp {
+    /// Writes it down.
+    pub(super) fn put(self, out: &mut BytesMut) {
+        out.put_u64(self.bytes);
+        out.put_u64(self.inode);
+        out.put_i128(self.modified_ns);
+    }
+
+    /// Reads it again.
+    pub(super) fn take(stored: &mut Bytes) -> Option<Self> {
+        Some(Self {
+            bytes: stored.try_get_u64().ok()?,
+            inode: stored.try_get_u64().ok()?,
+            modified_ns: stored.try_get_i128().ok()?,
+        })
+    }
+
     fn of(metadata: &std::fs::Metadata) -> Self {
         let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
         Self { bytes: metadata.len(), inode: metadata.ino(), modified_ns }

@@ -8,7 +8,7 @@ use runnel_queue::{DeliveryPart, Stage};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::body::Source;
-use crate::caller_events::Teller;
+use crate::caller_events::{Teller, caller_events};
 
 /// The callers of a node, by receiver and command.
 ///
@@ -20,6 +20,8 @@ pub(super) struct Callers(BTreeMap<NodeId, BTreeMap<CommandKey, Caller>>);
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(super) teller: Teller,
+    /// The outcome is kept until somebody says that it is wanted no more.
+    pub(super) keeps_outcome: bool,
     /// It wants to know of each step.
     pub(super) wants_steps: bool,
     /// The furthest step that it was told, or would have been.
@@ -54,11 +56,18 @@ impl Caller {
     pub(crate) fn new(
         teller: Teller,
         wants_steps: bool,
+        keeps_outcome: bool,
         body: Option<Source>,
         result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
     ) -> Self {
         let body = body.map(Box::new);
-        Self { teller, wants_steps, furthest: Stage::Storing, body, body_room: None, result_body }
+        let furthest = Stage::Storing;
+        Self { teller, keeps_outcome, wants_steps, furthest, body, body_room: None, result_body }
+    }
+
+    /// Stands for a caller that was in an older process.
+    pub(super) fn gone() -> Self {
+        Self::new(caller_events().0, false, true, None, None)
     }
 
     /// Its body goes nowhere any more.

@@ -413,6 +413,7 @@ impl Engine {
             moves: self.paths.moves(),
             slept: self.paths.slept(),
             ends,
+            store: self.store_status(),
         };
         self.status.send_replace(Arc::new(status));
     }

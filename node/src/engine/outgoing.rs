@@ -12,12 +12,18 @@ use tracing::{debug, trace, warn};
 
 use super::link_set::{LinkIndex, StreamUse};
 use super::{Caller, Engine};
-use crate::body::{BodySink, Whose, feed};
+use crate::body::{BodySink, Source, Whose, feed};
 use crate::caller_events::Step;
 
 impl Engine {
     /// Stores a caller's command.
     pub(super) fn handle_submit(&mut self, now: Instant, command: NewCommand, caller: Caller) {
+        let key = command.durable.as_ref().and_then(|durable| durable.idempotency.as_ref());
+        match key.map_or(Ok(None), |key| self.send.find(&command.to, key)) {
+            Ok(None) => {}
+            Ok(Some(id)) => return self.handle_attach(id, caller),
+            Err(conflict) => return caller.teller.stored(&mut self.wakes, Err(conflict.into())),
+        }
         match self.send.submit(now, command) {
             Ok(id) => {
                 // Whoever submits follows; a command whose updates are not kept has nothing to follow.
@@ -33,7 +39,7 @@ impl Engine {
         let mut is_busy = false;
         while let Some(event) = self.send.poll_event() {
             is_busy = true;
-            self.tell_caller(event);
+            self.tell_caller(now, event);
         }
         while let Some(transmit) = self.send.poll_transmit(now) {
             is_busy = true;
@@ -42,7 +48,7 @@ impl Engine {
         is_busy
     }
 
-    fn tell_caller(&mut self, event: SendEvent) {
+    fn tell_caller(&mut self, now: Instant, event: SendEvent) {
         match event {
             SendEvent::Stored(id) => {
                 if let Some(caller) = self.callers.get(&id) {
@@ -69,6 +75,10 @@ impl Engine {
                 trace!(%id, outcome = outcome.as_str(), "outcome");
                 if let Some(caller) = self.callers.remove(&id) {
                     caller.close_body();
+                    if !caller.keeps_outcome {
+                        // One that does not outlive the process is not kept anyway.
+                        self.send.handle_outcome_taken(now, &id).ok();
+                    }
                     caller.teller.outcome(&mut self.wakes, outcome);
                 }
             }
@@ -105,8 +115,13 @@ impl Engine {
 
     /// The receiver wants a command's body: whoever produces it may begin.
     fn begin_body(&mut self, id: &CommandId, from: u64) {
+        if self.callers.get(id).is_none() {
+            self.callers.insert(id.clone(), Caller::gone());
+        }
+        let stored = self.send.stored_body(id);
         let Some(caller) = self.callers.get_mut(id) else { return };
-        let Some(source) = caller.body.take() else { return };
+        let source = caller.body.take().or_else(|| Source::from_stored(stored?).map(Box::new));
+        let Some(source) = source else { return };
         let room = Arc::new(Semaphore::new(self.config.node.body_held_bytes()));
         caller.body_room = Some(room.clone());
         let sink = BodySink {

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::Engine;
 use super::link_set::LinkIndex;
+use super::storing::Storing;
 
 impl Engine {
     /// Shuts down in order. Every wait has an end, so a dead peer or a handler that does not stop holds nothing up.
@@ -24,6 +25,11 @@ impl Engine {
         let heard = self.say_go_away();
         self.work_until(self.config.transport.close_timeout, |engine| engine.was_heard(&heard)).await;
         self.close_all();
+        if let Some(storing) = self.storing.take()
+            && timeout(self.config.node.drain_timeout, storing.close()).await.is_err()
+        {
+            warn!("the store is still at work");
+        }
         // Nobody gathers wakes from here on.
         drop(self.wakes);
         drop(self.links);
@@ -46,10 +52,11 @@ impl Engine {
         }
     }
 
-    /// Nothing runs, and every peer that can be reached holds its outcomes.
+    /// Nothing runs or is becoming durable, and every peer that can be reached holds its outcomes.
     fn is_drained(&self) -> bool {
         let is_reached = |(_, peer): &(_, &super::peers::Peer)| peer.link.is_some();
         self.dispatch.is_idle()
+            && self.storing.as_ref().is_none_or(Storing::is_idle)
             && self.peers.iter().filter(is_reached).all(|(node, _)| !self.receive.owes_outcomes(node))
     }
 

@@ -53,6 +53,19 @@ impl SendQueue {
         self.peers.get(&id.receiver)?.kept.get(&id.key).map(|kept| &kept.row)
     }
 
+    /// Says the outcome of a command again that has ended, behind the updates that were kept.
+    pub fn repeat_outcome(&mut self, id: &CommandId) {
+        if let Some(row) = self.outcome(id) {
+            let outcome = row.outcome.clone();
+            self.events.push_back(SendEvent::Outcome { id: id.clone(), outcome });
+        }
+    }
+
+    /// Returns from what the body of a durable command can be produced again.
+    pub fn stored_body(&self, id: &CommandId) -> Option<Bytes> {
+        self.peers.get(&id.receiver)?.entries.get(&id.key)?.command.durable.as_ref()?.body.clone()
+    }
+
     /// Somebody has taken the outcome of a durable command: it counts in no bound any more and is forgotten, at once or
     /// when its idempotency key is old enough.
     ///

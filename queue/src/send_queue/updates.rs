@@ -145,12 +145,16 @@ impl TakenUpdates {
     /// Bytes were taken. Returns the first and the last of the updates that are taken whole by that.
     fn take(&mut self, bytes: u64) -> Option<(u64, u64)> {
         let first = self.number + 1;
-        self.begun += bytes;
+        self.begun = self.begun.saturating_add(bytes);
         while let Some(length) = self.untaken.front().copied().filter(|length| *length <= self.begun) {
             self.untaken.pop_front();
             self.begun -= length;
             self.bytes += length;
             self.number += 1;
+        }
+        if self.untaken.is_empty() {
+            // Whoever takes more than there is takes what there is.
+            self.begun = 0;
         }
         (self.number >= first).then_some((first, self.number))
     }

@@ -1,0 +1,125 @@
+//! What is to be remembered: on its way into the store, and what follows once it is there.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use runnel_codec::Epoch;
+use runnel_queue::{BatchId, Change, ReceiveQueue, Row, SendQueue, Store, StoreError, StoreRow};
+use tracing::{error, info};
+
+use super::Engine;
+use crate::env::Env;
+use crate::status::StoreStatus;
+use crate::store::{StoreBatch, StoreLine, StoreReport, store_line};
+
+/// The store of a node, if it has one.
+#[derive(Debug)]
+pub(super) struct Storing {
+    line: StoreLine,
+    /// The batches of the send queue and of the receive queue that are becoming durable.
+    under_way: Option<(Option<BatchId>, Option<BatchId>)>,
+    /// There is no room on the disk.
+    is_full: bool,
+}
+
+impl Storing {
+    /// Loads a store, has the queues go on from it, and has it work. An empty one becomes that of this node.
+    pub(super) fn start(
+        mut store: Box<dyn Store>,
+        env: &dyn Env,
+        new_epoch: Epoch,
+        now: Instant,
+        (send, receive): (&mut SendQueue, &mut ReceiveQueue),
+    ) -> Result<Self, StoreError> {
+        let rows = store.load()?;
+        let epoch = rows.iter().find_map(|row| match row {
+            Row::Store(row) => Some(row.epoch),
+            _ => None,
+        });
+        let epoch = match epoch {
+            Some(epoch) => epoch,
+            None => {
+                store.apply(&[Change::Put(Row::Store(StoreRow { epoch: new_epoch }))])?;
+                new_epoch
+            }
+        };
+        let clock = env.clock();
+        send.recover(now, &clock, epoch, &rows);
+        receive.recover(now, &clock, epoch, &rows);
+        info!(%epoch, rows = rows.len(), "the store is loaded");
+        let (line, driver) = store_line(store);
+        env.start_store(driver);
+        Ok(Self { line, under_way: None, is_full: false })
+    }
+
+    /// Returns whether nothing is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    /// Waits until the store is closed: from then on another process may have it.
+    pub(super) async fn close(self) {
+        let StoreLine { batches, mut reports } = self.line;
+        drop(batches);
+        while reports.recv().await.is_some() {}
+    }
+}
+
+impl Engine {
+    /// Hears from the store.
+    pub(super) fn poll_stored(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Some(storing) = &mut self.storing
+            && let Poll::Ready(report) = storing.line.reports.poll_recv(cx)
+        {
+            is_busy = true;
+            match report {
+                Some(StoreReport::Stored) => {
+                    storing.is_full = false;
+                    let (sent, received) = storing.under_way.take().unwrap_or_default();
+                    sent.into_iter().for_each(|batch| self.send.handle_stored(now, batch));
+                    received.into_iter().for_each(|batch| self.receive.handle_stored(batch));
+                }
+                Some(StoreReport::Full) => storing.is_full = true,
+                Some(StoreReport::Failed(error)) => self.handle_store_failed(now, error),
+                None => self.handle_store_failed(now, StoreError::Poisoned),
+            }
+        }
+        is_busy
+    }
+
+    /// Nothing can be made durable any more: the node cannot keep its promises and stops.
+    fn handle_store_failed(&mut self, now: Instant, failure: StoreError) {
+        error!(error = %failure, "the store has failed: the node stops");
+        self.store_failure = Some(failure);
+        self.storing = None;
+        self.publish_status(now);
+    }
+
+    /// Returns how the store is.
+    pub(super) fn store_status(&self) -> StoreStatus {
+        match (&self.storing, &self.store_failure) {
+            (_, Some(failure)) => StoreStatus::Failed(failure.to_string()),
+            (Some(storing), None) if storing.is_full => StoreStatus::Full,
+            (Some(_), None) => StoreStatus::Works,
+            (None, None) => StoreStatus::None,
+        }
+    }
+
+    /// Has what needs no store count as stored, and sends the rest on its way if nothing else is.
+    pub(super) fn drain_stores(&mut self, now: Instant) -> bool {
+        let is_busy = self.send.store_in_memory(now) | self.receive.store_in_memory();
+        let Some(storing) = self.storing.as_mut().filter(|storing| storing.is_idle()) else { return is_busy };
+        let Ok(place) = storing.line.batches.try_reserve() else { return is_busy };
+        let clock = self.env.clock();
+        let sent = self.send.poll_store(now, &clock);
+        let received = self.receive.poll_store(now, &clock);
+        if sent.is_some() || received.is_some() {
+            storing.under_way =
+                Some((sent.as_ref().map(|batch| batch.id), received.as_ref().map(|batch| batch.id)));
+            let changes = sent.into_iter().chain(received).flat_map(|batch| batch.changes);
+            place.send(StoreBatch(changes.collect()));
+        }
+        is_busy
+    }
+}
