@@ -31,6 +31,11 @@ pub enum Regressed {
 }
 
 impl SendQueue {
+    /// Returns the epoch that a peer's journal had when it was last met.
+    pub fn journal_epoch(&self, peer: &NodeId) -> Option<Epoch> {
+        self.journal_met(peer).0
+    }
+
     /// Returns the last number of a stored command for a peer; 0 if there was none.
     pub fn sent_position(&self, peer: &NodeId) -> u64 {
         self.last_stored(peer)

@@ -340,6 +340,11 @@ impl SendQueue {
         std::iter::once(peer.boot.settled.to_wire(self.boot)).chain(durable).collect()
     }
 
+    /// Returns the epoch of the store.
+    pub fn store(&self) -> Option<Epoch> {
+        self.store
+    }
+
     /// Returns the last number of a durable command for a peer that is stored; 0 if there was none.
     pub(crate) fn last_stored(&self, peer: &NodeId) -> u64 {
         self.peers.get(peer).and_then(|peer| peer.store.last_stored).map_or(0, Seq::to_wire)

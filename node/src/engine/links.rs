@@ -9,12 +9,12 @@ use runnel_certs::PeerIdentity;
 use runnel_codec::{CloseCode, ControlFrame, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part};
 use runnel_queue::LinkUp;
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Engine;
 use super::boots::Duplicate;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
-use super::refusal::{DUPLICATE, Refusal, check_hello};
+use super::refusal::{DUPLICATE, REGRESSED, Refusal, check_hello};
 use crate::link_changes::LinkChange;
 use crate::status::{LinkEnd, Status};
 
@@ -197,8 +197,15 @@ impl Engine {
             }
             HelloAnswer::Welcome(hello) if hello.link == proposed => {
                 peer.answered();
+                let told = self.receive.receiver_epoch(&identity.node);
                 match self.admit(now, &identity, &hello) {
-                    Ok(()) => self.bring_up(now, index, &identity, hello),
+                    Ok(()) => {
+                        self.bring_up(now, index, &identity, hello);
+                        // Its store is another one, which our hello could not know: it is to hear the new epoch first.
+                        if self.receive.receiver_epoch(&identity.node) != told {
+                            self.close_link(index, CloseCode::Replaced, "the receiver epoch has changed");
+                        }
+                    }
                     Err(refusal) => self.close_link(index, refusal.code, refusal.text),
                 }
             }
@@ -211,7 +218,14 @@ impl Engine {
     /// Lets a peer in that says hello, whoever dialled.
     fn admit(&mut self, now: Instant, identity: &PeerIdentity, hello: &Hello) -> Result<(), Refusal> {
         check_hello(&self.identity, identity, hello, self.env.wall_clock())?;
-        let peer = self.peers.entry(identity.node.clone()).or_default();
+        let node = &identity.node;
+        let sent = self.receive.check_sent(node, hello.store, hello.sent);
+        let positions = sent.and(self.send.check_journaled(node, hello.receiver, hello.journaled));
+        if let Err(regressed) = positions {
+            error!(peer = %node, %regressed, "the peer's store was restored from an older backup");
+            return Err(REGRESSED);
+        }
+        let peer = self.peers.entry(node.clone()).or_default();
         peer.boots.admit(now, hello.boot).map_err(|Duplicate| DUPLICATE)
     }
 
@@ -382,10 +396,10 @@ impl Engine {
             fleet: self.identity.fleet().clone(),
             link,
             boot: self.boot,
-            store: None,
-            receiver: None,
+            store: self.send.store(),
+            receiver: self.receive.receiver_epoch(peer),
             expected_boot: self.peers.get(peer).and_then(|peer| peer.boot),
-            expected_receiver: None,
+            expected_receiver: self.send.journal_epoch(peer),
             sent: self.send.sent_position(peer),
             journaled: self.receive.journaled_position(peer),
             settled: self.send.settled(peer),

@@ -40,6 +40,12 @@ pub(super) fn check_hello(
     Ok(())
 }
 
+/// The peer has forgotten what its store had promised.
+pub(super) const REGRESSED: Refusal = Refusal {
+    code: CloseCode::StoreRegressed,
+    text: "this store is older than what it has promised: restore a newer backup, or give it a new epoch",
+};
+
 /// Two processes use one name.
 pub(super) const DUPLICATE: Refusal = Refusal {
     code: CloseCode::DuplicateNode,
