@@ -5,6 +5,7 @@
 //! Tokio's paused clock, and an environment that runs whole nodes on it.
 
 pub mod commands;
+pub mod crashing;
 pub mod fleet;
 pub mod follow;
 pub mod log;
