@@ -1,8 +1,9 @@
 //! Power cuts at random moments: what was acknowledged is there, what was not is there whole or not at all.
 
 use rand::Rng;
+use runnel_queue::StorageBackend;
 
-use crate::subject::{Subject, store_on};
+use crate::subject::{FILE, Subject, store_on};
 
 /// Lets one process live until the power is cut.
 fn live(subject: &mut Subject) -> Result<(), String> {
@@ -62,6 +63,23 @@ fn a_power_cut_at_any_call_of_a_stores_first_start_leaves_a_store() {
             let loaded = subject.load(&mut store_on(&subject.disk));
             assert_eq!(loaded, Ok(true), "cut at call {number}, seed {seed}");
         }
+    }
+}
+
+/// Simulations of whole nodes rely on this: the same seed, the same run.
+#[test]
+fn equal_seeds_end_in_equal_disks() {
+    let end_of = |seed| {
+        let mut subject = Subject::new(seed);
+        for _ in 0..20 {
+            live(&mut subject).expect("nothing is wrong");
+        }
+        let mut content = vec![0; subject.disk.file_bytes(FILE)];
+        subject.disk.file(FILE).read(0, &mut content).expect("read");
+        (subject.disk.calls(), content)
+    };
+    for seed in 0..5 {
+        assert!(end_of(seed) == end_of(seed), "seed {seed}");
     }
 }
 
