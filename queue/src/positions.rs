@@ -62,20 +62,18 @@ impl SendQueue {
 }
 
 impl ReceiveQueue {
-    /// Returns the position of the journal of a peer's commands that is stored.
-    pub fn journaled_position(&self, peer: &NodeId) -> u64 {
-        self.journal(peer).1
-    }
-
-    /// Returns the epoch of the journal of a peer's commands; `None` without a store.
+    /// Returns the epoch of the journal of a peer's commands that are numbered by this store of it; `None` without a store
+    /// here.
     ///
-    /// It is derived from the store's, so that it is known before anything is stored of the peer, and is another one
-    /// once its commands were forgotten.
-    pub fn receiver_epoch(&self, peer: &NodeId) -> Option<Epoch> {
+    /// It is derived from the own store's, so that it is known before anything is stored of the peer, and is another one
+    /// once the commands of that store were forgotten.
+    pub fn receiver_epoch(&self, peer: &NodeId, peer_store: Option<Epoch>) -> Option<Epoch> {
+        let (generation, fenced) = self.generation(peer, peer_store);
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"runnel receiver epoch 1");
         hasher.update(&self.store()?.to_wire().to_be_bytes());
-        hasher.update(&self.journal(peer).0.to_be_bytes());
+        hasher.update(&generation.to_be_bytes());
+        hasher.update(&(fenced as u64).to_be_bytes());
         hasher.update(peer.as_str().as_bytes());
         let mut bytes = [0; 8];
         hasher.finalize_xof().fill(&mut bytes);

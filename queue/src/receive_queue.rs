@@ -332,9 +332,19 @@ impl ReceiveQueue {
         self.store
     }
 
-    /// Returns how often a sender's commands were forgotten, and the position of their journal that is stored.
-    pub(crate) fn journal(&self, peer: &NodeId) -> (u64, u64) {
-        self.senders.get(peer).map_or((0, 0), Sender::journal)
+    /// Returns how often the commands of a sender's store were forgotten.
+    pub(crate) fn generation(&self, peer: &NodeId, store: Option<Epoch>) -> (u64, usize) {
+        self.senders.get(peer).map_or((0, 0), |sender| sender.generation(store))
+    }
+
+    /// Returns the position of the journal of a sender's commands that is stored.
+    pub fn journaled_position(&self, peer: &NodeId) -> u64 {
+        self.senders.get(peer).map_or(0, Sender::position)
+    }
+
+    /// Returns the store that a sender had when it was last met.
+    pub fn store_of(&self, peer: &NodeId) -> Option<Epoch> {
+        self.senders.get(peer).and_then(Sender::store)
     }
 
     /// Returns the epoch of a sender's store and the highest number of it that is known.

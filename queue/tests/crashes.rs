@@ -282,7 +282,7 @@ impl World {
         self.last_link += 1;
         self.link = Some(self.last_link);
         let number = LinkNumber::from_wire(self.last_link).expect("not 0");
-        let receiver = self.receive.receiver_epoch(&ctl());
+        let receiver = self.receive.receiver_epoch(&ctl(), Some(Epoch::from_random(7)));
         let journaled = self.receive.journaled_position(&ctl());
         self.send.check_journaled(&worker(), receiver, journaled).expect("the receiver has kept its journal");
         let sent = self.send.sent_position(&worker());

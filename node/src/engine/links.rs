@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runnel_certs::PeerIdentity;
-use runnel_codec::{CloseCode, ControlFrame, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part};
+use runnel_codec::{CloseCode, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part};
 use runnel_queue::LinkUp;
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness};
 use tracing::{debug, error, info, warn};
@@ -104,7 +104,7 @@ impl Engine {
                 "another node than the dialled one answered",
             );
         }
-        let hello = self.hello(&node, proposed);
+        let hello = self.hello(&node, proposed, self.receive.store_of(&node));
         if let Some(entry) = self.links.get_mut(index) {
             entry.phase = Phase::Greeting { proposed: Some(proposed) };
             entry.link.send_control(&ControlFrame::Hello(Box::new(hello)));
@@ -163,7 +163,7 @@ impl Engine {
         }
         let peer = self.peers.entry(identity.node.clone()).or_default();
         let answer = match peer.accept(hello.link, &identity.node, self.identity.node()) {
-            Ok(()) => HelloAnswer::Welcome(self.hello(&identity.node, hello.link)),
+            Ok(()) => HelloAnswer::Welcome(self.hello(&identity.node, hello.link, hello.store)),
             Err(highest) => HelloAnswer::TooLow { highest },
         };
         let is_welcome = matches!(answer, HelloAnswer::Welcome(_));
@@ -197,15 +197,11 @@ impl Engine {
             }
             HelloAnswer::Welcome(hello) if hello.link == proposed => {
                 peer.answered();
-                let told = self.receive.receiver_epoch(&identity.node);
                 match self.admit(now, &identity, &hello) {
-                    Ok(()) => {
-                        self.bring_up(now, index, &identity, hello);
-                        // Its store is another one, which our hello could not know: it is to hear the new epoch first.
-                        if self.receive.receiver_epoch(&identity.node) != told {
-                            self.close_link(index, CloseCode::Replaced, "the receiver epoch has changed");
-                        }
+                    Ok(()) if !self.knew_journal(&identity.node, &hello) => {
+                        self.close_link(index, CloseCode::Replaced, "it has a store again that was gone");
                     }
+                    Ok(()) => self.bring_up(now, index, &identity, hello),
                     Err(refusal) => self.close_link(index, refusal.code, refusal.text),
                 }
             }
@@ -213,6 +209,14 @@ impl Engine {
                 self.close_link(index, CloseCode::UnexpectedFrame, "a welcome to another number");
             }
         }
+    }
+
+    /// Returns whether our hello named the journal of the peer's commands that counts. It could not if the peer has a store
+    /// again that it had replaced: what that one has bound is gone here, and it must hear so before anything is sent.
+    fn knew_journal(&mut self, peer: &NodeId, hello: &Hello) -> bool {
+        let told = self.receive.receiver_epoch(peer, self.receive.store_of(peer));
+        self.receive.handle_epochs(peer, hello.boot, hello.store);
+        told == self.receive.receiver_epoch(peer, self.receive.store_of(peer))
     }
 
     /// Lets a peer in that says hello, whoever dialled.
@@ -390,14 +394,15 @@ impl Engine {
         }
     }
 
-    fn hello(&self, peer: &NodeId, link: LinkNumber) -> Hello {
+    /// Makes our hello to a peer, which has this store as far as is known.
+    fn hello(&self, peer: &NodeId, link: LinkNumber, peer_store: Option<Epoch>) -> Hello {
         let limits = self.config.transport.limits();
         Hello {
             fleet: self.identity.fleet().clone(),
             link,
             boot: self.boot,
             store: self.send.store(),
-            receiver: self.receive.receiver_epoch(peer),
+            receiver: self.receive.receiver_epoch(peer, peer_store),
             expected_boot: self.peers.get(peer).and_then(|peer| peer.boot),
             expected_receiver: self.send.journal_epoch(peer),
             sent: self.send.sent_position(peer),

@@ -11,9 +11,9 @@ use super::words::DeliveryPart;
 use crate::body_intake::BodyIntake;
 
 impl ReceiveQueue {
-    /// A sender has said which process and which store it is.
-    pub(super) fn handle_epochs(&mut self, peer: &NodeId, boot: Epoch, store: Option<Epoch>) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
+    /// A sender has said which process and which store it is, perhaps on a link that does not come up.
+    pub fn handle_epochs(&mut self, peer: &NodeId, boot: Epoch, store: Option<Epoch>) {
+        let sender = self.senders.entry(peer.clone()).or_default();
         let is_restart = sender.restart(boot, store);
         if self.store.is_some() {
             self.stale_rows.insert(peer.clone());

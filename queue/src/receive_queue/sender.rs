@@ -36,6 +36,8 @@ pub(super) struct Sender {
     boot: Option<Epoch>,
     /// Its store, if it ever named one.
     store: Option<Epoch>,
+    /// Stores that it had before, each as often as it was replaced.
+    fenced: Vec<Epoch>,
     /// How often its commands were forgotten.
     generation: u64,
     /// Batches that concerned its commands.
@@ -63,9 +65,8 @@ impl Sender {
         let older_store = self.store;
         self.store = store.or(older_store);
         let is_fenced = older_store.is_some() && older_store != self.store;
-        if is_fenced {
-            // Should the older store come back, what it has bound must not be taken for new: nothing of it is known here.
-            self.generation += 1;
+        if let Some(older) = older_store.filter(|_| is_fenced) {
+            self.fence(older);
         }
         if is_other || is_fenced {
             let living = [self.boot, self.store];
@@ -74,9 +75,26 @@ impl Sender {
         is_other || is_fenced
     }
 
+    /// Remembers that a store of it was replaced. Should it come back, what it has bound must not be taken for new: nothing
+    /// of it is known here.
+    fn fence(&mut self, store: Epoch) {
+        if self.fenced.len() == FENCED_MAX {
+            self.fenced.clear();
+            self.generation += 1;
+        }
+        self.fenced.push(store);
+    }
+
+    /// Returns how often its commands of a store were forgotten.
+    pub(super) fn generation(&self, store: Option<Epoch>) -> (u64, usize) {
+        let fenced = self.fenced.iter().filter(|fenced| Some(**fenced) == store).count();
+        (self.generation, fenced)
+    }
+
     /// Takes over what the store has of it.
     pub(super) fn recover(&mut self, row: &SenderRow) {
         (self.store, self.generation) = (row.store, row.generation);
+        self.fenced.clone_from(&row.fenced);
         (self.journaled, self.journaled_stored) = (row.journaled, row.journaled);
         for settled in &row.settled {
             self.announce(settled);
@@ -90,6 +108,7 @@ impl Sender {
         SenderRow {
             store: self.store,
             settled: durable.map(|(epoch, announced)| announced.set.to_wire(*epoch)).collect(),
+            fenced: self.fenced.clone(),
             generation: self.generation,
             journaled: self.journaled,
             met_at: *clock,
@@ -115,9 +134,9 @@ impl Sender {
         known.map(|(key, _)| key.seq).max(settled).map_or(0, Seq::to_wire)
     }
 
-    /// Returns how often its commands were forgotten, and the position of their journal that is stored.
-    pub(super) fn journal(&self) -> (u64, u64) {
-        (self.generation, self.journaled_stored)
+    /// Returns the position of the journal of its commands that is stored.
+    pub(super) fn position(&self) -> u64 {
+        self.journaled_stored
     }
 
     /// Takes note of what is settled. Returns whether anything of it is new.
@@ -215,6 +234,9 @@ impl Sender {
         }
     }
 }
+
+/// Stores of one sender that are remembered to be gone. With one more, its journal becomes a new one for all of them.
+const FENCED_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

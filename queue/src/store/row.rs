@@ -182,6 +182,8 @@ pub struct SenderRow {
     pub store: Option<Epoch>,
     /// Which of its commands are settled.
     pub settled: Vec<Settled>,
+    /// Stores that it had before, each as often as it was replaced: should one come back, nothing of it is known here.
+    pub fenced: Vec<Epoch>,
     /// How often its commands were forgotten: each time makes a new receiver epoch towards it.
     pub generation: u64,
     /// The position of the journal of its commands: it grows with each batch that concerns them.

@@ -139,6 +139,7 @@ fn sender() -> SenderRow {
     SenderRow {
         store: Some(Epoch::from_random(5)),
         settled: vec![settled()],
+        fenced: vec![Epoch::from_random(4)],
         generation: 1,
         journaled: 12,
         met_at: clock(),

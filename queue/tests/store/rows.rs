@@ -113,6 +113,7 @@ fn sender(random: &mut StdRng) -> SenderRow {
     SenderRow {
         store: maybe(random, epoch),
         settled: (0..random.random_range(0..3)).map(|_| settled(random)).collect(),
+        fenced: (0..random.random_range(0..3)).map(|_| epoch(random)).collect(),
         generation: random.random(),
         journaled: random.random(),
         met_at: clock(random),

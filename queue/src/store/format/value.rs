@@ -136,6 +136,7 @@ fn outcome_row(fields: &mut Fields) -> Result<OutcomeRow, Malformed> {
 fn put_sender(row: &SenderRow, out: &mut BytesMut) {
     put_option(row.store, out, put_epoch);
     put_list(&row.settled, out, put_settled);
+    put_list(&row.fenced, out, |epoch, out| put_epoch(*epoch, out));
     out.put_u64(row.generation);
     out.put_u64(row.journaled);
     put_clock(&row.met_at, out);
@@ -145,6 +146,7 @@ fn sender(fields: &mut Fields) -> Result<SenderRow, Malformed> {
     Ok(SenderRow {
         store: fields.option(Fields::epoch)?,
         settled: fields.list(settled)?,
+        fenced: fields.list(Fields::epoch)?,
         generation: fields.u64()?,
         journaled: fields.u64()?,
         met_at: clock(fields)?,
