@@ -146,7 +146,8 @@ impl Verb {
             Self::Why(args) => args.session().is_json(),
             Self::Nodes(args) => args.session().is_json(),
             Self::Fleet(args) => args.is_json(),
-            Self::Demo(_) | Self::Node(_) | Self::Relay(_) | Self::Completions(_) => false,
+            Self::Demo(args) => args.is_json(),
+            Self::Node(_) | Self::Relay(_) | Self::Completions(_) => false,
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fleet::Fleet;
-use super::live::{Live, View};
+use super::live::{Audience, Live, View};
 use super::plan::{Planned, Task, expected_output};
 use super::upload::Upload;
 use crate::cli::{
@@ -27,6 +27,7 @@ pub(super) struct Drive {
     /// How long a command runs that outlasts the blackout.
     pub(super) outlast: Duration,
     pub(super) upload: Option<Upload>,
+    pub(super) audience: Audience,
 }
 
 /// What became of one command.
@@ -73,7 +74,7 @@ impl Drive {
         });
         let submitting = submit_all(client.clone(), self.plan, fleet.workers(), self.over, self.outlast);
         let mut submitting = AbortOnDropHandle::new(tokio::spawn(submitting));
-        let mut watch = Watch::new(client.clone(), planned);
+        let mut watch = Watch::new(client.clone(), planned, Live::new(self.audience));
         let mut interval = tokio::time::interval(POLL_INTERVAL);
         let mut submitted: Option<Vec<(String, Planned)>> = None;
         loop {
@@ -132,10 +133,10 @@ struct Fetched {
 }
 
 impl Watch {
-    fn new(client: Client, planned: usize) -> Self {
+    fn new(client: Client, planned: usize, live: Live) -> Self {
         Self {
             client,
-            live: Live::new(),
+            live,
             links: Links::default(),
             planned,
             started_at: Instant::now(),
