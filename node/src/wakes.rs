@@ -193,7 +193,7 @@ mod tests {
     async fn who_was_noted_is_woken_by_the_flush() {
         let wakes = Wakes::default();
         let guard = wakes.guard();
-        tokio::spawn(wakes.clone().deliver());
+        let delivery = tokio::spawn(wakes.clone().deliver());
         settle().await;
         let (answer, answered) = oneshot::channel();
         let waiting = tokio::spawn({
@@ -208,13 +208,14 @@ mod tests {
         wakes.flush();
         assert_eq!(waiting.await.expect("no panic"), Ok(7));
         drop(guard);
+        delivery.await.expect("it has ended");
     }
 
     #[tokio::test]
     async fn a_task_that_gives_way_to_others_goes_on_without_the_engine() {
         let wakes = Wakes::default();
         let guard = wakes.guard();
-        tokio::spawn(wakes.clone().deliver());
+        let delivery = tokio::spawn(wakes.clone().deliver());
         settle().await;
         let waiting = tokio::spawn({
             let wakes = wakes.clone();
@@ -222,6 +223,7 @@ mod tests {
         });
         waiting.await.expect("no panic");
         drop(guard);
+        delivery.await.expect("it has ended");
     }
 
     #[tokio::test]
@@ -255,7 +257,7 @@ mod tests {
         });
         settle().await;
         delivery.abort();
-        settle().await;
+        assert!(delivery.await.is_err_and(|error| error.is_cancelled()));
         answer.send(7).expect("somebody waits");
         assert_eq!(waiting.await.expect("no panic"), Ok(7));
     }
@@ -265,7 +267,8 @@ mod tests {
         let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (home, elsewhere) = (runtime(), runtime());
         let wakes = Wakes::default();
-        home.spawn(wakes.clone().deliver());
+        let guard = wakes.guard();
+        let delivery = home.spawn(wakes.clone().deliver());
         home.block_on(settle());
         let (answer, answered) = oneshot::channel();
         let waiting = elsewhere.spawn({
@@ -275,5 +278,7 @@ mod tests {
         elsewhere.block_on(settle());
         answer.send(7).expect("somebody waits");
         assert_eq!(elsewhere.block_on(waiting).expect("no panic"), Ok(7), "home does not run meanwhile");
+        drop(guard);
+        home.block_on(delivery).expect("it has ended");
     }
 }
