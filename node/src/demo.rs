@@ -5,11 +5,12 @@
 //! Every command is a real shell that appends its id and a nonce to a file, which Runnel itself never writes or reads;
 //! only the checker in [`tally`] does.
 //!
-//! `plan` says what is to happen, `fleet` has the processes, `drive` makes it happen, `live` shows it, `tally` and
+//! `plan` says what is to happen, `fleet` has the processes, `folder` their files, `drive` makes it happen, `live` shows it, `tally` and
 //! `report` judge it.
 
 mod drive;
 mod fleet;
+mod folder;
 mod live;
 mod plan;
 mod report;
