@@ -16,7 +16,8 @@ use super::live::{Audience, Live, View};
 use super::plan::{Planned, Task, expected_output};
 use super::upload::Upload;
 use crate::cli::{
-    Client, CommandInfo, CommandList, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored,
+    Client, CommandInfo, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored, Which,
+    list_commands,
 };
 
 /// What the demo is to do.
@@ -151,11 +152,10 @@ impl Watch {
 
     /// Asks for commands and links, shows them, and fetches what has ended.
     async fn look(&mut self) -> anyhow::Result<()> {
-        let commands: CommandList = self.client.get("/v1/commands?all=true").await?;
+        let commands: Vec<CommandInfo> = list_commands(&self.client, Which::All).await?;
         let nodes: NodeList = self.client.get("/v1/nodes").await?;
         self.links.see(&nodes.nodes);
         self.started = commands
-            .commands
             .iter()
             .filter(|command| command.stage == "started")
             .map(|command| command.id.clone())
@@ -163,11 +163,11 @@ impl Watch {
         self.live.show(&View {
             planned: self.planned,
             elapsed: self.started_at.elapsed(),
-            commands: &commands.commands,
+            commands: &commands,
             nodes: &nodes.nodes,
             links: &self.links,
         });
-        for command in commands.commands {
+        for command in commands {
             if command.outcome.is_some() && self.asked.insert(command.id.clone(), ()).is_none() {
                 self.fetching.spawn(fetch(self.client.clone(), self.places.clone(), command));
             }
