@@ -67,6 +67,7 @@
 mod body;
 mod class;
 mod close_code;
+mod close_text;
 mod command;
 mod decode;
 mod encode;
@@ -86,6 +87,7 @@ pub use bincode;
 pub use body::{Decode, Encode, LARGE_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, decode_body, encode_body};
 pub use class::{Class, ClassMap};
 pub use close_code::CloseCode;
+pub use close_text::{CLOSE_PAUSE_MAX, CloseText};
 pub use command::{Command, Message, Never, Value};
 pub use decode::{
     CommandItem, CommandStreamDecoder, ControlDecoder, ControlSide, ReplyDecoder, StreamDecoder, StreamItem,

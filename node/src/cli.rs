@@ -15,6 +15,7 @@ mod follow;
 mod get;
 mod ids;
 mod lines;
+mod listing;
 mod logs;
 mod node;
 mod nodes;
@@ -34,9 +35,10 @@ mod why;
 mod words;
 
 pub(crate) use self::api::{
-    CommandInfo, CommandList, Event, Happening, NodeInfo, NodeList, Outcome, Stored, Stream as OutputStream,
+    CommandInfo, Event, Happening, NodeInfo, NodeList, Outcome, Stored, Stream as OutputStream,
 };
 pub(crate) use self::client::Client;
+pub(crate) use self::listing::{Which, list_commands};
 pub(crate) use self::relay::PathArgs;
 
 use std::io::{IsTerminal, Write};
@@ -146,7 +148,8 @@ impl Verb {
             Self::Why(args) => args.session().is_json(),
             Self::Nodes(args) => args.session().is_json(),
             Self::Fleet(args) => args.is_json(),
-            Self::Demo(_) | Self::Node(_) | Self::Relay(_) | Self::Completions(_) => false,
+            Self::Demo(args) => args.is_json(),
+            Self::Node(_) | Self::Relay(_) | Self::Completions(_) => false,
         }
     }
 

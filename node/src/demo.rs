@@ -5,11 +5,12 @@
 //! Every command is a real shell that appends its id and a nonce to a file, which Runnel itself never writes or reads;
 //! only the checker in [`tally`] does.
 //!
-//! `plan` says what is to happen, `fleet` has the processes, `drive` makes it happen, `live` shows it, `tally` and
+//! `plan` says what is to happen, `fleet` has the processes, `folder` their files, `drive` makes it happen, `live` shows it, `tally` and
 //! `report` judge it.
 
 mod drive;
 mod fleet;
+mod folder;
 mod live;
 mod plan;
 mod report;
@@ -27,6 +28,7 @@ use runnel::relay::{Blackout, RelayConfig};
 
 use self::drive::Drive;
 use self::fleet::Fleet;
+use self::live::Audience;
 use self::plan::Planned;
 use self::upload::Upload;
 use crate::cli::PathArgs;
@@ -36,6 +38,8 @@ use crate::cli::PathArgs;
 #[command(
     after_help = "Without --rebind the workers' addresses change every 5 s, without --blackout the path goes dark \
     after 10 s for 8 s; --rebind 0s and --blackout 0s+0s switch that off.\n\
+    With --json, standard output has one object a line: \"event\":\"progress\" at most once a second, and \"event\":\"summary\" \
+    as the last.\n\
     Exit status: 0 if nothing was lost, doubled or wrong; 1 otherwise."
 )]
 pub(crate) struct DemoArgs {
@@ -62,6 +66,9 @@ pub(crate) struct DemoArgs {
     /// Break a promise on purpose, to show that the checker notices: the demo then fails.
     #[arg(long, value_enum)]
     sabotage: Option<Sabotage>,
+    /// Print JSON, one object a line: how it goes, and at last the summary.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Ways to break a promise.
@@ -95,13 +102,24 @@ pub(crate) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             rtt,
             took: started_at.elapsed(),
         };
-        write!(std::io::stdout(), "{report}")?;
+        match args.audience() {
+            Audience::People => write!(std::io::stdout(), "{report}")?,
+            Audience::Program => writeln!(std::io::stdout(), "{}", report.to_json())?,
+        }
         anyhow::Ok(report.passed())
     })?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl DemoArgs {
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    fn audience(&self) -> Audience {
+        if self.json { Audience::Program } else { Audience::People }
+    }
+
     fn relay(&self) -> RelayConfig {
         let mut relay = self.path.to_config();
         relay.rebind_every =
@@ -119,6 +137,7 @@ impl DemoArgs {
         Drive {
             plan: Planned::all(self.commands, workers.len(), self.sabotage),
             over: self.over,
+            audience: self.audience(),
             outlast: longest + OUTLAST_BY,
             upload: (self.upload > 0).then(|| Upload::new(workers[0].clone(), self.upload << 20, self.seed)),
         }

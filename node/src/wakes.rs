@@ -207,7 +207,7 @@ mod tests {
     async fn who_was_noted_is_woken_by_the_flush() {
         let wakes = Wakes::default();
         let mut notes = wakes.notes();
-        tokio::spawn(wakes.clone().deliver());
+        let delivery = tokio::spawn(wakes.clone().deliver());
         settle().await;
         for _ in 0..2 {
             let (count, waiter) = waiting(&wakes);
@@ -219,6 +219,8 @@ mod tests {
             settle().await;
             assert_eq!(count.wakes(), 1);
         }
+        drop(notes);
+        delivery.await.expect("it has ended");
     }
 
     #[tokio::test]

@@ -77,7 +77,7 @@ fn a_node_that_is_to_end_with_its_parent_needs_a_pipe() {
 }
 
 #[test]
-fn a_killed_demo_leaves_no_process_behind() {
+fn a_killed_demo_leaves_no_process_behind_and_the_next_one_takes_its_folder_away() {
     let temporary = tempfile::tempdir().expect("a folder");
     let mut demo = std::process::Command::new(env!("CARGO_BIN_EXE_runnel"))
         .args(["demo", "--commands", "100000"])
@@ -105,6 +105,17 @@ fn a_killed_demo_leaves_no_process_behind() {
     });
     has_ended.recv_timeout(PATIENCE).expect("every process ends");
     reader.join().expect("it does not panic");
+
+    let folders = || std::fs::read_dir(temporary.path()).expect("it is there").count();
+    assert_eq!(folders(), 1, "nobody could take its folder away");
+    let next = std::process::Command::new(env!("CARGO_BIN_EXE_runnel"))
+        .args(["demo", "--commands", "5", "--over", "0s", "--upload", "0", "--failover", "0s"])
+        .args(["--rebind", "0s", "--blackout", "0s+0s"])
+        .env("TMPDIR", temporary.path())
+        .output()
+        .expect("the program starts");
+    assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stderr));
+    assert_eq!(folders(), 0, "the next demo takes it away, and its own");
 }
 
 /// A test in which nothing happens for so long has failed.

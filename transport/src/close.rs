@@ -1,10 +1,11 @@
 //! Why links end: quinn's errors, TLS alerts and our close codes in one table.
 
 use std::fmt;
+use std::time::Duration;
 
 use quinn::{ConnectionError, TransportErrorCode};
 use runnel_certs::IdentityError;
-use runnel_codec::CloseCode;
+use runnel_codec::{CloseCode, CloseText};
 
 /// The end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum CloseReason {
         code: Option<CloseCode>,
         /// What it said.
         text: String,
+        /// How long it asks not to be dialled.
+        retry_after: Option<Duration>,
     },
     /// The TLS handshake failed, here or there.
     Tls(TlsFailure),
@@ -82,6 +85,14 @@ impl LinkClosed {
                 | CloseReason::Local { code: CloseCode::HelloTimeout | CloseCode::Silent, .. }
         )
     }
+
+    /// Returns how long the peer asks not to be dialled, if it closed the link and asks for a pause.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.reason {
+            CloseReason::Remote { retry_after, .. } => retry_after,
+            _ => None,
+        }
+    }
 }
 
 impl CloseReason {
@@ -92,10 +103,10 @@ impl CloseReason {
             ConnectionError::ConnectionClosed(close) => {
                 Self::of_code(close.error_code, &String::from_utf8_lossy(&close.reason))
             }
-            ConnectionError::ApplicationClosed(close) => Self::Remote {
-                code: CloseCode::from_wire(close.error_code.into_inner()),
-                text: String::from_utf8_lossy(&close.reason).into_owned(),
-            },
+            ConnectionError::ApplicationClosed(close) => {
+                let CloseText { text, retry_after } = CloseText::decode(&close.reason);
+                Self::Remote { code: CloseCode::from_wire(close.error_code.into_inner()), text, retry_after }
+            }
             ConnectionError::Reset => Self::Reset,
             ConnectionError::TimedOut => Self::TimedOut,
             // The link remembers its own code and text; this is the endpoint's close.
@@ -117,7 +128,7 @@ impl CloseReason {
         match u64::from(code).checked_sub(0x100).and_then(|alert| u8::try_from(alert).ok()) {
             Some(alert) => Self::Tls(TlsFailure::of_alert(alert)),
             None if code == TransportErrorCode::CONNECTION_REFUSED => {
-                Self::Remote { code: Some(CloseCode::Overloaded), text: text.to_owned() }
+                Self::Remote { code: Some(CloseCode::Overloaded), text: text.to_owned(), retry_after: None }
             }
             None => Self::Protocol { text: format!("{code}: {text}") },
         }
@@ -152,8 +163,11 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local { code, text } => write!(f, "closed here ({code}): {text}"),
-            Self::Remote { code: Some(code), text } => write!(f, "closed by the peer ({code}): {text}"),
-            Self::Remote { code: None, text } => write!(f, "closed by the peer (unknown code): {text}"),
+            Self::Remote { code, text, retry_after } => {
+                let code = code.map_or("unknown code", CloseCode::as_str);
+                write!(f, "closed by the peer ({code}): {text}")?;
+                retry_after.map_or(Ok(()), |pause| write!(f, "; it asks for a pause of {pause:?}"))
+            }
             Self::Tls(failure) => failure.fmt(f),
             Self::TimedOut => f.write_str("the peer does not answer; is UDP let through?"),
             Self::Reset => f.write_str("the peer restarted"),
@@ -202,6 +216,25 @@ mod tests {
         assert!(!closed(CloseReason::TimedOut).was_answered());
         assert!(!closed(CloseReason::local(CloseCode::HelloTimeout, "")).was_answered());
         assert!(closed(CloseReason::Tls(TlsFailure::Expired)).was_answered());
-        assert!(closed(CloseReason::Remote { code: None, text: String::new() }).was_answered());
+        assert!(
+            closed(CloseReason::Remote { code: None, text: String::new(), retry_after: None }).was_answered()
+        );
+    }
+
+    #[test]
+    fn the_pause_that_a_peer_asks_for_is_told_apart_from_its_words() {
+        let close = |reason: &'static [u8]| {
+            let error_code = CloseCode::DuplicateNode.to_wire().into();
+            let close = quinn::ApplicationClose { error_code, reason: reason.into() };
+            LinkClosed { reason: CloseReason::of_connection(&ConnectionError::ApplicationClosed(close)) }
+        };
+        let asks = close(b"two of you; retry after 1500 ms");
+        assert_eq!(asks.retry_after(), Some(Duration::from_millis(1500)));
+        assert_eq!(
+            asks.reason.to_string(),
+            "closed by the peer (duplicate-node): two of you; it asks for a pause of 1.5s"
+        );
+        assert_eq!(close(b"two of you").retry_after(), None);
+        assert_eq!(LinkClosed { reason: CloseReason::TimedOut }.retry_after(), None);
     }
 }

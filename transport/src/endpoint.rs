@@ -13,7 +13,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig};
 use runnel_certs::{Identity, client_config, server_config};
-use runnel_codec::{CloseCode, KnownNames};
+use runnel_codec::{CloseCode, CloseText, KnownNames};
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
@@ -200,7 +200,8 @@ impl Endpoint {
     }
 
     /// Closes all links at once and takes no new ones.
-    pub fn close(&self, code: CloseCode, text: &str) {
+    pub fn close(&self, code: CloseCode, why: impl Into<CloseText>) {
+        let text = why.into().encode();
         for endpoint in self.endpoints() {
             endpoint.close(code.to_wire().into(), text.as_bytes());
         }

@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use quinn::Connection;
 use runnel_certs::{PeerIdentity, Trust};
-use runnel_codec::{CloseCode, ControlFrame, Head, KnownNames, StreamFrame};
+use runnel_codec::{CloseCode, CloseText, ControlFrame, Head, KnownNames, StreamFrame};
 use tracing::trace;
 
 pub use self::event::{LinkEvent, Side};
@@ -212,11 +212,10 @@ impl Link {
     }
 
     /// Closes the link. [`LinkEvent::Closed`] follows.
-    pub fn close(&mut self, code: CloseCode, text: &str) {
-        let reason = CloseReason::local(code, text);
+    pub fn close(&mut self, code: CloseCode, why: impl Into<CloseText>) {
         match &mut self.phase {
-            Phase::Connecting(_) => self.end(reason),
-            Phase::Open(open) => open.close(code, text),
+            Phase::Connecting(_) => self.end(CloseReason::local(code, &why.into().text)),
+            Phase::Open(open) => open.close(code, why),
             Phase::Closed => {}
         }
     }
@@ -259,7 +258,7 @@ impl Link {
                 self.peer = Some(peer);
                 self.events.push_back(LinkEvent::Connected);
             }
-            Err((code, text)) => open.close(code, &text),
+            Err((code, text)) => open.close(code, text),
         }
         self.phase = Phase::Open(open);
     }

@@ -1,5 +1,7 @@
 //! No bytes make a decoder panic, stand still or hold more than its limits.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -62,6 +64,25 @@ fn assert_prefix<T: PartialEq + std::fmt::Debug>(items: &[T], all: &[T], end: Re
 }
 
 proptest! {
+    #[test]
+    fn no_text_of_a_close_is_misread(
+        text in prop_oneof![".*", "(; retry after |[0-9]{1,21}| ms|[ a-z])*"],
+        bytes in vec(any::<u8>(), 0..2000),
+        pause in prop::option::of(1..u64::MAX),
+    ) {
+        for whole in [text.as_bytes(), &bytes] {
+            let read = CloseText::decode(whole);
+            prop_assert!(read.retry_after.is_none_or(|pause| pause > Duration::ZERO && pause <= CLOSE_PAUSE_MAX));
+            prop_assert!(read.encode().len() <= MESSAGE_BYTES_MAX);
+        }
+        if let Some(pause) = pause.map(Duration::from_millis) {
+            let close = CloseText { text: text.clone(), retry_after: Some(pause) };
+            let read = CloseText::decode(close.encode().as_bytes());
+            prop_assert_eq!(read.retry_after, Some(pause.min(CLOSE_PAUSE_MAX)));
+            prop_assert!(text.starts_with(&read.text));
+        }
+    }
+
     #[test]
     fn noise_is_refused_or_read(stream in noise(), lens in chunk_lens()) {
         feed_all(&stream, &lens);

@@ -182,6 +182,18 @@ macro_rules! sample_types {
 sample_types!(ours, runnel_codec);
 sample_types!(theirs, bincode_next);
 
+/// What closes say, by name.
+pub(crate) fn close_texts() -> Vec<(&'static str, CloseText)> {
+    let close = |text: &str, retry_after| CloseText { text: text.into(), retry_after };
+    let millis = |millis| Some(Duration::from_millis(millis));
+    vec![
+        ("CloseText.plain", close("a limit was exceeded", None)),
+        ("CloseText.pause", close("the node shuts down", millis(1500))),
+        ("CloseText.pause_alone", close("", millis(1))),
+        ("CloseText.longest_pause", close("zwölf", Some(CLOSE_PAUSE_MAX))),
+    ]
+}
+
 /// Values of the sample types, by name.
 pub(crate) fn values() -> Vec<(&'static str, ours::Sample)> {
     let full = ours::Sample {

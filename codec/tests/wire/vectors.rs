@@ -130,6 +130,17 @@ fn read_control(frame: &ControlFrame, bytes: &Bytes) -> Option<ControlFrame> {
 }
 
 #[test]
+fn close_texts_have_their_golden_bytes() {
+    let mut vectors = Vectors::new();
+    for (name, close) in samples::close_texts() {
+        let bytes = Bytes::from(close.encode());
+        assert_eq!(CloseText::decode(&bytes), close, "{name}");
+        vectors.push((name.into(), bytes));
+    }
+    check_file("close_texts.txt", &vectors);
+}
+
+#[test]
 fn values_have_their_golden_bytes_in_two_implementations() {
     let mut vectors = Vectors::new();
     for (name, value) in samples::values() {

@@ -11,12 +11,6 @@ pub(crate) struct Stored {
     pub(crate) id: String,
 }
 
-/// All commands that were asked for.
-#[derive(Debug, Deserialize)]
-pub(crate) struct CommandList {
-    pub(crate) commands: Vec<CommandInfo>,
-}
-
 /// A command, as the list shows it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct CommandInfo {

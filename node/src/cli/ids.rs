@@ -2,17 +2,18 @@
 
 use runnel::codec::CommandId;
 
-use super::api::CommandList;
+use super::api::CommandInfo;
 use super::client::Client;
 use super::exit::{Exit, Failure};
+use super::listing::{Which, list_commands};
 
 /// Returns the id that `text` stands for.
 pub(super) async fn resolve(client: &Client, text: &str) -> Result<String, Failure> {
     if let Ok(id) = text.parse::<CommandId>() {
         return Ok(id.to_string());
     }
-    let list: CommandList = client.get("/v1/commands?all=true").await?;
-    let ids: Vec<&str> = list.commands.iter().map(|command| command.id.as_str()).collect();
+    let commands: Vec<CommandInfo> = list_commands(client, Which::All).await?;
+    let ids: Vec<&str> = commands.iter().map(|command| command.id.as_str()).collect();
     let id = choose(text, &ids)?;
     // What goes into a path is an id and nothing else, whatever the node says.
     id.parse::<CommandId>()

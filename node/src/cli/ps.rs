@@ -1,9 +1,11 @@
 //! `runnel ps`: the commands submitted here, and how far each has come.
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::api::{CommandInfo, CommandList};
+use super::api::CommandInfo;
 use super::exit::{Exit, Failure};
+use super::listing::{Which, list_commands};
 use super::outcome::{ExitFrom, brief, exit_of};
 use super::session::{Session, SessionArgs, paint, print};
 use super::table::{Cell, Colour, Table};
@@ -26,9 +28,12 @@ impl PsArgs {
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let path = if self.all { "/v1/commands?all=true" } else { "/v1/commands" };
-        if let Some(list) = session.ask::<CommandList>(path).await? {
-            print(&table(&list.commands).render(paint()))?;
+        let which = if self.all { Which::All } else { Which::Open };
+        if session.json {
+            let commands: Vec<Value> = list_commands(&session.client, which).await?;
+            print(&format!("{}\n", json!({ "commands": commands })))?;
+        } else {
+            print(&table(&list_commands(&session.client, which).await?).render(paint()))?;
         }
         Ok(Exit::Success)
     }
@@ -87,8 +92,6 @@ started, and then its outcome. `runnel why ID` says what it waits for.";
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::table::Paint;
     use super::*;
 
@@ -106,9 +109,9 @@ mod tests {
         late["deadline_ms"] = json!(0);
         late["command"] = json!("fs.put/1");
         late["summary"] = json!("/tmp/x");
-        let list: CommandList = serde_json::from_value(json!({ "commands": [ended, late] })).expect("a list");
+        let commands: Vec<CommandInfo> = serde_json::from_value(json!([ended, late])).expect("a list");
         assert_eq!(
-            table(&list.commands).render(Paint::Plain),
+            table(&commands).render(Paint::Plain),
             "\
 ID                          NODE  CLASS   STAGE   AGE   DEADLINE  COMMAND
 ctl.w1.9f86d081884c7d65.1   w1    normal  exit 2  5.1s  -         make -j8

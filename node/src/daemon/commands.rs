@@ -3,6 +3,7 @@
 //! The registry decides; here are the tasks, the waiting and the lock. A task belongs to the tracker, which the shutdown awaits.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,7 +25,7 @@ use super::error::ApiError;
 use super::event::{Event, Step};
 use super::log::{Read, ReaderId};
 use super::outcome::outcome_json;
-use super::registry::{Moment, Registry, RequestKey, Reservation, Submitted, millis};
+use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted, millis};
 
 /// The commands of the API.
 #[derive(Debug)]
@@ -188,11 +189,11 @@ impl Commands {
         state.registry.describe(now.at, id).ok_or_else(ApiError::unknown_command)
     }
 
-    /// Describes the commands that have not ended; with `all` also the others.
-    pub(super) fn list(&self, all: bool) -> Vec<Value> {
+    /// Describes the commands that have not ended, a page of them; with `all` also the others.
+    pub(super) fn list(&self, all: bool, after: u64, limit: NonZeroUsize) -> Page {
         let (now, mut state) = (now(), self.lock());
         state.registry.expire(now.at);
-        state.registry.list(now.at, all)
+        state.registry.list(now.at, all, after, limit)
     }
 
     /// Waits until all tasks have ended, which they do once the node has stopped.

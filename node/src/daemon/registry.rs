@@ -5,6 +5,8 @@
 mod keys;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use runnel::codec::{Class, CommandId, CommandName};
@@ -49,6 +51,14 @@ pub(super) struct Submitted {
     pub(super) deadline: Option<Duration>,
     /// For people.
     pub(super) summary: String,
+}
+
+/// Some of the commands.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) commands: Vec<Value>,
+    /// Where the next page begins; `None` if this is the last.
+    pub(super) next: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -185,11 +195,18 @@ impl Registry {
         self.commands.get(id).map(|entry| entry.describe(now))
     }
 
-    /// Describes the commands that have not ended, oldest first; with `all` also the others.
-    pub(super) fn list(&self, now: Instant, all: bool) -> Vec<Value> {
-        let entries = self.order.values().filter_map(|id| self.commands.get(id));
-        let wanted = entries.filter(|entry| all || entry.step < Step::Ended);
-        wanted.map(|entry| entry.describe(now)).collect()
+    /// Describes the commands that have not ended, oldest first; with `all` also the others. A page begins behind the
+    /// number that the one before it named.
+    pub(super) fn list(&self, now: Instant, all: bool, after: u64, limit: NonZeroUsize) -> Page {
+        let behind = self.order.range((Bound::Excluded(after), Bound::Unbounded));
+        let entries = behind.filter_map(|(_, id)| self.commands.get(id));
+        let mut wanted = entries.filter(|entry| all || entry.step < Step::Ended);
+        let page: Vec<&Entry> = wanted.by_ref().take(limit.get()).collect();
+        let last = page.last().map(|entry| entry.number);
+        Page {
+            next: wanted.next().and(last),
+            commands: page.into_iter().map(|entry| entry.describe(now)).collect(),
+        }
     }
 
     fn push(&mut self, now: Moment, id: &CommandId, event: Event) {

@@ -12,11 +12,12 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fleet::Fleet;
-use super::live::{Live, View};
+use super::live::{Audience, Live, View};
 use super::plan::{Planned, Task, expected_output};
 use super::upload::Upload;
 use crate::cli::{
-    Client, CommandInfo, CommandList, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored,
+    Client, CommandInfo, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored, Which,
+    list_commands,
 };
 
 /// What the demo is to do.
@@ -27,6 +28,7 @@ pub(super) struct Drive {
     /// How long a command runs that outlasts the blackout.
     pub(super) outlast: Duration,
     pub(super) upload: Option<Upload>,
+    pub(super) audience: Audience,
 }
 
 /// What became of one command.
@@ -73,7 +75,7 @@ impl Drive {
         });
         let submitting = submit_all(client.clone(), self.plan, fleet.workers(), self.over, self.outlast);
         let mut submitting = AbortOnDropHandle::new(tokio::spawn(submitting));
-        let mut watch = Watch::new(client.clone(), planned);
+        let mut watch = Watch::new(client.clone(), planned, Live::new(self.audience));
         let mut interval = tokio::time::interval(POLL_INTERVAL);
         let mut submitted: Option<Vec<(String, Planned)>> = None;
         loop {
@@ -132,10 +134,10 @@ struct Fetched {
 }
 
 impl Watch {
-    fn new(client: Client, planned: usize) -> Self {
+    fn new(client: Client, planned: usize, live: Live) -> Self {
         Self {
             client,
-            live: Live::new(),
+            live,
             links: Links::default(),
             planned,
             started_at: Instant::now(),
@@ -150,11 +152,10 @@ impl Watch {
 
     /// Asks for commands and links, shows them, and fetches what has ended.
     async fn look(&mut self) -> anyhow::Result<()> {
-        let commands: CommandList = self.client.get("/v1/commands?all=true").await?;
+        let commands: Vec<CommandInfo> = list_commands(&self.client, Which::All).await?;
         let nodes: NodeList = self.client.get("/v1/nodes").await?;
         self.links.see(&nodes.nodes);
         self.started = commands
-            .commands
             .iter()
             .filter(|command| command.stage == "started")
             .map(|command| command.id.clone())
@@ -162,11 +163,11 @@ impl Watch {
         self.live.show(&View {
             planned: self.planned,
             elapsed: self.started_at.elapsed(),
-            commands: &commands.commands,
+            commands: &commands,
             nodes: &nodes.nodes,
             links: &self.links,
         });
-        for command in commands.commands {
+        for command in commands {
             if command.outcome.is_some() && self.asked.insert(command.id.clone(), ()).is_none() {
                 self.fetching.spawn(fetch(self.client.clone(), self.places.clone(), command));
             }

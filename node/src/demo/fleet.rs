@@ -9,17 +9,17 @@ use anyhow::Context;
 use runnel::certs::{AUTHORITY_LIFETIME, Authority, Identity, NodeKey, Role, Validity};
 use runnel::relay::{Relay, RelayConfig, RelayCounts};
 use serde::Deserialize;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::folder::DemoFolder;
 use crate::cli::{Client, NodeList};
 
 /// A fleet that runs.
 pub(super) struct Fleet {
-    folder: TempDir,
+    folder: DemoFolder,
     controller: Process,
     workers: Vec<Process>,
     client: Client,
@@ -47,8 +47,7 @@ struct Ready {
 impl Fleet {
     /// Makes the fleet and waits until all links are up.
     pub(super) async fn start(relay: &RelayConfig, seed: u64) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("runnel-demo-").tempdir();
-        let folder = folder.context("cannot make a temporary folder")?;
+        let folder = DemoFolder::make(&std::env::temp_dir()).context("cannot make a temporary folder")?;
         let authority =
             Authority::create("demo".parse()?, Validity::starting(SystemTime::now(), AUTHORITY_LIFETIME)?)?;
         issue(&authority, folder.path(), CONTROLLER, Role::Controller)?;

@@ -1,21 +1,40 @@
-//! The demo while it runs: a table that is drawn again and again on a terminal, and a line now and then elsewhere.
+//! The demo while it runs: a table that is drawn again and again on a terminal, a line now and then elsewhere, and objects
+//! for programs.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runnel::codec::Class;
+use serde_json::{Value, json};
 
 use super::drive::Links;
 use super::percentiles;
 use crate::cli::{CommandInfo, NodeInfo};
 
-/// Where the table is drawn.
+/// Who looks on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// People: standard error has the table or the lines.
+    People,
+    /// A program: standard output has an object a line.
+    Program,
+}
+
+/// Where it is shown how things are.
 pub(super) struct Live {
-    is_terminal: bool,
-    /// Lines that are on the terminal and will be drawn over.
-    drawn: usize,
-    next_line_at: Instant,
+    form: Form,
+    /// What is newer by the demo's own time is shown.
+    next_at: Duration,
+}
+
+enum Form {
+    Table {
+        /// Lines that are on the terminal and will be drawn over.
+        drawn: usize,
+    },
+    Lines,
+    Objects,
 }
 
 /// What is shown.
@@ -28,33 +47,59 @@ pub(super) struct View<'a> {
 }
 
 impl Live {
-    pub(super) fn new() -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        Self { is_terminal, drawn: 0, next_line_at: Instant::now() }
+    pub(super) fn new(audience: Audience) -> Self {
+        let form = match audience {
+            Audience::Program => Form::Objects,
+            Audience::People if std::io::stderr().is_terminal() => Form::Table { drawn: 0 },
+            Audience::People => Form::Lines,
+        };
+        Self { form, next_at: Duration::ZERO }
     }
 
-    /// Shows how things are now.
+    /// Shows how things are now, unless it was shown a moment ago.
     pub(super) fn show(&mut self, view: &View<'_>) {
-        let text = if self.is_terminal {
-            let table = view.table();
-            let text = format!("{}{table}", over(self.drawn));
-            self.drawn = table.lines().count();
-            text
-        } else if Instant::now() >= self.next_line_at {
-            self.next_line_at = Instant::now() + LINE_INTERVAL;
-            view.line()
-        } else {
+        if view.elapsed < self.next_at {
             return;
-        };
-        // A terminal that is gone is no reason to stop.
-        std::io::stderr().write_all(text.as_bytes()).ok();
+        }
+        self.next_at = view.elapsed + self.form.interval();
+        // A reader that is gone is no reason to stop: the count goes on, and so does the exit status.
+        match &mut self.form {
+            Form::Table { drawn } => {
+                let table = view.table();
+                std::io::stderr().write_all(format!("{}{table}", over(*drawn)).as_bytes()).ok();
+                *drawn = table.lines().count();
+            }
+            Form::Lines => drop(std::io::stderr().write_all(view.line().as_bytes())),
+            Form::Objects => drop(writeln!(std::io::stdout(), "{}", view.to_json())),
+        }
     }
 
     /// Takes the table away: the summary follows.
     pub(super) fn close(&mut self) {
-        std::io::stderr().write_all(over(self.drawn).as_bytes()).ok();
-        self.drawn = 0;
+        if let Form::Table { drawn } = &mut self.form {
+            std::io::stderr().write_all(over(*drawn).as_bytes()).ok();
+            *drawn = 0;
+        }
     }
+}
+
+impl Form {
+    fn interval(&self) -> Duration {
+        match self {
+            Self::Table { .. } => Duration::ZERO,
+            Self::Lines => LINE_INTERVAL,
+            Self::Objects => OBJECT_INTERVAL,
+        }
+    }
+}
+
+/// How the commands of one class are.
+struct ClassFigures {
+    queued: usize,
+    in_flight: usize,
+    done: u64,
+    p50_ms: u64,
+    p99_ms: u64,
 }
 
 impl View<'_> {
@@ -76,13 +121,8 @@ impl View<'_> {
         )
         .ok();
         for class in Class::ALL {
-            let name = class.to_string();
-            let of_class = || self.commands.iter().filter(|command| command.class == name);
-            let queued = of_class().filter(|command| command.stage == "stored").count();
-            let latencies = of_class().filter_map(CommandInfo::took_ms);
-            let (done, p50, p99) = percentiles(latencies);
-            let in_flight = of_class().count() - queued - usize::try_from(done).unwrap_or(0);
-            writeln!(text, "{name:<8} {queued:>8} {in_flight:>10} {done:>8} {p50:>10} {p99:>10}").ok();
+            let ClassFigures { queued, in_flight, done, p50_ms, p99_ms } = self.figures(class);
+            writeln!(text, "{class:<8} {queued:>8} {in_flight:>10} {done:>8} {p50_ms:>10} {p99_ms:>10}").ok();
         }
         writeln!(
             text,
@@ -115,6 +155,38 @@ impl View<'_> {
         )
     }
 
+    fn to_json(&self) -> Value {
+        let classes = Class::ALL.map(|class| {
+            let ClassFigures { queued, in_flight, done, p50_ms, p99_ms } = self.figures(class);
+            json!({ "class": class.as_str(), "queued": queued, "in_flight": in_flight, "done": done,
+                "p50_ms": p50_ms, "p99_ms": p99_ms })
+        });
+        let links = self.nodes.iter().map(|node| {
+            let link = node.link.as_ref();
+            json!({ "node": node.node, "state": node.state, "links": node.links_total,
+                "rtt_ms": link.map(|link| link.rtt_ms), "loss": link.map(|link| link.loss),
+                "migrations": link.map(|link| link.migrations), "silent_ms": link.map(|link| link.silent_ms) })
+        });
+        json!({
+            "event": "progress",
+            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "planned": self.planned,
+            "done": self.done().count(),
+            "migrations": self.links.migrations(),
+            "reconnects": self.links.reconnects(),
+            "classes": classes,
+            "links": links.collect::<Vec<_>>(),
+        })
+    }
+
+    fn figures(&self, class: Class) -> ClassFigures {
+        let of_class = || self.commands.iter().filter(|command| command.class == class.as_str());
+        let queued = of_class().filter(|command| command.stage == "stored").count();
+        let (done, p50_ms, p99_ms) = percentiles(of_class().filter_map(CommandInfo::took_ms));
+        let in_flight = of_class().count() - queued - usize::try_from(done).unwrap_or(0);
+        ClassFigures { queued, in_flight, done, p50_ms, p99_ms }
+    }
+
     fn done(&self) -> impl Iterator<Item = &CommandInfo> {
         self.commands.iter().filter(|command| command.outcome.is_some())
     }
@@ -127,3 +199,6 @@ fn over(lines: usize) -> String {
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a program is told.
+const OBJECT_INTERVAL: Duration = Duration::from_secs(1);

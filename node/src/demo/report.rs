@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use runnel::codec::Class;
 use runnel::relay::{DirectionCounts, RelayCounts};
+use serde_json::{Value, json};
 
 use super::drive::{CommandResult, Findings};
 use super::percentiles;
@@ -45,8 +46,7 @@ impl Report<'_> {
             let (count, p50, p99) = self.latencies(|result| result.class == class);
             writeln!(f, "{class:<8} {count:>9} {p50:>9} {p99:>9}")?;
         }
-        // Those that sleep on purpose would say nothing of the link.
-        let (_, p50, p99) = self.latencies(|result| result.class == Class::Urgent && result.task.is_quick());
+        let (_, p50, p99) = self.quick_urgent();
         let least = self.findings.links.rtt_ms_min.unwrap_or_default();
         writeln!(
             f,
@@ -57,17 +57,78 @@ impl Report<'_> {
 
     fn latencies(&self, is_meant: impl Fn(&CommandResult) -> bool) -> (u64, u64, u64) {
         let meant = self.findings.results.iter().filter(|result| is_meant(result));
-        percentiles(meant.map(|result| u64::try_from(result.latency.as_millis()).unwrap_or(u64::MAX)))
+        percentiles(meant.map(|result| millis(result.latency)))
     }
 
-    fn write_outcomes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut outcomes = BTreeMap::<String, usize>::new();
+    /// Says it all in one object, for programs.
+    pub(super) fn to_json(&self) -> Value {
+        let classes = Class::ALL.map(|class| {
+            let (count, p50, p99) = self.latencies(|result| result.class == class);
+            json!({ "class": class.as_str(), "commands": count, "p50_ms": p50, "p99_ms": p99 })
+        });
+        let (_, urgent_p50, urgent_p99) = self.quick_urgent();
+        let wrong = self.wrong_commands().map(|(result, why)| json!({ "id": result.id, "why": why }));
+        json!({
+            "event": "summary",
+            "passed": self.passed(),
+            "commands": self.findings.results.len(),
+            "took_ms": millis(self.took),
+            "classes": classes,
+            "urgent": { "p50_ms": urgent_p50, "p99_ms": urgent_p99, "floor_ms": millis(self.rtt),
+                "rtt_ms_min": self.findings.links.rtt_ms_min },
+            "outcomes": self.outcomes(),
+            "output_bytes": self.output_bytes(),
+            "upload": self.findings.upload.as_ref().map(|upload| match upload {
+                Ok((bytes, took)) => json!({ "bytes": bytes, "took_ms": millis(*took) }),
+                Err(wrong) => json!({ "wrong": wrong }),
+            }),
+            "links": { "migrations": self.findings.links.migrations(), "rebinds": self.rebinds(),
+                "reconnects": self.findings.links.reconnects(), "blackouts": self.blackouts() },
+            "relays": { "packets": self.sum(|counts| counts.forwarded),
+                "bytes": self.sum(|counts| counts.forwarded_bytes), "lost": self.sum(|counts| counts.lost),
+                "queue_dropped": self.sum(|counts| counts.queue_dropped),
+                "blackout_dropped": self.sum(|counts| counts.blackout_dropped) },
+            "lost": self.tally.lost,
+            "doubled": self.tally.doubled,
+            "strangers": self.tally.strangers,
+            "wrong": wrong.collect::<Vec<_>>(),
+        })
+    }
+
+    fn quick_urgent(&self) -> (u64, u64, u64) {
+        // Those that sleep on purpose would say nothing of the link.
+        self.latencies(|result| result.class == Class::Urgent && result.task.is_quick())
+    }
+
+    fn outcomes(&self) -> BTreeMap<String, usize> {
+        let mut outcomes = BTreeMap::new();
         for result in &self.findings.results {
             *outcomes.entry(result.outcome_words()).or_default() += 1;
         }
-        let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-        let bytes: usize = self.findings.results.iter().map(|result| result.output_bytes).sum();
-        writeln!(f, "outcomes: {}; {bytes} bytes of output", outcomes.join(", "))
+        outcomes
+    }
+
+    fn output_bytes(&self) -> usize {
+        self.findings.results.iter().map(|result| result.output_bytes).sum()
+    }
+
+    fn rebinds(&self) -> u64 {
+        self.relays.iter().map(|relay| relay.rebinds).sum()
+    }
+
+    fn blackouts(&self) -> u64 {
+        self.relays.iter().map(|relay| relay.blackouts).sum()
+    }
+
+    /// Adds up what the relays counted, both ways.
+    fn sum(&self, count: fn(&DirectionCounts) -> u64) -> u64 {
+        self.relays.iter().map(|relay| count(&relay.up) + count(&relay.down)).sum()
+    }
+
+    fn write_outcomes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcomes: Vec<_> =
+            self.outcomes().iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        writeln!(f, "outcomes: {}; {} bytes of output", outcomes.join(", "), self.output_bytes())
     }
 
     fn write_upload(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,26 +147,23 @@ impl Report<'_> {
     }
 
     fn write_relays(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sum = |count: fn(&DirectionCounts) -> u64| -> u64 {
-            self.relays.iter().map(|relay| count(&relay.up) + count(&relay.down)).sum()
-        };
-        let rebinds: u64 = self.relays.iter().map(|relay| relay.rebinds).sum();
-        let blackouts: u64 = self.relays.iter().map(|relay| relay.blackouts).sum();
-        let bytes = sum(|counts| counts.forwarded_bytes);
+        let bytes = self.sum(|counts| counts.forwarded_bytes);
         writeln!(
             f,
-            "links: {} migrations followed, {rebinds} rebinds by the relays; {} reconnects, {blackouts} blackouts",
+            "links: {} migrations followed, {} rebinds by the relays; {} reconnects, {} blackouts",
             self.findings.links.migrations(),
+            self.rebinds(),
             self.findings.links.reconnects(),
+            self.blackouts(),
         )?;
         writeln!(
             f,
             "relays: {} packets, {bytes} bytes ({:.1} Mbit/s); {} lost, {} dropped by full queues, {} in blackouts",
-            sum(|counts| counts.forwarded),
+            self.sum(|counts| counts.forwarded),
             bytes as f64 * 8.0 / 1e6 / self.took.as_secs_f64(),
-            sum(|counts| counts.lost),
-            sum(|counts| counts.queue_dropped),
-            sum(|counts| counts.blackout_dropped),
+            self.sum(|counts| counts.lost),
+            self.sum(|counts| counts.queue_dropped),
+            self.sum(|counts| counts.blackout_dropped),
         )
     }
 
@@ -143,4 +201,8 @@ impl fmt::Display for Report<'_> {
             self.wrong()
         )
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

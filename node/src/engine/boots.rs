@@ -22,7 +22,10 @@ pub(super) struct BootHistory {
 
 /// Two processes use one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Duplicate;
+pub(super) struct Duplicate {
+    /// The one that is turned away is not let in before.
+    pub(super) retry_after: Duration,
+}
 
 impl BootHistory {
     /// Lets a process of the peer in that says hello.
@@ -42,11 +45,17 @@ impl BootHistory {
         }
         // The change that is refused is one of them.
         if self.alternations.len() + 1 >= ALTERNATIONS_REFUSED {
-            return Err(Duplicate);
+            return Err(Duplicate { retry_after: self.time_until_let_in(now) });
         }
         self.alternations.extend(self.current.map(|_| now));
         self.previous = self.current.replace(boot);
         Ok(())
+    }
+
+    /// Returns when the oldest alternation no longer counts.
+    fn time_until_let_in(&self, now: Instant) -> Duration {
+        let oldest_at = self.alternations.front().copied().unwrap_or(now);
+        (oldest_at + WINDOW).saturating_duration_since(now)
     }
 }
 
@@ -97,6 +106,18 @@ mod tests {
             hellos([(0, 1), (1, 2), (2, 1), (3, 2), (60, 2), (61, 2)]),
             [true, true, true, false, false, true]
         );
+    }
+
+    #[test]
+    fn a_refused_process_is_told_when_it_may_come_again() {
+        let (mut history, begin) = (BootHistory::default(), Instant::now());
+        let mut hello = |at, boot| {
+            let refused = history.admit(begin + Duration::from_secs(at), Epoch::from_random(boot)).err();
+            refused.map(|Duplicate { retry_after }| retry_after.as_secs())
+        };
+        let refused = [(0, 1), (1, 2), (2, 1), (3, 2), (40, 2)].map(|(at, boot)| hello(at, boot));
+        assert_eq!(refused, [None, None, None, Some(58), Some(21)]);
+        assert_eq!(hello(40 + 21, 2), None);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Engine {
         };
         let at = Attachment { link, stream: stream.to_wire() };
         if let Err(error) = self.receive.handle_frame(peer, key, at, frame) {
-            self.close_link(index, error.close_code(), &error.to_string());
+            self.close_link(index, error.close_code(), error.to_string());
         }
     }
 

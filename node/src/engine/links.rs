@@ -6,15 +6,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runnel_certs::PeerIdentity;
-use runnel_codec::{CloseCode, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part};
+use runnel_codec::{
+    CloseCode, CloseText, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part,
+};
 use runnel_queue::LinkUp;
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness};
 use tracing::{debug, error, info, warn};
 
 use super::Engine;
-use super::boots::Duplicate;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
-use super::refusal::{DUPLICATE, REGRESSED, Refusal, check_hello};
+use super::refusal::{REGRESSED, Refusal, check_hello};
 use crate::link_changes::LinkChange;
 use crate::status::{LinkEnd, Status};
 
@@ -130,7 +131,7 @@ impl Engine {
             ControlFrame::Settled(settled) => self.receive.handle_settled(peer, &settled),
             ControlFrame::Credit { key, part: Part::Body, offset } => {
                 if let Err(error) = self.send.handle_credit(peer, key, Part::Body, offset) {
-                    self.close_link(index, error.close_code(), &error.to_string());
+                    self.close_link(index, error.close_code(), error.to_string());
                 }
             }
             ControlFrame::Credit { key, part, offset } => self.receive.handle_credit(peer, key, part, offset),
@@ -159,7 +160,7 @@ impl Engine {
             return;
         };
         if let Err(refusal) = self.admit(now, &identity, &hello) {
-            return self.close_link(index, refusal.code, refusal.text);
+            return self.close_link(index, refusal.code, refusal);
         }
         let peer = self.peers.entry(identity.node.clone()).or_default();
         let answer = match peer.accept(hello.link, &identity.node, self.identity.node()) {
@@ -202,7 +203,7 @@ impl Engine {
                         self.close_link(index, CloseCode::Replaced, "it has a store again that was gone");
                     }
                     Ok(()) => self.bring_up(now, index, &identity, hello),
-                    Err(refusal) => self.close_link(index, refusal.code, refusal.text),
+                    Err(refusal) => self.close_link(index, refusal.code, refusal),
                 }
             }
             HelloAnswer::Welcome(_) => {
@@ -230,7 +231,7 @@ impl Engine {
             return Err(REGRESSED);
         }
         let peer = self.peers.entry(node.clone()).or_default();
-        peer.boots.admit(now, hello.boot).map_err(|Duplicate| DUPLICATE)
+        Ok(peer.boots.admit(now, hello.boot)?)
     }
 
     /// The hello is answered: this link replaces any other to the same peer.
@@ -292,7 +293,7 @@ impl Engine {
                 (peer.link, peer.down_at) = (None, Some(now));
                 self.note_end(now, &up.peer, Some(up.number), reason);
                 self.reconnect.handle_down(now, &up.peer, closed.was_answered());
-                if let Some(retry_after) = up.retry_after {
+                if let Some(retry_after) = closed.retry_after().max(up.retry_after) {
                     self.reconnect.handle_retry_after(now, &up.peer, retry_after);
                 }
             }
@@ -302,6 +303,9 @@ impl Engine {
                     warn!(%peer, %reason, "no link");
                     self.note_end(now, &peer, None, reason);
                     self.reconnect.handle_failed(now, &peer, closed.was_answered());
+                    if let Some(retry_after) = closed.retry_after() {
+                        self.reconnect.handle_retry_after(now, &peer, retry_after);
+                    }
                 }
                 None => warn!(remote = ?entry.link.remote_address(), %reason, "no link"),
             },
@@ -330,10 +334,12 @@ impl Engine {
     }
 
     /// Closes a link. Its last event is still to come.
-    pub(super) fn close_link(&mut self, index: LinkIndex, code: CloseCode, why: &str) {
+    pub(super) fn close_link(&mut self, index: LinkIndex, code: CloseCode, why: impl Into<CloseText>) {
         let Some(entry) = self.links.get_mut(index) else { return };
+        let why = why.into();
         if code != CloseCode::Replaced {
-            warn!(remote = ?entry.link.remote_address(), %code, why, "closing a link");
+            let retry_after = why.retry_after;
+            warn!(remote = ?entry.link.remote_address(), %code, why = why.text, ?retry_after, "closing a link");
         }
         entry.link.close(code, why);
         entry.deadline_at = None;

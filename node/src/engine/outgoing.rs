@@ -220,7 +220,7 @@ impl Engine {
             entry.note_answer(stream, is_last);
         }
         if let Err(error) = self.send.handle_reply(now, peer, key, frame) {
-            return self.close_link(index, error.close_code(), &error.to_string());
+            return self.close_link(index, error.close_code(), error.to_string());
         }
         self.give_room(index);
     }

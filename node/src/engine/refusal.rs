@@ -1,15 +1,19 @@
 //! Why a hello is refused, whoever dialled. Pure.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use runnel_certs::{Identity, PeerIdentity};
-use runnel_codec::{CloseCode, Hello};
+use runnel_codec::{CloseCode, CloseText, Hello};
 
-/// A close code and what the peer's people are to do.
+use super::boots::Duplicate;
+
+/// A close code, what the peer's people are to do, and when it may come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: CloseCode,
     pub(super) text: &'static str,
+    /// `None`: nothing changes by itself, so the usual pauses will do.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Checks what may have changed since the handshake, or never was part of it. The role needs no check: commands are judged
@@ -24,7 +28,7 @@ pub(super) fn check_hello(
     hello: &Hello,
     date: SystemTime,
 ) -> Result<(), Refusal> {
-    let refuse = |code, text| Err(Refusal { code, text });
+    let refuse = |code, text| Err(Refusal { code, text, retry_after: None });
     if hello.fleet != *own.fleet() || peer.fleet != *own.fleet() {
         return refuse(CloseCode::WrongFleet, "the hello names another fleet");
     }
@@ -44,13 +48,24 @@ pub(super) fn check_hello(
 pub(super) const REGRESSED: Refusal = Refusal {
     code: CloseCode::StoreRegressed,
     text: "this store is older than what it has promised: restore a newer backup, or give it a new epoch",
+    retry_after: None,
 };
 
-/// Two processes use one name.
-pub(super) const DUPLICATE: Refusal = Refusal {
-    code: CloseCode::DuplicateNode,
-    text: "two processes take turns under one name: stop one of them, or issue it an identity of its own",
-};
+impl From<Duplicate> for Refusal {
+    fn from(Duplicate { retry_after }: Duplicate) -> Self {
+        Self {
+            code: CloseCode::DuplicateNode,
+            text: "two processes take turns under one name: stop one of them, or issue it an identity of its own",
+            retry_after: Some(retry_after),
+        }
+    }
+}
+
+impl From<Refusal> for CloseText {
+    fn from(refusal: Refusal) -> Self {
+        Self { text: refusal.text.to_owned(), retry_after: refusal.retry_after }
+    }
+}
 
 #[cfg(test)]
 mod tests {

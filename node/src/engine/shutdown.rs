@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
-use runnel_codec::{CloseCode, ControlFrame, GoAway, GoAwayReason};
+use runnel_codec::{CloseCode, CloseText, ControlFrame, GoAway, GoAwayReason};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -84,10 +84,12 @@ impl Engine {
     fn close_all(&mut self) {
         self.inbox.requests.close();
         self.dispatch.abandon_all();
+        // Those that were not up have not heard GoAway.
+        let goodbye = CloseText { text: GOODBYE.to_owned(), retry_after: Some(self.config.node.retry_after) };
         for (_, entry) in self.links.iter_mut() {
-            entry.link.close(CloseCode::Normal, GOODBYE);
+            entry.link.close(CloseCode::Normal, goodbye.clone());
         }
-        self.endpoint.close(CloseCode::Normal, GOODBYE);
+        self.endpoint.close(CloseCode::Normal, goodbye);
     }
 
     /// Goes on working until `is_over`, or the time is up. Returns whether it is over.

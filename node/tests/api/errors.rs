@@ -74,6 +74,9 @@ async fn what_is_not_there_is_not_found() {
         (Method::GET, format!("{here}/events?from=x"), (400, "bad-request")),
         (Method::GET, format!("{here}/events?since=1"), (400, "bad-request")),
         (Method::GET, "/v1/commands?all=maybe".to_owned(), (400, "bad-request")),
+        (Method::GET, "/v1/commands?limit=0".to_owned(), (400, "bad-request")),
+        (Method::GET, "/v1/commands?limit=1001".to_owned(), (400, "bad-request")),
+        (Method::GET, "/v1/commands?after=ctl".to_owned(), (400, "bad-request")),
     ] {
         let what = format!("{method} {path}");
         check(&what, ctl.api.ask(method, &path, "").await, expected);

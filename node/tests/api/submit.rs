@@ -166,3 +166,23 @@ async fn a_key_stands_for_one_command() {
     assert_eq!((status, &error["error"]["code"]), (409, &json!("key-conflict")));
     assert_eq!(ctl.api.get("/v1/commands?all=true").await["commands"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn long_lists_come_in_pages() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = fleet.start_pair("", "").await;
+    let mut submitted = Vec::new();
+    for _ in 0..5 {
+        submitted.push(json!(ctl.api.submit(shell("gone", "true")).await));
+    }
+    let (mut listed, mut pages, mut after) = (Vec::new(), 0, json!(0));
+    while !after.is_null() {
+        let page = ctl.api.get(&format!("/v1/commands?limit=2&after={after}")).await;
+        let commands = page["commands"].as_array().expect("a list");
+        listed.extend(commands.iter().map(|command| command["id"].clone()));
+        after = page["next"].clone();
+        pages += 1;
+    }
+    assert_eq!((listed, pages), (submitted, 3));
+    assert_eq!(ctl.api.get("/v1/commands").await["next"], json!(null));
+}

@@ -26,19 +26,25 @@ pub(crate) struct Ended {
 impl House {
     /// Makes the fleet, starts both nodes and waits until commands pass.
     pub(crate) fn start() -> Self {
+        let house = Self::start_with("", "");
+        house.ok(&["run", "w1", "--", "true"]);
+        house
+    }
+
+    /// Makes the fleet and starts both nodes with more in their configurations.
+    pub(crate) fn start_with(more_of_ctl: &str, more_of_w1: &str) -> Self {
         let mut house = Self { folder: tempfile::tempdir().expect("a temporary folder"), nodes: Vec::new() };
         house.ok(&["fleet", "init", "lab"]);
         house.ok(&["fleet", "issue", "ctl", "--role", "controller"]);
         house.ok(&["fleet", "issue", "w1", "--role", "worker"]);
-        let ready = house.start_node("ctl", CONTROLLER);
+        let ready = house.start_node("ctl", &format!("{CONTROLLER}{more_of_ctl}"));
         let address = ready["listening"][0].as_str().expect("it listens").to_owned();
         fs::create_dir(house.path("work")).expect("it is new");
         let config = format!(
-            "[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n",
+            "[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n{more_of_w1}",
             house.path("work")
         );
         house.start_node("w1", &config);
-        house.ok(&["run", "w1", "--", "true"]);
         house
     }
 
@@ -46,6 +52,16 @@ impl House {
     pub(crate) fn restart_controller(&mut self) {
         self.nodes[0].kill().and_then(|()| self.nodes[0].wait()).expect("it can be ended");
         self.start_node("ctl", CONTROLLER);
+    }
+
+    /// Stops the worker's process in its tracks: its link looks alive for a while, and nobody answers on it.
+    pub(crate) fn freeze_worker(&self) {
+        signal(&self.nodes[1], Signal::STOP);
+    }
+
+    /// Lets the worker's process go on.
+    pub(crate) fn thaw_worker(&self) {
+        signal(&self.nodes[1], Signal::CONT);
     }
 
     fn start_node(&mut self, name: &str, config: &str) -> Value {

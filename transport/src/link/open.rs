@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ConnectionError};
 use runnel_codec::{
-    CloseCode, ControlFrame, Head, HelloAnswer, StreamKind, encode_control, encode_stream_kind,
+    CloseCode, CloseText, ControlFrame, Head, HelloAnswer, StreamKind, encode_control, encode_stream_kind,
 };
 use slab::Slab;
 use tokio::time::{Sleep, sleep_until};
@@ -171,10 +171,11 @@ impl Open {
         }
     }
 
-    pub(super) fn close(&mut self, code: CloseCode, text: &str) {
+    pub(super) fn close(&mut self, code: CloseCode, why: impl Into<CloseText>) {
         if self.closed_with.is_none() && self.ended.is_none() {
-            self.closed_with = Some(CloseReason::local(code, text));
-            self.connection.close(code.to_wire().into(), text.as_bytes());
+            let why = why.into();
+            self.connection.close(code.to_wire().into(), why.encode().as_bytes());
+            self.closed_with = Some(CloseReason::local(code, &why.text));
             self.ready.wake(CONNECTION);
         }
     }
@@ -297,7 +298,7 @@ impl Open {
             }
             StreamEvent::Writable if is_control => {}
             StreamEvent::Writable => self.say(LinkEvent::Writable { stream }, events),
-            StreamEvent::Broken(error) => self.close(error.close_code(), &error.to_string()),
+            StreamEvent::Broken(error) => self.close(error.close_code(), error.to_string()),
         }
     }
 

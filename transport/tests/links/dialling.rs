@@ -75,7 +75,10 @@ async fn a_closed_endpoint_ends_its_links_and_takes_no_more() {
     nodes.acceptor.close(CloseCode::Normal, "shutting down");
     let (dialler, _) = pair.until_closed().await;
     let text = "shutting down".to_owned();
-    assert_eq!(dialler.reason, CloseReason::Remote { code: Some(CloseCode::Normal), text });
+    assert_eq!(
+        dialler.reason,
+        CloseReason::Remote { code: Some(CloseCode::Normal), text, retry_after: None }
+    );
     nodes.acceptor.wait_idle().await;
     for _ in 0..2 {
         let poll =

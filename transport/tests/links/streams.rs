@@ -39,7 +39,7 @@ async fn a_command_goes_there_and_its_outcome_comes_back() {
     assert_eq!(dialler.reason, CloseReason::Local { code: CloseCode::Normal, text: "that was all".into() });
     assert_eq!(
         acceptor.reason,
-        CloseReason::Remote { code: Some(CloseCode::Normal), text: "that was all".into() }
+        CloseReason::Remote { code: Some(CloseCode::Normal), text: "that was all".into(), retry_after: None }
     );
 }
 
@@ -186,5 +186,8 @@ async fn a_dropped_link_does_not_pass_for_finished_streams() {
     drop(acceptor);
     let event = std::future::poll_fn(|cx| dialler.poll_event(cx)).await;
     let LinkEvent::Closed(closed) = event else { panic!("{event:?}") };
-    assert_eq!(closed.reason, CloseReason::Remote { code: Some(CloseCode::Normal), text: String::new() });
+    assert_eq!(
+        closed.reason,
+        CloseReason::Remote { code: Some(CloseCode::Normal), text: String::new(), retry_after: None }
+    );
 }

@@ -15,6 +15,7 @@ use super::request::{EventsQuery, ListQuery, read_content, read_id, read_submit}
 use super::{Api, id_response, ok};
 use crate::daemon::commands::{LogReader, Stored};
 use crate::daemon::error::ApiError;
+use crate::daemon::registry::Page;
 use crate::daemon::why::{ended_json, why_json};
 
 pub(super) async fn submit(State(api): State<Api>, content: Body) -> Result<Response, ApiError> {
@@ -30,7 +31,8 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(bad_query)?;
-    Ok(ok(&json!({ "commands": api.commands.list(query.all) })))
+    let Page { commands, next } = api.commands.list(query.all, query.after, query.limit()?);
+    Ok(ok(&json!({ "commands": commands, "next": next })))
 }
 
 pub(super) async fn describe(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {

@@ -1,5 +1,6 @@
 //! What clients send: read strictly, with errors that say what is wrong.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -45,6 +46,23 @@ enum Updates {
 pub(super) struct ListQuery {
     #[serde(default)]
     pub(super) all: bool,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub(super) after: u64,
+    #[serde(default = "page")]
+    limit: usize,
+}
+
+impl ListQuery {
+    /// Returns how many commands are wanted at most.
+    ///
+    /// # Errors
+    ///
+    /// None, or more than one answer may have.
+    pub(super) fn limit(&self) -> Result<NonZeroUsize, ApiError> {
+        let limit = NonZeroUsize::new(self.limit).filter(|limit| limit.get() <= LIST_MAX);
+        limit.ok_or_else(|| ApiError::bad_request(format!("limit: from 1 to {LIST_MAX}")))
+    }
 }
 
 /// The query of `GET /v1/commands/{id}/events`.
@@ -159,12 +177,19 @@ impl From<Updates> for UpdatePolicy {
     }
 }
 
+fn page() -> usize {
+    LIST_MAX
+}
+
 fn first() -> u64 {
     1
 }
 
 /// Longest idempotency key, in characters.
 const KEY_CHARS_MAX: usize = 128;
+
+/// Commands that one answer lists: some 300 KiB.
+const LIST_MAX: usize = 1000;
 
 /// How many times its limit a request may have before its sender is cut off.
 const DROPPED_TIMES_MAX: usize = 16;

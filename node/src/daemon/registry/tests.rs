@@ -39,6 +39,13 @@ fn outcome() -> Value {
     json!({ "kind": "expired" })
 }
 
+/// All of a list.
+fn list(registry: &Registry, now: Moment, all: bool) -> Vec<Value> {
+    let page = registry.list(now.at, all, 0, NonZeroUsize::MAX);
+    assert_eq!(page.next, None, "it is one page");
+    page.commands
+}
+
 /// The ids of a list.
 fn ids(list: &[Value]) -> Vec<&str> {
     list.iter().map(|command| command["id"].as_str().expect("an id")).collect()
@@ -74,10 +81,35 @@ fn a_list_is_in_order_of_age_and_leaves_out_what_has_ended() {
         registry.insert(now, submitted(seq));
     }
     registry.handle_outcome(now, &id(10), outcome());
-    let open = registry.list(now.at, false);
+    let open = list(&registry, now, false);
     assert_eq!(ids(&open), [id(2).to_string(), id(1).to_string()]);
-    let all = registry.list(now.at, true);
+    let all = list(&registry, now, true);
     assert_eq!(ids(&all), [id(2).to_string(), id(10).to_string(), id(1).to_string()]);
+}
+
+#[test]
+fn pages_join_without_a_gap_though_commands_come_and_go_between() {
+    let (mut registry, now) = registry(|config| config.ended_max = 1);
+    let page = |registry: &Registry, after, limit| {
+        let page = registry.list(now.at, true, after, NonZeroUsize::new(limit).expect("not 0"));
+        (ids(&page.commands).into_iter().map(str::to_owned).collect::<Vec<_>>(), page.next)
+    };
+    let named = |seqs: &[u64]| seqs.iter().map(|seq| id(*seq).to_string()).collect::<Vec<_>>();
+    for seq in 1..=5 {
+        registry.insert(now, submitted(seq));
+    }
+    let (first, next) = page(&registry, 0, 2);
+    assert_eq!(first, named(&[1, 2]));
+    // The command at which the first page ended is forgotten, and so is one of the second; a new one comes.
+    for seq in [2, 3, 1] {
+        registry.handle_outcome(now, &id(seq), outcome());
+    }
+    registry.insert(now, submitted(6));
+    let (second, next) = page(&registry, next.expect("there are more"), 2);
+    assert_eq!(second, named(&[4, 5]));
+    assert_eq!(page(&registry, next.expect("there are more"), 2), (named(&[6]), None));
+    assert_eq!(page(&registry, 0, 4), (named(&[1, 4, 5, 6]), None), "a full page may be the last");
+    assert_eq!(page(&registry, 99, 4), (vec![], None));
 }
 
 #[test]
@@ -146,11 +178,11 @@ fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
     for seq in 1..=4 {
         registry.handle_outcome(now, &id(seq), outcome());
     }
-    let all = registry.list(now.at, true);
+    let all = list(&registry, now, true);
     assert_eq!(ids(&all), [id(1).to_string(), id(4).to_string()], "1 is read, so 2 and 3 went");
     registry.detach(&id(1), READER);
     registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
-    assert_eq!(registry.list(now.at, true), [] as [Value; 0]);
+    assert_eq!(list(&registry, now, true), [] as [Value; 0]);
     assert_eq!(registry.attach(&id(1), READER, 1), Err(UnknownCommand));
 }
 

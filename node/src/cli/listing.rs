@@ -1,0 +1,40 @@
+//! All commands of the local node, which lists them page by page.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{Client, ClientError};
+
+/// Which commands are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that have not ended.
+    Open,
+    /// Also those that have ended, as long as the node keeps them.
+    All,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page<T> {
+    commands: Vec<T>,
+    next: Option<u64>,
+}
+
+/// Asks for commands, oldest first. One that ends meanwhile may be missing, or be there with its end.
+///
+/// Dropping the future loses nothing but the answers.
+pub(crate) async fn list_commands<T: DeserializeOwned>(
+    client: &Client,
+    which: Which,
+) -> Result<Vec<T>, ClientError> {
+    let (mut commands, mut after) = (Vec::new(), 0);
+    loop {
+        let path = format!("/v1/commands?all={}&after={after}", which == Which::All);
+        let page: Page<T> = client.get(&path).await?;
+        commands.extend(page.commands);
+        match page.next {
+            Some(next) if next > after => after = next,
+            _ => return Ok(commands),
+        }
+    }
+}
