@@ -9,6 +9,7 @@ mod event;
 mod heads;
 mod open;
 mod openings;
+mod outbox;
 mod peer;
 mod reader;
 mod stats;
