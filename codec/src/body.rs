@@ -20,6 +20,9 @@ pub const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest encoding of a result or of a value in a payload, in bytes.
 pub const LARGE_BODY_BYTES_MAX: usize = 1 << 20;
 
+/// What is reserved for an encoding: most arguments and results fit.
+const TYPICAL_BYTES: usize = 96;
+
 /// Encodes a value.
 ///
 /// The receiver bounds the memory of the value too, at twice the limit: a long list of small elements may be refused by
@@ -29,7 +32,7 @@ pub const LARGE_BODY_BYTES_MAX: usize = 1 << 20;
 ///
 /// When the encoding is longer than `max` bytes, or when the value has none.
 pub fn encode_body<T: Encode>(value: &T, max: usize) -> Result<Bytes, EncodeError> {
-    let mut out = Bounded { bytes: Vec::new(), max, overflowed: false };
+    let mut out = Bounded { bytes: Vec::with_capacity(max.min(TYPICAL_BYTES)), max, overflowed: false };
     match bincode::encode_into_writer(value, &mut out, config::standard()) {
         Ok(()) => Ok(out.bytes.into()),
         Err(_) if out.overflowed => Err(EncodeError::TooLarge { max }),

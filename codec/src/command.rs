@@ -62,7 +62,7 @@ pub trait Command: 'static {
     ///
     /// When [`Self::NAME`] breaks the rule of [`CommandName`].
     fn name() -> CommandName {
-        match Self::NAME.parse() {
+        match CommandName::from_static(Self::NAME) {
             Ok(name) => name,
             Err(error) => panic!("{:?} is no name for a command: {error}", Self::NAME),
         }

@@ -3,7 +3,9 @@
 //! The bytes are laid out by hand (see `WIRE.md`); no serializer sees them. Arguments ride in the head up to
 //! [`Limits::args_bytes_max`](crate::Limits::args_bytes_max); a larger inline payload follows as a frame.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +22,15 @@ pub const COMMAND_NAME_BYTES_MAX: usize = 64;
 /// Name of a command type with its version: `exec/1`. Lower-case letters, digits, `.`, `_`, `-`, then `/` and a number.
 ///
 /// A type on the wire never changes: a new shape is a new name. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommandName(Arc<str>);
+#[derive(Clone)]
+pub struct CommandName(Text);
+
+/// The text of a name: of a program's own types it is part of the program.
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
 
 /// What becomes of updates that the caller does not take at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,14 +97,22 @@ impl UpdatePolicy {
 impl CommandName {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Static(text) => text,
+            Text::Shared(text) => text,
+        }
     }
-}
 
-impl FromStr for CommandName {
-    type Err = NameError;
+    /// Makes a name of a text that the program has, without an allocation.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::NotACommandName`] when it is none.
+    pub fn from_static(name: &'static str) -> Result<Self, NameError> {
+        Self::check(name).map(|()| Self(Text::Static(name)))
+    }
 
-    fn from_str(name: &str) -> Result<Self, NameError> {
+    fn check(name: &str) -> Result<(), NameError> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         let Some((stem, version)) = name.split_once('/') else {
             return Err(NameError::NotACommandName);
@@ -108,25 +125,70 @@ impl FromStr for CommandName {
         if name.len() > COMMAND_NAME_BYTES_MAX || !stem_is_valid || !version_is_valid {
             return Err(NameError::NotACommandName);
         }
-        Ok(Self(name.into()))
+        Ok(())
+    }
+}
+
+impl FromStr for CommandName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        Self::check(name).map(|()| Self(Text::Shared(name.into())))
+    }
+}
+
+impl PartialEq for CommandName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for CommandName {}
+
+impl PartialOrd for CommandName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for CommandName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for CommandName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Display for CommandName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for CommandName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn a_name_of_the_program_is_that_of_the_wire() {
+        let (own, read) = (CommandName::from_static("exec/1").unwrap(), "exec/1".parse().unwrap());
+        assert_eq!(own, read);
+        assert_eq!(own.cmp(&read), Ordering::Equal);
+        assert!(BTreeSet::from([own]).contains(&read));
+        assert_eq!(CommandName::from_static("exec"), Err(NameError::NotACommandName));
+    }
 
     #[test]
     fn command_names_end_in_a_version() {

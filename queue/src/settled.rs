@@ -34,20 +34,19 @@ impl SettledSet {
         if last < first {
             return;
         }
-        let (mut first, mut last) = (first, last);
+        let mut last = last;
         // Ranges that begin no later than just above the new one may touch it; walk them down from the highest.
         let above = last.next().unwrap_or(last);
-        let touching: Vec<(Seq, Seq)> = self
-            .ranges
-            .range(..=above)
-            .rev()
-            .map(|(from, to)| (*from, *to))
-            .take_while(|(_, to)| to.next().is_none_or(|next| next >= first))
-            .collect();
-        for (from, to) in touching {
+        while let Some((from, to)) = self.ranges.range_mut(..=above).next_back()
+            && to.next().is_none_or(|next| next >= first)
+        {
+            last = last.max(*to);
+            if *from <= first {
+                *to = last;
+                return;
+            }
+            let from = *from;
             self.ranges.remove(&from);
-            first = first.min(from);
-            last = last.max(to);
         }
         self.ranges.insert(first, last);
     }

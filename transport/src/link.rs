@@ -9,6 +9,7 @@ mod event;
 mod heads;
 mod open;
 mod openings;
+mod outbox;
 mod peer;
 mod reader;
 mod stats;
@@ -98,7 +99,7 @@ impl Link {
     /// Returns the next event. After [`LinkEvent::Closed`] there is none.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.next_event() {
                 return Poll::Ready(event);
             }
             match &mut self.phase {
@@ -117,6 +118,11 @@ impl Link {
                 Phase::Closed => return Poll::Pending,
             }
         }
+    }
+
+    /// Returns the next event of those that have come already, without looking for more.
+    pub fn next_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
     }
 
     /// Opens a stream for a command and writes its head and inline payload.

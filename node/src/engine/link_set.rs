@@ -18,6 +18,8 @@ pub(super) type LinkIndex = usize;
 pub(super) struct LinkSet {
     pub(super) links: Slab<LinkEntry>,
     pub(super) ready: ReadySet,
+    /// The link that was polled last: what came with its last event comes next.
+    speaking: Option<LinkIndex>,
     /// Links of which the queues do not know what they can take now.
     pub(super) rooms: Vec<LinkIndex>,
 }
@@ -139,14 +141,21 @@ impl LinkSet {
         Some(index)
     }
 
-    /// Returns the next event of any link.
+    /// Returns the next event of any link. What came together on one stream comes in a row.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(LinkIndex, LinkEvent)> {
+        if let Some(index) = self.speaking {
+            match self.links.get_mut(index).and_then(|entry| entry.link.next_event()) {
+                Some(event) => return Poll::Ready((index, event)),
+                None => self.speaking = None,
+            }
+        }
         while let Poll::Ready(index) = self.ready.poll_next(cx) {
             let Some(entry) = self.links.get_mut(index) else { continue };
             let waker = self.ready.waker(index);
             if let Poll::Ready(event) = entry.link.poll_event(&mut Context::from_waker(&waker)) {
                 // It may have more to say; its turn comes again after the others.
                 self.ready.wake(index);
+                self.speaking = Some(index);
                 return Poll::Ready((index, event));
             }
         }

@@ -76,7 +76,7 @@ impl Engine {
         match event {
             LinkEvent::Connected => self.handle_connected(index),
             LinkEvent::Control(frame) => self.handle_control(now, index, frame),
-            LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
+            LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, *head, payload),
             LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
             LinkEvent::Finished { stream } => self.handle_stream_end(now, index, stream, true),
             LinkEvent::Lost { stream, .. } => self.handle_stream_end(now, index, stream, false),

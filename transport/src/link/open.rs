@@ -20,6 +20,7 @@ use super::budget::InFlight;
 use super::event::{LinkEvent, Side};
 use super::heads::Heads;
 use super::openings::{Openings, Pair};
+use super::outbox::Outbox;
 use super::stats::Remote;
 use super::stream::{Role, Stream, StreamEvent, StreamId};
 use crate::close::CloseReason;
@@ -36,6 +37,8 @@ pub(super) struct Open {
     ready: ReadySet,
     streams: Slab<Stream>,
     indices: HashMap<StreamId, usize>,
+    /// Empty, kept for their buffers.
+    outboxes: Vec<Outbox>,
     /// Index of the control stream among the streams.
     control: Option<usize>,
     /// Control frames said before the control stream was there.
@@ -78,6 +81,7 @@ impl Open {
             ready,
             streams: Slab::new(),
             indices: HashMap::new(),
+            outboxes: Vec::new(),
             control: None,
             early_control: BytesMut::new(),
             place: None,
@@ -129,7 +133,8 @@ impl Open {
 
     pub(super) fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
         let pair = self.place.take().ok_or(NoPlace)?;
-        let stream = Stream::opened(pair, self.context.config.limits(), head, payload);
+        let outbox = self.outboxes.pop().unwrap_or_default();
+        let stream = Stream::opened(pair, self.context.config.limits(), head, payload, outbox);
         self.in_flight.add_written(stream.written());
         let id = stream.id();
         self.add_stream(stream);
@@ -190,7 +195,9 @@ impl Open {
             self.ended = Some(CloseReason::of_connection(&error));
         }
         while let Poll::Ready(Ok(pair)) = self.openings.poll_accept(cx) {
-            self.add_stream(Stream::accepted(pair, self.context.config.limits(), self.context.names.clone()));
+            let (limits, names) = (self.context.config.limits(), self.context.names.clone());
+            let outbox = self.outboxes.pop().unwrap_or_default();
+            self.add_stream(Stream::accepted(pair, limits, names, outbox));
         }
         if self.place.is_none() && self.poll_place(cx) {
             events.push_back(LinkEvent::Places);
@@ -371,6 +378,11 @@ impl Open {
     fn remove_stream(&mut self, index: usize) {
         let stream = self.streams.remove(index);
         self.indices.remove(&stream.id());
+        let mut outbox = stream.into_outbox();
+        if self.outboxes.len() < OUTBOXES_MAX && outbox.is_worth_keeping() {
+            outbox.clear();
+            self.outboxes.push(outbox);
+        }
     }
 }
 
@@ -396,3 +408,6 @@ fn now() -> Instant {
 
 /// Number of the connection itself among what is woken; stream `i` has number `i + 1`.
 const CONNECTION: usize = 0;
+
+/// Outboxes kept for later streams: about as many as are under way at once on a busy link.
+const OUTBOXES_MAX: usize = 64;

@@ -1,6 +1,5 @@
 //! One stream of a link: bytes waiting to be written, and a decoder for what is read.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -13,6 +12,7 @@ use runnel_codec::{
 };
 
 use super::openings::Pair;
+use super::outbox::Outbox;
 use super::reader::{Item, Reader};
 
 /// Number of a stream within its link, as in QUIC (RFC 9000, section 2.1). Later streams of a side have larger ones.
@@ -28,16 +28,12 @@ pub(super) struct Stream {
     recv: Option<RecvStream>,
     reader: Reader,
     /// A head whose announced payload has not come yet.
-    head: Option<Head>,
+    head: Option<Box<Head>>,
     /// Its head has been passed on, or we opened it.
     is_known: bool,
     /// What comes is read and dropped.
     discards: bool,
-    pending: VecDeque<Bytes>,
-    /// What comes behind `pending`: small frames gather here, so that QUIC gets one piece and not one for each.
-    tail: BytesMut,
-    /// Bytes of both.
-    pending_bytes: usize,
+    outbox: Outbox,
     /// More was pending than [`PENDING_BYTES_HIGH`], and not yet less than [`PENDING_BYTES_LOW`].
     is_crowded: bool,
     finishes: bool,
@@ -66,7 +62,7 @@ pub(super) enum StreamEvent {
     IsControl,
     Control(ControlFrame),
     Head {
-        head: Head,
+        head: Box<Head>,
         payload: Bytes,
     },
     Frame(StreamFrame),
@@ -113,19 +109,19 @@ impl fmt::Display for StreamId {
 
 impl Stream {
     /// A stream that the peer opened.
-    pub(super) fn accepted(pair: Pair, limits: Limits, names: KnownNames) -> Self {
-        Self::new(pair, Role::Unknown, Class::Urgent, Reader::opened(limits, names))
+    pub(super) fn accepted(pair: Pair, limits: Limits, names: KnownNames, outbox: Outbox) -> Self {
+        Self::new(pair, Role::Unknown, Class::Urgent, Reader::opened(limits, names), outbox)
     }
 
     /// The control stream, opened here.
     pub(super) fn control(pair: Pair, limits: Limits) -> Self {
-        Self::new(pair, Role::Control, Class::Urgent, Reader::control(limits))
+        Self::new(pair, Role::Control, Class::Urgent, Reader::control(limits), Outbox::default())
     }
 
     /// A stream for a command, opened here. Its head and payload wait to be written.
-    pub(super) fn opened(pair: Pair, limits: Limits, head: &Head, payload: Bytes) -> Self {
+    pub(super) fn opened(pair: Pair, limits: Limits, head: &Head, payload: Bytes, outbox: Outbox) -> Self {
         let reader = Reader::replies(limits, head.updates_received);
-        let mut stream = Self::new(pair, Role::Command, head.class, reader);
+        let mut stream = Self::new(pair, Role::Command, head.class, reader, outbox);
         stream.push(|tail| encode_head_split(head, tail));
         if head.class != Class::Urgent {
             stream.written = head_encoded_len(head) as u64;
@@ -143,7 +139,7 @@ impl Stream {
         stream
     }
 
-    fn new((send, recv): Pair, role: Role, class: Class, reader: Reader) -> Self {
+    fn new((send, recv): Pair, role: Role, class: Class, reader: Reader, outbox: Outbox) -> Self {
         Self {
             id: StreamId(VarInt::from(send.id()).into_inner()),
             role,
@@ -154,9 +150,7 @@ impl Stream {
             is_known: !matches!(reader, Reader::Opened(_)),
             reader,
             discards: false,
-            pending: VecDeque::new(),
-            tail: BytesMut::new(),
-            pending_bytes: 0,
+            outbox,
             is_crowded: false,
             finishes: false,
             rank: RANK_OF_NEW,
@@ -164,6 +158,11 @@ impl Stream {
             taken: 0,
             taken_counted: 0,
         }
+    }
+
+    /// Returns its outbox, for another stream.
+    pub(super) fn into_outbox(self) -> Outbox {
+        self.outbox
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -197,7 +196,7 @@ impl Stream {
 
     /// Returns the bytes that wait to be written.
     pub(super) fn pending_bytes(&self) -> usize {
-        self.pending_bytes
+        self.outbox.bytes()
     }
 
     /// Returns the budgeted bytes written to it so far.
@@ -251,25 +250,8 @@ impl Stream {
         if self.send.is_none() {
             return;
         }
-        if self.tail.is_empty() {
-            self.tail.reserve(TAIL_BYTES_TYPICAL);
-        }
-        let before = self.tail.len();
-        let content = encode(&mut self.tail);
-        self.pending_bytes += self.tail.len() - before + content.len();
-        self.is_crowded |= self.pending_bytes > PENDING_BYTES_HIGH;
-        if content.len() <= COPIED_BYTES_MAX {
-            self.tail.extend_from_slice(&content);
-        } else {
-            self.cut_tail();
-            self.pending.push_back(content);
-        }
-    }
-
-    fn cut_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.pending.push_back(std::mem::take(&mut self.tail).freeze());
-        }
+        self.outbox.push(encode);
+        self.is_crowded |= self.outbox.bytes() > PENDING_BYTES_HIGH;
     }
 
     pub(super) fn finish(&mut self) {
@@ -279,9 +261,7 @@ impl Stream {
     /// Aborts our half. Returns the budgeted bytes written to it, if it was still open.
     pub(super) fn reset(&mut self, code: CloseCode) -> Option<u64> {
         let mut send = self.send.take()?;
-        self.pending.clear();
-        self.tail.clear();
-        self.pending_bytes = 0;
+        self.outbox.clear();
         send.reset(code.to_wire().into()).ok()?;
         Some(self.written)
     }
@@ -296,37 +276,27 @@ impl Stream {
 
     /// Writes what waits, as far as it is taken.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) {
-        self.cut_tail();
         let Some(send) = self.send.as_mut() else { return };
-        while !self.pending.is_empty() {
-            let chunks = self.pending.make_contiguous();
-            let result = pin!(send.write_chunks(chunks)).poll(cx);
-            match result {
-                Poll::Ready(Ok(written)) => {
-                    // A chunk of which a part was written is cut to the rest.
-                    self.pending.drain(..written.chunks);
-                    self.pending_bytes -= written.bytes;
+        match self.outbox.poll_write(cx, send) {
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(WriteError::Stopped(code))) => {
+                let code = CloseCode::from_wire(code.into_inner());
+                if let Some(written) = self.reset(CloseCode::Stopped) {
+                    events.push(StreamEvent::Stopped { code, written });
                 }
-                Poll::Ready(Err(WriteError::Stopped(code))) => {
-                    let code = CloseCode::from_wire(code.into_inner());
-                    if let Some(written) = self.reset(CloseCode::Stopped) {
-                        events.push(StreamEvent::Stopped { code, written });
-                    }
-                    return;
-                }
-                Poll::Ready(Err(_)) => {
-                    // The link is gone, and says so itself.
-                    self.send = None;
-                    return;
-                }
-                Poll::Pending => break,
+                return;
+            }
+            Poll::Ready(Err(_)) => {
+                // The link is gone, and says so itself.
+                self.send = None;
+                return;
             }
         }
-        if self.is_crowded && self.pending_bytes < PENDING_BYTES_LOW {
+        if self.is_crowded && self.outbox.bytes() < PENDING_BYTES_LOW {
             self.is_crowded = false;
             events.push(StreamEvent::Writable);
         }
-        if self.pending.is_empty() && self.finishes {
+        if self.outbox.bytes() == 0 && self.finishes {
             // It may have been stopped: then nobody waits for the end either.
             send.finish().ok();
             self.send = None;
@@ -389,10 +359,10 @@ impl Stream {
         self.class = head.class;
         self.set_rank(head.class);
         if head.payload_bytes > 0 {
-            self.head = Some(head);
+            self.head = Some(Box::new(head));
         } else {
             self.is_known = true;
-            events.push(StreamEvent::Head { head, payload: Bytes::new() });
+            events.push(StreamEvent::Head { head: Box::new(head), payload: Bytes::new() });
         }
     }
 
@@ -456,12 +426,6 @@ const PENDING_BYTES_HIGH: usize = 128 << 10;
 
 /// Bytes waiting below which a crowded stream is writable again.
 const PENDING_BYTES_LOW: usize = 32 << 10;
-
-/// What is reserved for small frames: a head with its arguments, or all answers to a command, mostly fit.
-const TAIL_BYTES_TYPICAL: usize = 256;
-
-/// Longest content that is copied behind its frame's beginning. Above it, a piece of its own costs QUIC less.
-const COPIED_BYTES_MAX: usize = 1 << 10;
 
 /// The rank that quinn gives a new stream. Normal commands keep it, which saves them a call.
 const RANK_OF_NEW: i32 = 0;

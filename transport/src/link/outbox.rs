@@ -1,0 +1,94 @@
+//! What waits to be written to one stream.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use quinn::{SendStream, WriteError};
+
+/// Bytes waiting for a stream, in order: pieces, and a tail of small frames behind them.
+///
+/// Small frames gather in the tail, so that QUIC gets one piece and not one for each. QUIC copies the tail, and so its
+/// buffer is used again: by later frames, and by other streams of the link.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pieces: VecDeque<Bytes>,
+    tail: BytesMut,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns.
+    pub(super) fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) {
+        if self.tail.is_empty() {
+            self.tail.reserve(TAIL_BYTES_TYPICAL);
+        }
+        let before = self.tail.len();
+        let content = encode(&mut self.tail);
+        self.bytes += self.tail.len() - before + content.len();
+        if content.len() <= COPIED_BYTES_MAX {
+            self.tail.extend_from_slice(&content);
+        } else {
+            if !self.tail.is_empty() {
+                self.pieces.push_back(self.tail.split().freeze());
+            }
+            self.pieces.push_back(content);
+        }
+    }
+
+    /// Writes what waits until QUIC takes no more.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        send: &mut SendStream,
+    ) -> Poll<Result<(), WriteError>> {
+        while !self.pieces.is_empty() {
+            let pieces = self.pieces.make_contiguous();
+            let written = ready!(pin!(send.write_chunks(pieces)).poll(cx))?;
+            // A piece of which a part was written is cut to the rest.
+            self.pieces.drain(..written.chunks);
+            self.bytes -= written.bytes;
+        }
+        while !self.tail.is_empty() {
+            let written = ready!(pin!(send.write(&self.tail)).poll(cx))?;
+            self.bytes -= written;
+            if written == self.tail.len() {
+                self.tail.clear();
+            } else {
+                self.tail.advance(written);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Drops what waits.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.tail.clear();
+        self.bytes = 0;
+    }
+
+    /// Returns the bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns whether its buffers are worth keeping for another stream: those that grew large are not.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        (1..=TAIL_BYTES_KEPT).contains(&self.tail.capacity()) && self.pieces.capacity() <= PIECES_KEPT
+    }
+}
+
+/// What is reserved for small frames: a head with its arguments, or all answers to a command, mostly fit.
+const TAIL_BYTES_TYPICAL: usize = 256;
+
+/// Longest content that is copied behind its frame's beginning. Above it, a piece of its own costs QUIC less.
+const COPIED_BYTES_MAX: usize = 1 << 10;
+
+/// Largest tail whose buffer is kept.
+const TAIL_BYTES_KEPT: usize = 4 << 10;
+
+/// Most pieces for which there is room in what is kept.
+const PIECES_KEPT: usize = 16;
