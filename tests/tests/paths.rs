@@ -8,7 +8,7 @@ use runnel::certs::Role;
 use runnel::codec::NodeId;
 use runnel::{LinkStatus, NodeBuilder, NodeHandle, Status};
 use runnel_tests::fleet::TestFleet;
-use runnel_tests::sim::{Network, PathConfig, SimEnv};
+use runnel_tests::sim::{Machine, Network, PathConfig, SimEnv};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ struct Pair {
     network: Arc<Network>,
     controller: Watched,
     worker: Watched,
-    machine: Arc<SimEnv>,
+    machine: Arc<Machine>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -45,8 +45,9 @@ impl Pair {
 
         let builder = NodeBuilder::new(fleet.identity("w1", Role::Worker))
             .peer(controller.node().clone(), [listen.to_string()]);
-        let machine = SimEnv::new(network.clone(), WORKER_HOST, 2);
-        let (worker, engine) = builder.start_in(machine.clone(), stop.clone()).expect("the worker starts");
+        let machine = Machine::new(WORKER_HOST);
+        let env = SimEnv::on(network.clone(), machine.clone(), 2);
+        let (worker, engine) = builder.start_in(env, stop.clone()).expect("the worker starts");
         tasks.spawn(engine);
 
         controller.wait_for_link(worker.node()).await.expect("the controller runs");
@@ -172,4 +173,4 @@ async fn a_link_that_does_not_come_along_is_dialled_anew() {
 const CONTROLLER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const WORKER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-const PATH: PathConfig = PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO };
+const PATH: PathConfig = PathConfig::clean(Duration::from_millis(20));
