@@ -96,8 +96,16 @@ impl SendQueue {
             return if received == 0 && credit == 0 { Ok(()) } else { Err(ProtocolError::BodyRefused) };
         };
         let freed = body.log.attach(received, credit).map_err(|_| ProtocolError::OffsetRefused)?;
+        // The first credit may have been lost with the link before this one.
+        let is_first = body.window == 0 && credit > 0;
+        if is_first {
+            body.window = credit;
+        }
         if body.failure.is_some() {
             self.control.push_back(Transmit::BodyAborted { peer: peer.clone(), key });
+        }
+        if is_first {
+            self.events.push_back(SendEvent::BodyWanted(id.clone()));
         }
         self.tell_taken(id, freed);
         self.offer_body(peer, key);
