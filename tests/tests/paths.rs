@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use runnel::certs::Role;
 use runnel::codec::NodeId;
-use runnel::{LinkStatus, NodeBuilder, NodeHandle, Status};
+use runnel::{LinkStatus, NodeBuilder, NodeHandle, Status, SubmitOptions};
+use runnel_tests::commands::{Gate, Hold, handlers};
 use runnel_tests::fleet::TestFleet;
 use runnel_tests::sim::{Machine, Network, PathConfig, SimEnv};
+use runnel_tests::tally::Tally;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,6 +24,8 @@ struct Pair {
     machine: Arc<Machine>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    /// What the worker's [`Hold`]s wait for.
+    gate: Gate,
 }
 
 /// A node whose status is kept fresh.
@@ -32,7 +36,7 @@ struct Watched {
 
 impl Pair {
     async fn start() -> Self {
-        let network = Network::new(1, PATH);
+        let (network, gate) = (Network::new(1, PATH), Gate::closed());
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(network.clone().run());
         let fleet = TestFleet::new(SimEnv::first_day());
@@ -44,6 +48,7 @@ impl Pair {
         tasks.spawn(engine);
 
         let builder = NodeBuilder::new(fleet.identity("w1", Role::Worker))
+            .handlers(handlers(&Tally::default(), &gate))
             .peer(controller.node().clone(), [listen.to_string()]);
         let machine = Machine::new(WORKER_HOST);
         let env = SimEnv::on(network.clone(), machine.clone(), 2);
@@ -54,7 +59,7 @@ impl Pair {
         worker.wait_for_link(controller.node()).await.expect("the worker runs");
         // The first looks at the routes are made.
         tokio::time::sleep(Duration::from_millis(10)).await;
-        Self { network, controller: controller.into(), worker: worker.into(), machine, stop, tasks }
+        Self { network, controller: controller.into(), worker: worker.into(), machine, stop, tasks, gate }
     }
 
     /// Returns the controller's view of the link.
@@ -138,6 +143,20 @@ async fn a_machine_that_slept_moves_and_says_how_long() {
     pair.machine.wake_after(Duration::from_secs(3600));
     pair.wait_for_move_from(&before).await;
     assert_eq!(pair.worker.status.borrow().slept, Duration::from_secs(3600));
+    pair.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_does_not_count_the_sleep_before_the_command_came() {
+    let pair = Pair::start().await;
+    let worker = pair.worker.handle.node();
+    pair.machine.wake_after(Duration::from_secs(3600));
+    let options = SubmitOptions { deadline: Some(Duration::from_secs(60)), ..SubmitOptions::default() };
+    let hold = pair.controller.handle.submit::<Hold>(worker, &(), options).await.expect("the queue has room");
+    // Long enough for the worker to notice that it slept.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    pair.gate.open();
+    assert_eq!(hold.outcome().await, Ok(()));
     pair.stop().await;
 }
 
