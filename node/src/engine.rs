@@ -272,6 +272,7 @@ impl Engine {
 
     /// Does all that can be done now, up to a bound, and has itself woken when there is more.
     fn work(&mut self, cx: &mut Context<'_>) {
+        self.look_at_sleep(self.now());
         for _ in 0..TURNS_MAX {
             let now = self.now();
             let mut is_busy = self.poll_links(cx, now);

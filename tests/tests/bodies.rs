@@ -251,6 +251,5 @@ async fn a_result_body_that_nobody_reads_does_not_hold_its_handler() {
     pair.stop().await;
 }
 
-const CLEAN: PathConfig = PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO };
-const LOSSY: PathConfig =
-    PathConfig { loss: 0.02, delay: Duration::from_millis(20), jitter: Duration::from_millis(2) };
+const CLEAN: PathConfig = PathConfig::clean(Duration::from_millis(20));
+const LOSSY: PathConfig = PathConfig::lossy(Duration::from_millis(20), Duration::from_millis(2), 0.02);

@@ -84,8 +84,7 @@ async fn a_cloned_node_is_told_so_and_others_are_served() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_clone_does_not_come_again_before_the_pause_that_it_was_told() {
-    let network =
-        Network::new(1, PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO });
+    let network = Network::new(1, PathConfig::clean(Duration::from_millis(20)));
     let mut tasks = JoinSet::new();
     tasks.spawn(network.clone().run());
     let fleet = TestFleet::new(SimEnv::first_day());

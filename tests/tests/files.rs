@@ -170,5 +170,4 @@ async fn a_body_is_the_standard_input_of_exec() {
     pair.stop().await;
 }
 
-const LOSSY: PathConfig =
-    PathConfig { loss: 0.02, delay: Duration::from_millis(5), jitter: Duration::from_millis(1) };
+const LOSSY: PathConfig = PathConfig::lossy(Duration::from_millis(5), Duration::from_millis(1), 0.02);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use runnel::certs::Role;
 use runnel::codec::NodeId;
-use runnel::{LinkStatus, NodeBuilder, NodeHandle, Status};
+use runnel::{LinkStatus, NodeBuilder, NodeHandle, Status, SubmitOptions};
+use runnel_tests::commands::{Gate, Hold, handlers};
 use runnel_tests::fleet::TestFleet;
-use runnel_tests::sim::{Network, PathConfig, SimEnv};
+use runnel_tests::sim::{Machine, Network, PathConfig, SimEnv};
+use runnel_tests::tally::Tally;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,9 +21,11 @@ struct Pair {
     network: Arc<Network>,
     controller: Watched,
     worker: Watched,
-    machine: Arc<SimEnv>,
+    machine: Arc<Machine>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    /// What the worker's [`Hold`]s wait for.
+    gate: Gate,
 }
 
 /// A node whose status is kept fresh.
@@ -32,7 +36,7 @@ struct Watched {
 
 impl Pair {
     async fn start() -> Self {
-        let network = Network::new(1, PATH);
+        let (network, gate) = (Network::new(1, PATH), Gate::closed());
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(network.clone().run());
         let fleet = TestFleet::new(SimEnv::first_day());
@@ -44,16 +48,18 @@ impl Pair {
         tasks.spawn(engine);
 
         let builder = NodeBuilder::new(fleet.identity("w1", Role::Worker))
+            .handlers(handlers(&Tally::default(), &gate))
             .peer(controller.node().clone(), [listen.to_string()]);
-        let machine = SimEnv::new(network.clone(), WORKER_HOST, 2);
-        let (worker, engine) = builder.start_in(machine.clone(), stop.clone()).expect("the worker starts");
+        let machine = Machine::new(WORKER_HOST);
+        let env = SimEnv::on(network.clone(), machine.clone(), 2);
+        let (worker, engine) = builder.start_in(env, stop.clone()).expect("the worker starts");
         tasks.spawn(engine);
 
         controller.wait_for_link(worker.node()).await.expect("the controller runs");
         worker.wait_for_link(controller.node()).await.expect("the worker runs");
         // The first looks at the routes are made.
         tokio::time::sleep(Duration::from_millis(10)).await;
-        Self { network, controller: controller.into(), worker: worker.into(), machine, stop, tasks }
+        Self { network, controller: controller.into(), worker: worker.into(), machine, stop, tasks, gate }
     }
 
     /// Returns the controller's view of the link.
@@ -141,6 +147,20 @@ async fn a_machine_that_slept_moves_and_says_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_does_not_count_the_sleep_before_the_command_came() {
+    let pair = Pair::start().await;
+    let worker = pair.worker.handle.node();
+    pair.machine.wake_after(Duration::from_secs(3600));
+    let options = SubmitOptions { deadline: Some(Duration::from_secs(60)), ..SubmitOptions::default() };
+    let hold = pair.controller.handle.submit::<Hold>(worker, &(), options).await.expect("the queue has room");
+    // Long enough for the worker to notice that it slept.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    pair.gate.open();
+    assert_eq!(hold.outcome().await, Ok(()));
+    pair.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_told_of_a_change_moves_at_once() {
     let mut pair = Pair::start().await;
     let (before, told_at) = (pair.link(), Instant::now());
@@ -172,4 +192,4 @@ async fn a_link_that_does_not_come_along_is_dialled_anew() {
 const CONTROLLER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const WORKER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-const PATH: PathConfig = PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO };
+const PATH: PathConfig = PathConfig::clean(Duration::from_millis(20));

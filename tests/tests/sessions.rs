@@ -36,10 +36,7 @@ struct Rig {
 
 impl Rig {
     fn start(seed: u64) -> Self {
-        let network = Network::new(
-            seed,
-            PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO },
-        );
+        let network = Network::new(seed, PathConfig::clean(Duration::from_millis(20)));
         let (mut tasks, stop, ended) = (JoinSet::new(), CancellationToken::new(), Arc::new(Notify::new()));
         tasks.spawn(network.clone().run());
         let fleet = TestFleet::new(SimEnv::first_day());

@@ -188,4 +188,4 @@ const CONTROLLER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))
 const WORKER_HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 const LISTEN: SocketAddr = SocketAddr::new(CONTROLLER_HOST, 4433);
 
-const PATH: PathConfig = PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO };
+const PATH: PathConfig = PathConfig::clean(Duration::from_millis(20));

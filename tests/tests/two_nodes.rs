@@ -182,6 +182,5 @@ fn failure_of(outcome: Result<(), NotDone>) -> FailureKind {
     }
 }
 
-const CLEAN: PathConfig = PathConfig { loss: 0.0, delay: Duration::from_millis(20), jitter: Duration::ZERO };
-const LOSSY: PathConfig =
-    PathConfig { loss: 0.05, delay: Duration::from_millis(20), jitter: Duration::from_millis(5) };
+const CLEAN: PathConfig = PathConfig::clean(Duration::from_millis(20));
+const LOSSY: PathConfig = PathConfig::lossy(Duration::from_millis(20), Duration::from_millis(5), 0.05);

@@ -75,6 +75,12 @@ impl Engine {
         self.drain_paths(now);
     }
 
+    /// Takes note of sleep before anything that came after it: deadlines of what arrives now have not been slept through.
+    pub(super) fn look_at_sleep(&mut self, now: Instant) {
+        self.paths.watch.handle_suspended(self.env.suspended());
+        self.drain_paths(now);
+    }
+
     /// Looks at routes and at the time slept, if it is time.
     pub(super) fn look_at_paths(&mut self, now: Instant) {
         while let Some(look) = self.paths.watch.poll_look(now) {

@@ -97,9 +97,10 @@ impl SendQueue {
         let Some(body) = entry.body.as_mut() else {
             return if received == 0 && credit == 0 { Ok(()) } else { Err(ProtocolError::BodyRefused) };
         };
-        let is_begun_elsewhere = body.window == 0 && credit > 0;
-        if is_begun_elsewhere {
-            // An older process of this node has written what comes before. That the receiver has it is enough.
+        let is_first = body.window == 0 && credit > 0;
+        if is_first {
+            // Its first credit was lost with a link, or an older process of this node has written what comes before; that
+            // the receiver has that is enough.
             body.log = BodyLog::begun_at(received);
             body.window = credit.saturating_sub(received).max(1);
         }
@@ -113,7 +114,7 @@ impl SendQueue {
             }
             Err(_) => return Err(ProtocolError::OffsetRefused),
         };
-        if is_begun_elsewhere {
+        if is_first {
             self.events.push_back(SendEvent::BodyWanted { id: id.clone(), from: received });
         }
         let Some(body) = self.entry_mut(peer, key).and_then(|entry| entry.body.as_mut()) else {

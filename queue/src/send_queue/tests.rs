@@ -1,5 +1,6 @@
 //! The send queue against its promises: single rules, and random histories against a plain model.
 
+mod bodies;
 mod bounds;
 mod ends;
 mod explain;

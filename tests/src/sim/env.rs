@@ -1,9 +1,9 @@
-//! The environment of a simulated node: its tasks, its randomness, its host on the network.
+//! The environment of a simulated node: its tasks, its randomness, its machine on the network.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use quinn::rustls::crypto::CryptoProvider;
@@ -11,77 +11,60 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use runnel::{NetworkChanges, Task};
 use runnel_transport::Socket;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::crypto::seeded_provider;
+use super::machine::{FIRST_DAY, Machine};
 use super::network::Network;
+use super::tasks::TaskSet;
 
-/// One simulated machine. TLS draws from the system's randomness, so the bytes of packets differ between runs.
+/// One process on a simulated machine. All its randomness comes from a seed, that of TLS from the thread's.
 #[derive(Debug)]
 pub struct SimEnv {
     network: Arc<Network>,
-    host: IpAddr,
+    machine: Arc<Machine>,
     random: Mutex<ChaCha20Rng>,
-    tasks: TaskTracker,
     crypto: Arc<CryptoProvider>,
-    started_at: Instant,
-    machine: Mutex<Machine>,
-    /// Something has happened to addresses or routes.
-    changed: Arc<Notify>,
-}
-
-/// What the machine's system would say.
-#[derive(Debug, Default)]
-struct Machine {
-    source: Option<IpAddr>,
-    suspended: Duration,
+    tracker: TaskTracker,
+    tasks: TaskSet,
 }
 
 impl SimEnv {
-    /// Puts a machine on the network.
+    /// Puts a machine on the network, with one process.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
     pub fn new(network: Arc<Network>, host: IpAddr, seed: u64) -> Arc<Self> {
+        Self::on(network, Machine::new(host), seed)
+    }
+
+    /// Makes a process on a machine.
+    pub fn on(network: Arc<Network>, machine: Arc<Machine>, seed: u64) -> Arc<Self> {
         Arc::new(Self {
+            tasks: TaskSet::new(machine.clone()),
             network,
-            host,
+            machine,
             random: Mutex::new(ChaCha20Rng::seed_from_u64(seed)),
-            tasks: TaskTracker::new(),
-            crypto: runnel::certs::default_provider(),
-            started_at: Instant::now(),
-            machine: Mutex::new(Machine { source: Some(host), suspended: Duration::ZERO }),
-            changed: Arc::new(Notify::new()),
+            crypto: seeded_provider(),
+            tracker: TaskTracker::new(),
         })
     }
 
-    /// Has packets leave from another address, or from none, as far as the node is told. Its sockets are of the same host
-    /// nonetheless.
-    pub fn set_source_address(&self, source: Option<IpAddr>) {
-        self.machine().source = source;
-    }
-
-    /// Reports that something has happened to addresses or routes.
-    pub fn report_change(&self) {
-        self.changed.notify_one();
-    }
-
-    /// Wakes the machine up from a sleep of this length, in which no virtual time passed.
-    pub fn wake_after(&self, slept: Duration) {
-        self.machine().suspended += slept;
-    }
-
-    fn machine(&self) -> MutexGuard<'_, Machine> {
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the node's tasks, its engine aside: those of its links and handlers.
+    pub fn tasks(&self) -> &TaskSet {
+        &self.tasks
     }
 
     /// The date at which virtual time begins.
     pub fn first_day() -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+        SystemTime::UNIX_EPOCH + FIRST_DAY
     }
 }
 
 impl runnel_transport::Env for SimEnv {
     fn spawn(&self, task: Task) {
-        self.tasks.spawn(task);
+        self.tasks.start(Box::pin(self.tracker.track_future(task)));
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
@@ -89,14 +72,14 @@ impl runnel_transport::Env for SimEnv {
     }
 
     fn wall_clock(&self) -> SystemTime {
-        Self::first_day() + self.started_at.elapsed()
+        self.machine.wall_clock()
     }
 
     fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
         if address.is_ipv6() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let socket = self.network.bind(SocketAddr::new(self.host, address.port()))?;
+        let socket = self.network.bind(SocketAddr::new(self.machine.address(), address.port()))?;
         Ok(Socket::from_abstract(socket))
     }
 
@@ -112,26 +95,26 @@ impl runnel_transport::Env for SimEnv {
 
 impl runnel::Env for SimEnv {
     fn spawn_handler(&self, task: Task) {
-        self.tasks.spawn(task);
+        self.tasks.start(Box::pin(self.tracker.track_future(task)));
     }
 
     fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
-        self.tasks.close();
-        Box::pin(async move { tokio::time::timeout(timeout, self.tasks.wait()).await.is_ok() })
+        self.tracker.close();
+        Box::pin(async move { tokio::time::timeout(timeout, self.tracker.wait()).await.is_ok() })
     }
 
     fn network_changes(&self) -> NetworkChanges {
-        Box::pin(futures_util::stream::unfold(self.changed.clone(), |changed| async move {
+        Box::pin(futures_util::stream::unfold(self.machine.changed(), |changed| async move {
             changed.notified().await;
             Some(((), changed))
         }))
     }
 
     fn source_address(&self, _: SocketAddr) -> Option<IpAddr> {
-        self.machine().source
+        self.machine.source()
     }
 
     fn suspended(&self) -> Duration {
-        self.machine().suspended
+        self.machine.suspended()
     }
 }

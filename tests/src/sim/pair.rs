@@ -9,9 +9,11 @@ use runnel::{Handlers, NodeBuilder, NodeHandle, Submission, SubmitOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::crypto::seed_tls;
 use super::env::SimEnv;
-use super::network::{Network, PathConfig};
-use crate::fleet::TestFleet;
+use super::identities::identity;
+use super::network::Network;
+use super::path::PathConfig;
 
 /// A controller and a worker that dials it.
 #[derive(Debug)]
@@ -36,15 +38,15 @@ impl Pair {
         let network = Network::new(seed, path);
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(network.clone().run());
-        let fleet = TestFleet::new(SimEnv::first_day());
+        seed_tls(seed);
 
         let listen = SocketAddr::new(CONTROLLER_HOST, 4433);
-        let builder = NodeBuilder::new(fleet.identity("controller", Role::Controller)).listen(listen);
+        let builder = NodeBuilder::new(identity("controller", Role::Controller)).listen(listen);
         let env = SimEnv::new(network.clone(), CONTROLLER_HOST, seed);
         let (controller, engine) = builder.start_in(env, stop.clone()).expect("the controller starts");
         tasks.spawn(engine);
 
-        let builder = NodeBuilder::new(fleet.identity("worker", Role::Worker))
+        let builder = NodeBuilder::new(identity("worker", Role::Worker))
             .handlers(handlers)
             .peer("controller".parse().expect("a valid name"), [listen.to_string()]);
         let env = SimEnv::new(network.clone(), WORKER_HOST, seed + 1);

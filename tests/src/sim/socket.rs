@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +19,8 @@ pub(super) struct SimSocket {
     network: Arc<Network>,
     address: SocketAddr,
     inbox: Mutex<Inbox>,
+    /// Its process is dead: what it still sends goes nowhere.
+    is_silent: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +34,7 @@ struct AlwaysWritable;
 
 impl SimSocket {
     pub(super) fn new(network: Arc<Network>, address: SocketAddr) -> Self {
-        Self { network, address, inbox: Mutex::default() }
+        Self { network, address, inbox: Mutex::default(), is_silent: AtomicBool::new(false) }
     }
 
     /// Takes a packet from the network. Returns whether there was room for it.
@@ -47,6 +50,11 @@ impl SimSocket {
         true
     }
 
+    /// Has it send and receive nothing any more.
+    pub(super) fn silence(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,6 +66,9 @@ impl AsyncUdpSocket for SimSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.is_silent.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for content in transmit.contents.chunks(segment) {
             self.network.send(self.address, transmit.destination, content);

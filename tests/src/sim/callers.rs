@@ -1,0 +1,200 @@
+//! The callers of the workload: they submit orders, follow them, and tell the observer.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runnel::codec::{Command, NodeId};
+use runnel::{
+    Body, BodyReader, NodeHandle, NotDone, Progress, QueueError, Submission, SubmitError, SubmitOptions,
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::mark::Mark;
+use super::observer::{Observer, Seat};
+use super::order::{Job, Kind, Note, Order, Repeat, Unheard, Work};
+use super::violation::Invariant;
+
+/// What callers in one process know.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) node: NodeHandle,
+    pub(super) seat: Seat,
+    pub(super) observer: Observer,
+    /// The names of all hosts.
+    pub(super) names: Arc<[NodeId]>,
+}
+
+impl Caller {
+    /// Submits an order and follows it to its end. Returns whether it was done.
+    pub(super) async fn call(self, order: Order) -> bool {
+        self.observer.submits(self.seat, &order);
+        match order.kind {
+            Kind::Once => Box::pin(self.call_job::<Work>(&order)).await,
+            Kind::Idempotent => Box::pin(self.call_job::<Repeat>(&order)).await,
+            Kind::Unheard => Box::pin(self.call_job::<Unheard>(&order)).await,
+            Kind::Inline => {
+                let Some(submission) = self.submit::<Note>(&order, &order.job.number).await else {
+                    return false;
+                };
+                let outcome = self.follow(submission, &order).await;
+                self.tell(&order, outcome.map(|number| number == order.job.number))
+            }
+        }
+    }
+
+    async fn call_job<C>(&self, order: &Order) -> bool
+    where
+        C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
+    {
+        let Some(mut submission) = self.submit::<C>(order, &order.job).await else { return false };
+        let (outcome, body) = match submission.result_body() {
+            None => (self.follow(submission, order).await, Ok(())),
+            Some(body) => {
+                tokio::join!(biased; self.follow(submission, order), read_result_body(body, order))
+            }
+        };
+        if outcome.is_ok()
+            && let Err(fault) = body
+        {
+            self.observer
+                .violation(Invariant::SameBytes, format!("the result's body of {:?} {fault}", order.job));
+        }
+        self.tell(order, outcome.map(|result| result == order.job.result()))
+    }
+
+    async fn submit<C: Command>(&self, order: &Order, args: &C::Args) -> Option<Submission<C>> {
+        let number = order.job.number;
+        let has_bodies = order.kind != Kind::Inline;
+        let body = Some(order.job.body_bytes as usize).filter(|bytes| has_bodies && *bytes > 0);
+        let options = SubmitOptions {
+            class: order.class,
+            deadline: order.deadline,
+            body: body.map(|bytes| Body::bytes(order.job.body(0, bytes))),
+            result_body: has_bodies && order.job.result_body_bytes > 0,
+            updates: order.updates,
+            steps: true,
+            ..SubmitOptions::default()
+        };
+        match self.node.submit::<C>(&self.names[order.worker], args, options).await {
+            Ok(submission) => {
+                self.observer.accepted(number, submission.id());
+                Some(submission)
+            }
+            Err(error) => {
+                self.observer.refused(number);
+                match error {
+                    SubmitError::Queue(QueueError::Full { .. }) => self.observer.mark(Mark::QueueFull),
+                    SubmitError::NodeStopped => {}
+                    other => self.observer.violation(Invariant::NothingLost, format!("{order:?}: {other}")),
+                }
+                None
+            }
+        }
+    }
+
+    async fn follow<C: Command>(
+        &self,
+        mut submission: Submission<C>,
+        order: &Order,
+    ) -> Result<C::Result, NotDone>
+    where
+        C::Update: AsUpdate,
+    {
+        let (number, begun_at) = (order.job.number, Instant::now());
+        let (mut cancel_after, mut abandon_after) = (order.cancel_after, order.abandon_after);
+        loop {
+            let progress = tokio::select! {
+                biased;
+                progress = submission.progress() => progress,
+                () = due(begun_at, cancel_after) => {
+                    cancel_after = None;
+                    self.observer.cancels(number);
+                    self.node.cancel(submission.id()).await.ok();
+                    continue;
+                }
+                () = due(begun_at, abandon_after) => {
+                    abandon_after = None;
+                    self.observer.abandons(number);
+                    self.node.abandon(submission.id()).await.ok();
+                    continue;
+                }
+            };
+            match progress {
+                None => return submission.outcome().await,
+                Some(Err(error)) => {
+                    self.observer.violation(Invariant::SameBytes, format!("{order:?}: {error}"))
+                }
+                Some(Ok(Progress::Sent)) => self.observer.sent(number),
+                Some(Ok(Progress::Overdue)) => self.observer.mark(Mark::Overdue),
+                Some(Ok(Progress::Update(update))) => {
+                    self.observer.updated(number, update.content());
+                    if !order.reading_pause.is_zero() {
+                        sleep(order.reading_pause).await;
+                    }
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Tells the observer how a command ended; `Ok` says whether the result is the right one.
+    fn tell(&self, order: &Order, outcome: Result<bool, NotDone>) -> bool {
+        let number = order.job.number;
+        if outcome == Err(NotDone::NodeStopped) {
+            return false;
+        }
+        if outcome == Ok(false) {
+            self.observer
+                .violation(Invariant::OneOutcome, format!("another result than that of {:?}", order.job));
+        }
+        let is_done = outcome.is_ok();
+        self.observer.outcome(number, outcome.map(drop));
+        is_done
+    }
+}
+
+/// What updates of the workload are: bytes, if there are any.
+trait AsUpdate {
+    fn content(&self) -> &[u8];
+}
+
+impl AsUpdate for Vec<u8> {
+    fn content(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsUpdate for runnel::codec::Never {
+    fn content(&self) -> &[u8] {
+        &[]
+    }
+}
+
+async fn due(begun_at: Instant, after: Option<Duration>) {
+    match after {
+        Some(after) => sleep_until(begun_at + after).await,
+        None => pending().await,
+    }
+}
+
+/// Reads the body of a result and says what is wrong with it.
+async fn read_result_body(mut body: BodyReader, order: &Order) -> Result<(), String> {
+    let mut taken = 0;
+    loop {
+        let piece = body.next().await.map_err(|error| format!("breaks off after {taken} bytes: {error}"))?;
+        let Some(piece) = piece else { break };
+        if piece[..] != order.job.result_body(taken, piece.len())[..] {
+            return Err(format!("differs at {taken}"));
+        }
+        taken += piece.len();
+        if !order.reading_pause.is_zero() {
+            sleep(order.reading_pause).await;
+        }
+    }
+    if taken == order.job.result_body_bytes as usize {
+        Ok(())
+    } else {
+        Err(format!("ends after {taken} bytes"))
+    }
+}

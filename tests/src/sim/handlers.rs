@@ -1,0 +1,119 @@
+//! The handlers of the workload: they do as their job says, and tell the observer.
+
+use std::time::Duration;
+
+use runnel::codec::Command;
+use runnel::{BodyError, BodyReader, BodyWriter, Context, HandlerError, Handlers};
+use tokio::time::sleep;
+
+use super::observer::{Ended, Observer, Seat};
+use super::order::{Ending, Job, Note, Repeat, Work};
+use super::violation::Invariant;
+
+/// Makes the handlers of a process.
+pub(super) fn handlers(observer: &Observer, seat: Seat) -> Handlers {
+    let mut handlers = Handlers::new();
+    let seen = observer.clone();
+    handlers.on::<Work, _, _>(move |context, job| run(context, job, seen.clone(), seat));
+    let seen = observer.clone();
+    handlers.on::<Repeat, _, _>(move |context, job| run(context, job, seen.clone(), seat));
+    let seen = observer.clone();
+    handlers.on_inline::<Note, _>(move |number| {
+        seen.called(number, seat);
+        seen.ended(number, seat, Ended::Result);
+        Ok(number)
+    });
+    handlers
+}
+
+async fn run<C>(
+    mut context: Context<C>,
+    job: Job,
+    observer: Observer,
+    seat: Seat,
+) -> Result<Vec<u8>, HandlerError>
+where
+    C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
+{
+    observer.called(job.number, seat);
+    let mut stop = context.stop_signal();
+    let result = if job.is_deaf {
+        perform(&mut context, &job, &observer).await
+    } else {
+        tokio::select! {
+            biased;
+            reason = stop.stopped() => Err(HandlerError::stopped(reason, "told to stop")),
+            result = perform(&mut context, &job, &observer) => result,
+        }
+    };
+    let ended = match (&result, job.ending) {
+        (Ok(_), Ending::Panic) => Ended::Panic,
+        (Ok(_), _) => Ended::Result,
+        (Err(_), _) => Ended::Error,
+    };
+    observer.ended(job.number, seat, ended);
+    if ended == Ended::Panic {
+        // Without the hook that writes of it to standard error.
+        std::panic::resume_unwind(Box::new("a panic that the job asks for"));
+    }
+    result
+}
+
+async fn perform<C>(context: &mut Context<C>, job: &Job, observer: &Observer) -> Result<Vec<u8>, HandlerError>
+where
+    C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
+{
+    if let Some(body) = context.body() {
+        read_body(body, job, observer).await?;
+    }
+    let pause = Duration::from_millis(job.run_ms) / (job.updates + 1);
+    for index in 0..job.updates {
+        sleep(pause).await;
+        context.update(&job.update(index)).await?;
+    }
+    sleep(pause).await;
+    if let Some(body) = context.result_body() {
+        write_body(body, job).await?;
+    }
+    match job.ending {
+        Ending::Error => Err(HandlerError::new("an error that the job asks for")),
+        Ending::Result | Ending::Panic => Ok(job.result()),
+    }
+}
+
+async fn read_body(mut body: BodyReader, job: &Job, observer: &Observer) -> Result<(), BodyError> {
+    let mut taken = 0;
+    loop {
+        let piece = match body.next().await {
+            Ok(piece) => piece,
+            Err(error) => {
+                if error == BodyError::Broken {
+                    observer.violation(Invariant::SameBytes, format!("the body of {job:?} is broken"));
+                }
+                return Err(error);
+            }
+        };
+        let Some(piece) = piece else { break };
+        if piece[..] != job.body(taken, piece.len())[..] {
+            observer.violation(Invariant::SameBytes, format!("the body of {job:?} differs at {taken}"));
+        }
+        taken += piece.len();
+        sleep(Duration::from_millis(job.reading_pause_ms)).await;
+    }
+    if taken != job.body_bytes as usize {
+        observer.violation(Invariant::SameBytes, format!("the body of {job:?} ends after {taken} bytes"));
+    }
+    Ok(())
+}
+
+async fn write_body(mut body: BodyWriter, job: &Job) -> Result<(), BodyError> {
+    let (mut written, whole) = (0, job.result_body_bytes as usize);
+    while written < whole {
+        let piece = job.result_body(written, PIECE_BYTES.min(whole - written));
+        written += piece.len();
+        body.write(piece.into()).await?;
+    }
+    body.finish().await
+}
+
+const PIECE_BYTES: usize = 10_000;

@@ -1,0 +1,96 @@
+//! Rare paths that a set of runs must have gone: what was never reached was never tested.
+//!
+//! Marks are seen from outside, in outcomes, signs of progress, link changes and counts of the network: nodes know nothing
+//! of them.
+
+/// A rare path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// A command was sent again, and its receiver knew it.
+    KnownAgain,
+    /// A command went on over another link than the one on which it started.
+    Resumed,
+    /// A link went on after its NAT forgot it, and so did a command on it.
+    ResumedAfterRebind,
+    /// A peer learned of a restart by a stateless reset.
+    ResetReceived,
+    /// A link was suspect, and was heard again.
+    TrustedAgain,
+    /// A link ended by silence.
+    TimedOut,
+    /// A newer link replaced an older one.
+    Replaced,
+    /// A cloned node was refused.
+    DuplicateRefused,
+    /// A command was unknown because its receiver lost its memory.
+    UnknownStateLost,
+    /// A command was unknown because its caller gave it up.
+    UnknownAbandoned,
+    /// An idempotent command was run again after its receiver lost its memory.
+    RunAgain,
+    /// A command that had left was cancelled before it started: the receiver's word.
+    CancelledBeforeStart,
+    /// A command was cancelled while it ran.
+    CancelledRunning,
+    /// A command that had left ran out of time before it started: the receiver's word.
+    ExpiredBeforeStart,
+    /// A command ran out of time while it ran.
+    DeadlineWhileRunning,
+    /// A deadline passed while nobody knew.
+    Overdue,
+    /// A command was rejected.
+    Rejected,
+    /// A handler panicked.
+    Panicked,
+    /// A receiver was too full for a command.
+    Busy,
+    /// A caller was refused because the send queue was full.
+    QueueFull,
+    /// A command was held back after link upon link had died, and was released.
+    HeldBack,
+    /// A handler was held up by a caller who does not read.
+    HeldUp,
+    /// A body went on over another link than the one on which it began.
+    BodyResumed,
+    /// A node was told to stop, and did so in order.
+    Stopped,
+    /// Packets found the queue of a path full.
+    PacketsDropped,
+    /// Packets came twice.
+    PacketsDuplicated,
+    /// Packets met a NAT that had forgotten their port.
+    RefusedByNat,
+}
+
+impl Mark {
+    /// All of them: each must be hit in a full set of runs.
+    pub const ALL: [Self; 27] = [
+        Self::KnownAgain,
+        Self::Resumed,
+        Self::ResumedAfterRebind,
+        Self::ResetReceived,
+        Self::TrustedAgain,
+        Self::TimedOut,
+        Self::Replaced,
+        Self::DuplicateRefused,
+        Self::UnknownStateLost,
+        Self::UnknownAbandoned,
+        Self::RunAgain,
+        Self::CancelledBeforeStart,
+        Self::CancelledRunning,
+        Self::ExpiredBeforeStart,
+        Self::DeadlineWhileRunning,
+        Self::Overdue,
+        Self::Rejected,
+        Self::Panicked,
+        Self::Busy,
+        Self::QueueFull,
+        Self::HeldBack,
+        Self::HeldUp,
+        Self::BodyResumed,
+        Self::Stopped,
+        Self::PacketsDropped,
+        Self::PacketsDuplicated,
+        Self::RefusedByNat,
+    ];
+}

@@ -1,0 +1,264 @@
+//! The life of one command as the outside sees it, and what may happen next in it. Pure.
+
+use std::time::Duration;
+
+use runnel::NotDone;
+use runnel::codec::{CommandId, FailureKind, RejectionKind, UnknownReason, UpdatePolicy};
+
+use crate::sim::order::{Kind, Order};
+use crate::sim::violation::Invariant;
+
+/// A process: a host, and how often it had been started by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seat {
+    /// The host.
+    pub host: usize,
+    /// Which of its processes.
+    pub boot: u32,
+}
+
+/// How a handler ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With its result.
+    Result,
+    /// With an error.
+    Error,
+    /// With a panic.
+    Panic,
+}
+
+/// The life of one command.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) order: Order,
+    pub(super) sender: Seat,
+    pub(super) submitted_at: Duration,
+    /// When it was bound to its receiver's process, at the earliest.
+    pub(super) bound_at: Duration,
+    /// Once it is stored.
+    pub(super) id: Option<CommandId>,
+    pub(super) is_sent: bool,
+    pub(super) runs: Vec<Run>,
+    pub(super) updates: u32,
+    pub(super) is_cancelled: bool,
+    pub(super) is_abandoned: bool,
+    pub(super) outcome: Option<Result<(), NotDone>>,
+}
+
+/// One call of a handler.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) seat: Seat,
+    pub(super) called_at: Duration,
+    pub(super) ended: Option<Ended>,
+    /// The newest link between the two nodes at the time.
+    pub(super) links: u64,
+    /// How often the receiver's NAT had forgotten its ports.
+    pub(super) rebinds: u64,
+}
+
+/// What is known of the receiver besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts {
+    /// It lost its memory since the command was bound to it, at the earliest.
+    pub(super) has_forgotten: bool,
+    /// It lost its memory since the last call.
+    pub(super) has_forgotten_call: bool,
+    /// It was told to stop since then.
+    pub(super) was_stopped: bool,
+    /// It had a double at some time since then.
+    pub(super) had_double: bool,
+    /// How long one of both slept since then, at most.
+    pub(super) slept: Duration,
+}
+
+/// Which invariant is broken, and how.
+pub(super) type Breach = (Invariant, &'static str);
+
+impl Life {
+    /// Judges a call of the handler.
+    pub(super) fn judge_call(&self, seat: Seat, facts: &Facts) -> Result<(), Breach> {
+        if seat.host != self.order.worker {
+            return Err((Invariant::NoGhosts, "a command ran at another worker"));
+        }
+        match &self.outcome {
+            Some(Err(NotDone::Rejected(_) | NotDone::Expired | NotDone::Cancelled)) => {
+                return Err((Invariant::TrueOutcome, "a command started that never would"));
+            }
+            Some(Err(NotDone::Unknown(UnknownReason::ReceiverStateLost))) if !facts.had_double => {
+                return Err((
+                    Invariant::NoGhosts,
+                    "a command started after its receiver was found to have forgotten it",
+                ));
+            }
+            _ => {}
+        }
+        match self.order.kind {
+            Kind::Unheard => Err((Invariant::TrueOutcome, "a command without a handler started")),
+            Kind::Once | Kind::Inline if !self.runs.is_empty() => {
+                Err((Invariant::NothingTwice, "a handler was called twice"))
+            }
+            Kind::Idempotent if !self.runs.is_empty() && !facts.has_forgotten_call => {
+                Err((Invariant::NothingTwice, "an idempotent command ran again though nothing was forgotten"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges an outcome that comes `elapsed` after the submit.
+    pub(super) fn judge_outcome(
+        &self,
+        outcome: &Result<(), NotDone>,
+        elapsed: Duration,
+        facts: &Facts,
+    ) -> Result<(), Breach> {
+        if self.outcome.is_some() {
+            return Err((Invariant::OneOutcome, "a second outcome"));
+        }
+        match outcome {
+            Ok(()) => self.judge_done(),
+            Err(NotDone::Failed(failure)) => self.judge_failed(failure.kind, elapsed, facts),
+            Err(NotDone::Rejected(rejection)) => ensure(
+                self.order.kind == Kind::Unheard && rejection.kind == RejectionKind::UnknownCommand,
+                "rejected without reason",
+            ),
+            Err(NotDone::Expired) => {
+                ensure(self.runs.is_empty(), "expired though it ran")?;
+                ensure(self.has_expired(elapsed, facts), "expired before its time")
+            }
+            Err(NotDone::Cancelled) => {
+                ensure(self.runs.is_empty(), "cancelled though it ran")?;
+                ensure(self.is_cancelled || self.is_abandoned, "cancelled though nobody wanted it")
+            }
+            Err(NotDone::Unknown(reason)) => self.judge_unknown(*reason, facts),
+            Err(NotDone::Malformed(_)) => Err((Invariant::SameBytes, "the outcome does not decode")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn judge_done(&self) -> Result<(), Breach> {
+        ensure(self.has_ended(Ended::Result), "done though no handler returned")?;
+        let expected = match self.order.updates {
+            UpdatePolicy::Discard => 0,
+            UpdatePolicy::Follow | UpdatePolicy::Store => self.order.job.updates,
+        };
+        if self.order.kind != Kind::Inline && self.updates != expected {
+            return Err((Invariant::SameBytes, "done with updates missing"));
+        }
+        Ok(())
+    }
+
+    fn judge_failed(&self, kind: FailureKind, elapsed: Duration, facts: &Facts) -> Result<(), Breach> {
+        ensure(!self.runs.is_empty(), "failed though it never ran")?;
+        match kind {
+            FailureKind::Handler => ensure(self.has_ended(Ended::Error), "failed though no handler did"),
+            FailureKind::Panicked => ensure(self.has_ended(Ended::Panic), "panicked though no handler did"),
+            FailureKind::Cancelled => {
+                ensure(self.is_cancelled || facts.was_stopped, "stopped though nobody wanted it")
+            }
+            FailureKind::DeadlineExceeded => {
+                ensure(self.has_expired(elapsed, facts), "out of time before its time")
+            }
+            FailureKind::BodyBroken | FailureKind::BodyChanged => Err((Invariant::SameBytes, "a body broke")),
+        }
+    }
+
+    fn judge_unknown(&self, reason: UnknownReason, facts: &Facts) -> Result<(), Breach> {
+        let is_true = match reason {
+            UnknownReason::ReceiverStateLost => facts.has_forgotten,
+            UnknownReason::Abandoned => self.is_abandoned,
+            UnknownReason::Poisoned => self.order.kind == Kind::Idempotent && facts.has_forgotten,
+            // Nothing of a call survives its process: there is no journal on a disk.
+            UnknownReason::HandlerLost => false,
+        };
+        ensure(is_true, "unknown without reason")
+    }
+
+    fn has_ended(&self, ended: Ended) -> bool {
+        self.runs.iter().any(|run| run.ended == Some(ended))
+    }
+
+    fn has_expired(&self, elapsed: Duration, facts: &Facts) -> bool {
+        self.order.deadline.is_some_and(|deadline| deadline <= elapsed + facts.slept + TICK)
+    }
+}
+
+fn ensure(holds: bool, otherwise: &'static str) -> Result<(), Breach> {
+    if holds { Ok(()) } else { Err((Invariant::TrueOutcome, otherwise)) }
+}
+
+/// Deadlines travel in whole milliseconds, and the clock ticks in them.
+const TICK: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::order::Job;
+
+    const WORKER: Seat = Seat { host: 1, boot: 1 };
+
+    fn life(kind: Kind) -> Life {
+        Life {
+            order: Order { kind, ..Order::plain(Job::short(1), WORKER.host) },
+            sender: Seat { host: 0, boot: 1 },
+            submitted_at: Duration::ZERO,
+            bound_at: Duration::ZERO,
+            id: None,
+            is_sent: true,
+            runs: Vec::new(),
+            updates: 0,
+            is_cancelled: false,
+            is_abandoned: false,
+            outcome: None,
+        }
+    }
+
+    fn ran(kind: Kind, ended: Option<Ended>) -> Life {
+        let run = Run { seat: WORKER, called_at: Duration::ZERO, ended, links: 1, rebinds: 0 };
+        Life { runs: vec![run], ..life(kind) }
+    }
+
+    fn judged(life: &Life, outcome: Result<(), NotDone>, facts: Facts) -> Option<Invariant> {
+        life.judge_outcome(&outcome, Duration::from_secs(5), &facts).err().map(|(invariant, _)| invariant)
+    }
+
+    #[test]
+    fn a_second_call_is_allowed_for_lost_idempotent_commands_only() {
+        let (nothing, lost) = (Facts::default(), Facts { has_forgotten_call: true, ..Facts::default() });
+        let called = |kind, facts: &Facts| ran(kind, None).judge_call(WORKER, facts).is_ok();
+        assert!(!called(Kind::Once, &nothing) && !called(Kind::Once, &lost));
+        assert!(!called(Kind::Idempotent, &nothing) && called(Kind::Idempotent, &lost));
+    }
+
+    #[test]
+    fn never_means_never() {
+        let cancelled = Life { is_cancelled: true, ..life(Kind::Once) };
+        assert_eq!(judged(&cancelled, Err(NotDone::Cancelled), Facts::default()), None);
+        let ended = Life { outcome: Some(Err(NotDone::Cancelled)), ..cancelled };
+        assert!(ended.judge_call(WORKER, &Facts::default()).is_err());
+        let ran = Life { is_cancelled: true, ..ran(Kind::Once, None) };
+        assert_eq!(judged(&ran, Err(NotDone::Cancelled), Facts::default()), Some(Invariant::TrueOutcome));
+    }
+
+    #[test]
+    fn unknown_needs_a_loss_and_done_a_handler() {
+        let lost = Facts { has_forgotten: true, ..Facts::default() };
+        let unknown = || Err(NotDone::Unknown(UnknownReason::ReceiverStateLost));
+        assert_eq!(judged(&life(Kind::Once), unknown(), lost), None);
+        assert_eq!(judged(&life(Kind::Once), unknown(), Facts::default()), Some(Invariant::TrueOutcome));
+        assert_eq!(judged(&life(Kind::Once), Ok(()), lost), Some(Invariant::TrueOutcome));
+        assert_eq!(judged(&ran(Kind::Once, Some(Ended::Result)), Ok(()), lost), None);
+    }
+
+    #[test]
+    fn an_outcome_does_not_come_twice_or_before_its_time() {
+        let done = Life { outcome: Some(Ok(())), ..ran(Kind::Once, Some(Ended::Result)) };
+        assert_eq!(judged(&done, Ok(()), Facts::default()), Some(Invariant::OneOutcome));
+        let mut early = life(Kind::Once);
+        early.order.deadline = Some(Duration::from_secs(6));
+        assert_eq!(judged(&early, Err(NotDone::Expired), Facts::default()), Some(Invariant::TrueOutcome));
+        let slept = Facts { slept: Duration::from_secs(2), ..Facts::default() };
+        assert_eq!(judged(&early, Err(NotDone::Expired), slept), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a run is made of, all drawn from its seed, so that runs differ in kind and not only in luck.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use runnel::Config;
+
+use super::bottleneck::RateConfig;
+use super::fault::FaultKind;
+use super::gilbert_elliott::BurstConfig;
+use super::nat::{NatConfig, NatKind};
+use super::path::PathConfig;
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What everything was drawn from.
+    pub seed: u64,
+    /// Nodes that listen and send commands.
+    pub controllers: usize,
+    /// Nodes that dial and run them.
+    pub workers: usize,
+    /// Orders of all callers together, a second.
+    pub orders_per_second: f64,
+    /// Bytes of one body, result, or all updates of a command, at most.
+    pub bytes_max: u32,
+    /// What paths do while there are faults.
+    pub path: PathConfig,
+    /// What paths do once faults have stopped.
+    pub calm_path: PathConfig,
+    /// Which faults there are.
+    pub faults: BTreeSet<FaultKind>,
+    /// Pause between two faults, on average.
+    pub fault_pause: Duration,
+    /// Longest time that a fault lasts.
+    pub fault_max: Duration,
+    /// Of the workers, which are behind a NAT.
+    pub nats: Vec<Option<NatKind>>,
+    /// When these NATs forget a port.
+    pub nat_idle: Duration,
+    /// Queues are so small that they fill up.
+    pub has_small_queues: bool,
+}
+
+impl Options {
+    /// Draws the options of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let workers =
+            if random.random_bool(0.3) { random.random_range(3..=6) } else { random.random_range(1..=2) };
+        let faults = FaultKind::ALL.into_iter().filter(|_| random.random_bool(0.5)).collect();
+        let path = draw_path(&mut random);
+        Self {
+            seed,
+            controllers: if random.random_bool(0.3) { 2 } else { 1 },
+            workers,
+            orders_per_second: [0.2, 1.0, 3.0][random.random_range(0..3)],
+            bytes_max: [2_000, 50_000, 400_000][random.random_range(0..3)],
+            calm_path: PathConfig {
+                loss: path.loss.min(0.05),
+                bursts: None,
+                delay: path.delay.min(Duration::from_millis(120)),
+                jitter: path.jitter.min(Duration::from_millis(20)),
+                ..path
+            },
+            path,
+            faults,
+            fault_pause: Duration::from_secs(random.random_range(3..60)),
+            fault_max: Duration::from_secs([5, 20, 90][random.random_range(0..3)]),
+            nats: (0..workers).map(|_| draw_nat(&mut random)).collect(),
+            nat_idle: Duration::from_secs([10, 30, 120][random.random_range(0..3)]),
+            has_small_queues: random.random_bool(0.2),
+        }
+    }
+
+    /// Replaces the number of workers; their NATs are drawn again.
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ 1);
+        self.workers = workers;
+        self.nats = (0..workers).map(|_| draw_nat(&mut random)).collect();
+        self
+    }
+
+    /// Returns the settings of all nodes.
+    pub fn config(&self) -> Config {
+        let mut config = Config::default();
+        if self.has_small_queues {
+            config.send_queue.updates_window_bytes = 4_000;
+            config.send_queue.peer_commands_max = 20;
+            config.send_queue.peer_commands_min = 4;
+            config.send_queue.links_died_max = NonZeroU32::new(2).expect("2 is not 0");
+            config.receive_queue.commands_max = 12;
+            config.receive_queue.sender_commands_min = 2;
+            config.receive_queue.urgent_reserve = 2;
+            config.receive_queue.running_max = 4;
+            config.receive_queue.urgent_running_reserve = 1;
+        }
+        config
+    }
+
+    /// Returns the NAT in front of a worker, if there is one.
+    pub fn nat(&self, worker: usize) -> Option<NatConfig> {
+        let kind = self.nats.get(worker).copied().flatten()?;
+        let [.., high, low] = u32::try_from(worker).unwrap_or(u32::MAX).to_be_bytes();
+        let public = IpAddr::V4(Ipv4Addr::new(198, 18, high, low));
+        Some(NatConfig { public, kind, idle_timeout: self.nat_idle })
+    }
+
+    /// Returns how long an urgent command takes at most on the calm path, with the losses that it may have.
+    pub fn urgent_max(&self) -> Duration {
+        let queue = self
+            .calm_path
+            .rate
+            .map_or(0.0, |rate| 8.0 * rate.queue_bytes as f64 / rate.bits_per_second as f64);
+        let round_trip = 2 * (self.calm_path.delay + self.calm_path.jitter);
+        // Three losses in a row and the repeats after each of them; behind them a link that was given up.
+        Duration::from_secs(10) + 8 * round_trip + Duration::from_secs_f64(4.0 * queue)
+    }
+}
+
+fn draw_path(random: &mut ChaCha8Rng) -> PathConfig {
+    let ms = Duration::from_millis;
+    let is_bad = random.random_bool(0.5);
+    let bursts = BurstConfig {
+        good_for: Duration::from_secs(random.random_range(2..30)),
+        bad_for: ms(random.random_range(50..2_000)),
+        loss: random.random_range(0.5..1.0),
+    };
+    let rate = RateConfig {
+        bits_per_second: [1, 5, 20, 100][random.random_range(0..4)] * 1_000_000,
+        queue_bytes: [30_000, 256_000][random.random_range(0..2)],
+    };
+    PathConfig {
+        loss: if is_bad { random.random_range(0.0..0.15) } else { random.random_range(0.0..0.02) },
+        bursts: random.random_bool(0.3).then_some(bursts),
+        delay: ms([1, 10, 40, 150][random.random_range(0..4)]),
+        jitter: ms([0, 2, 20, 80][random.random_range(0..4)]),
+        reordered: if is_bad { random.random_range(0.0..0.05) } else { 0.0 },
+        reordered_by: ms(random.random_range(1..60)),
+        duplicated: if random.random_bool(0.5) { random.random_range(0.0..0.05) } else { 0.0 },
+        rate: random.random_bool(0.6).then_some(rate),
+    }
+}
+
+fn draw_nat(random: &mut ChaCha8Rng) -> Option<NatKind> {
+    match random.random_range(0..3) {
+        0 => None,
+        1 => Some(NatKind::Cone),
+        _ => Some(NatKind::Symmetric),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_draws_the_same_and_the_calm_path_is_calm() {
+        for seed in 0..200 {
+            let options = Options::draw(seed);
+            assert_eq!(format!("{options:?}"), format!("{:?}", Options::draw(seed)));
+            assert!(options.calm_path.loss <= 0.05);
+            assert!(2 * (options.calm_path.delay + options.calm_path.jitter) <= Duration::from_millis(300));
+        }
+    }
+
+    #[test]
+    fn every_fault_is_drawn_by_some_seed() {
+        let drawn: BTreeSet<_> = (0..50).flat_map(|seed| Options::draw(seed).faults).collect();
+        assert_eq!(drawn.len(), FaultKind::ALL.len());
+    }
+}

@@ -1,0 +1,54 @@
+//! How many orders there are, and of what size. Pure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::order::Order;
+
+/// What the callers of one controller ask for.
+#[derive(Clone, Debug)]
+pub(super) struct Workload {
+    /// Orders a second.
+    pub(super) per_second: f64,
+    /// The host of the first worker.
+    pub(super) first_worker: usize,
+    /// How many workers there are.
+    pub(super) workers: usize,
+    /// Bytes of one body, at most.
+    pub(super) bytes_max: u32,
+    /// Numbers all orders of a run.
+    pub(super) numbers: Numbers,
+}
+
+/// Gives out numbers, each once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Numbers(Arc<AtomicU64>);
+
+impl Workload {
+    /// Draws the pause before the next order: orders come by themselves, not in step.
+    pub(super) fn draw_pause(&self, random: &mut impl Rng) -> Duration {
+        let luck: f64 = random.random_range(1e-6..1.0);
+        Duration::from_secs_f64(-luck.ln() / self.per_second.max(1e-3))
+    }
+
+    /// Draws the next order.
+    pub(super) fn draw_order(&self, random: &mut impl Rng) -> Order {
+        let mut order = Order::draw(random, self.numbers.next(), self.workers, self.bytes_max);
+        order.worker += self.first_worker;
+        order
+    }
+}
+
+impl Numbers {
+    pub(super) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns how many were given out.
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

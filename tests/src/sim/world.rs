@@ -1,0 +1,328 @@
+//! A world: hosts with whole nodes on one network, and everything that can happen to them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use runnel::certs::Role;
+use runnel::codec::NodeId;
+use runnel::{EndpointKeys, NodeHandle};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::crypto::seed_tls;
+use super::identities::identity;
+use super::machine::Machine;
+use super::mark::Mark;
+use super::network::Network;
+use super::observer::Observer;
+use super::options::Options;
+use super::order::Order;
+use super::path::PathConfig;
+use super::process::{Disk, Plan, Process, seed_of};
+use super::trace::Trace;
+use super::violation::Invariant;
+use super::workload::{Numbers, Workload};
+
+/// Hosts with whole nodes. Controllers come first, then workers.
+#[derive(Debug)]
+pub struct World {
+    options: Options,
+    network: Arc<Network>,
+    observer: Observer,
+    names: Arc<[NodeId]>,
+    hosts: Vec<Host>,
+    numbers: Numbers,
+    is_busy: watch::Sender<bool>,
+    _carrier: JoinSet<()>,
+}
+
+/// A machine, and what runs on it now.
+#[derive(Debug)]
+struct Host {
+    name: String,
+    role: Role,
+    machine: Arc<Machine>,
+    disk: Disk,
+    process: Option<Process>,
+    double: Option<(Arc<Machine>, Process)>,
+}
+
+impl World {
+    /// Makes a world without a running process.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub fn new(options: Options, trace: Trace) -> Self {
+        seed_tls(options.seed);
+        let network = Network::traced(options.seed, options.path, trace.clone());
+        let mut carrier = JoinSet::new();
+        carrier.spawn(network.clone().run());
+        let hosts: Vec<Host> =
+            (0..options.controllers + options.workers).map(|host| Host::new(&options, host)).collect();
+        for worker in 0..options.workers {
+            if let Some(nat) = options.nat(worker) {
+                network.set_nat(hosts[options.controllers + worker].machine.address(), nat);
+            }
+        }
+        let names = hosts.iter().map(|host| host.name.parse().expect("a valid name")).collect();
+        let observer = Observer::new(trace, hosts.len(), options.urgent_max());
+        Self {
+            network,
+            observer,
+            names,
+            hosts,
+            numbers: Numbers::default(),
+            is_busy: watch::Sender::new(false),
+            options,
+            _carrier: carrier,
+        }
+    }
+
+    /// Returns what it is made of.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Returns the network.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// Returns who sees everything.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Returns how many hosts there are.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Returns the hosts of workers.
+    pub fn workers(&self) -> std::ops::Range<usize> {
+        self.options.controllers..self.hosts.len()
+    }
+
+    /// Returns the name of a host's node.
+    pub fn name(&self, host: usize) -> &NodeId {
+        &self.names[host]
+    }
+
+    /// Returns the address of a host.
+    pub fn address(&self, host: usize) -> IpAddr {
+        self.hosts[host].machine.address()
+    }
+
+    /// Returns a host's machine.
+    pub fn machine(&self, host: usize) -> &Arc<Machine> {
+        &self.hosts[host].machine
+    }
+
+    /// Returns the node that runs on a host, if one does.
+    pub fn node(&self, host: usize) -> Option<&NodeHandle> {
+        self.hosts[host].process.as_ref().map(Process::node)
+    }
+
+    /// Returns how many commands callers have submitted, or tried to.
+    pub fn orders(&self) -> u64 {
+        self.numbers.count()
+    }
+
+    /// Starts a process on a host that has none.
+    pub fn start(&mut self, host: usize) {
+        if self.hosts[host].process.is_some() {
+            return;
+        }
+        let machine = self.hosts[host].machine.clone();
+        let process = self.start_on(host, &machine, "process");
+        if self.hosts[host].role == Role::Controller {
+            let workload = Workload {
+                per_second: self.options.orders_per_second / self.options.controllers as f64,
+                first_worker: self.options.controllers,
+                workers: self.options.workers,
+                bytes_max: self.options.bytes_max,
+                numbers: self.numbers.clone(),
+            };
+            let seed = seed_of(
+                self.options.seed,
+                "workload",
+                host,
+                u32::try_from(self.orders()).unwrap_or(u32::MAX),
+            );
+            process.start_workload(workload, self.is_busy.subscribe(), seed);
+        }
+        self.hosts[host].process = Some(process);
+    }
+
+    /// Starts all hosts that have no process.
+    pub fn start_all(&mut self) {
+        (0..self.hosts.len()).for_each(|host| self.start(host));
+    }
+
+    /// Has callers submit orders from now on, or stop doing so.
+    pub fn set_busy(&self, is_busy: bool) {
+        self.is_busy.send_replace(is_busy);
+    }
+
+    /// Has a caller of a controller submit an order; `make` is given its number. Returns where it is told whether it was
+    /// done; nothing if there is no process.
+    pub fn call(
+        &self,
+        controller: usize,
+        make: impl FnOnce(u64) -> Order,
+    ) -> Option<oneshot::Receiver<bool>> {
+        let process = self.hosts[controller].process.as_ref()?;
+        Some(process.call(make(self.numbers.next())))
+    }
+
+    /// Ends the process of a host without a word: what it had in memory is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// The process is gone all the same if the future is dropped.
+    pub async fn crash(&mut self, host: usize) {
+        let Some(process) = self.hosts[host].process.take() else { return };
+        self.observer.lost(host, "crashes");
+        let panics = process.kill(&self.network, &self.hosts[host].machine).await;
+        self.judge_panics(host, &panics);
+    }
+
+    /// Stops the process of a host in order. What it leaves behind is a violation.
+    ///
+    /// # Cancel safety
+    ///
+    /// The process is gone all the same if the future is dropped.
+    pub async fn stop(&mut self, host: usize) {
+        let Some(process) = self.hosts[host].process.take() else { return };
+        self.observer.told_to_stop(host);
+        let remains = process.stop(&self.network, &self.hosts[host].machine, Duration::ZERO).await;
+        self.observer.lost(host, "has stopped");
+        self.observer.mark(Mark::Stopped);
+        if !remains.has_stopped {
+            self.observer.violation(Invariant::NoLeaks, format!("host {host} does not stop"));
+        }
+        self.judge_panics(host, &remains.panics);
+    }
+
+    /// Stops all hosts, when nothing runs any more. Tasks and sockets that are left are a violation.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of them may go on if the future is dropped.
+    pub async fn stop_all(&mut self) {
+        for host in (0..self.hosts.len()).rev() {
+            let Some(process) = self.hosts[host].process.take() else { continue };
+            self.observer.told_to_stop(host);
+            let remains = process.stop(&self.network, &self.hosts[host].machine, DRAIN_MAX).await;
+            self.observer.lost(host, "has stopped");
+            if !remains.has_stopped || remains.tasks > 0 {
+                let text = format!("host {host} leaves {} tasks behind: {remains:?}", remains.tasks);
+                self.observer.violation(Invariant::NoLeaks, text);
+            }
+            self.judge_panics(host, &remains.panics);
+        }
+        for host in 0..self.hosts.len() {
+            let sockets = self.network.sockets(self.address(host));
+            if sockets > 0 {
+                self.observer
+                    .violation(Invariant::NoLeaks, format!("host {host} leaves {sockets} sockets behind"));
+            }
+        }
+    }
+
+    /// Has a second process with a host's identity run on another machine.
+    pub fn start_double(&mut self, host: usize) {
+        if self.hosts[host].double.is_some() {
+            return;
+        }
+        self.observer.double(host, true);
+        let machine = Machine::new(address_of(DOUBLES, host));
+        let process = self.start_on(host, &machine, "double");
+        self.hosts[host].double = Some((machine, process));
+    }
+
+    /// Ends that second process.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is gone all the same if the future is dropped.
+    pub async fn end_double(&mut self, host: usize) {
+        let Some((machine, process)) = self.hosts[host].double.take() else { return };
+        let panics = process.kill(&self.network, &machine).await;
+        self.observer.double(host, false);
+        self.judge_panics(host, &panics);
+    }
+
+    /// Has the network be as it is without faults, or as it is with them.
+    pub fn set_path(&self, path: PathConfig) {
+        self.network.set_path(path);
+    }
+
+    fn start_on(&self, host: usize, machine: &Arc<Machine>, what: &str) -> Process {
+        let Host { name, role, disk, .. } = &self.hosts[host];
+        let seat = self.observer.started(host);
+        let listening = |controller: usize| SocketAddr::new(self.address(controller), PORT);
+        let (listen, dials) = match role {
+            Role::Controller => (Some(listening(host)), Vec::new()),
+            Role::Worker => {
+                let controllers = 0..self.options.controllers;
+                (
+                    None,
+                    controllers
+                        .map(|controller| (self.names[controller].clone(), listening(controller)))
+                        .collect(),
+                )
+            }
+        };
+        let plan = Plan {
+            identity: identity(name, *role),
+            config: self.options.config(),
+            disk: disk.clone(),
+            listen,
+            dials,
+            seed: seed_of(self.options.seed, what, host, seat.boot),
+        };
+        Process::start(plan, &self.network, machine, (&self.observer, seat, &self.names))
+    }
+
+    fn judge_panics(&self, host: usize, panics: &[String]) {
+        for panic in panics {
+            self.observer.violation(Invariant::NoPanic, format!("host {host}: {panic}"));
+        }
+    }
+}
+
+impl Host {
+    fn new(options: &Options, host: usize) -> Self {
+        let (name, role, net) = if host < options.controllers {
+            (format!("c{host:03}"), Role::Controller, CONTROLLERS)
+        } else {
+            (format!("w{:04}", host - options.controllers), Role::Worker, WORKERS)
+        };
+        let mut random = ChaCha8Rng::seed_from_u64(seed_of(options.seed, "disk", host, 0));
+        let disk = Disk { endpoint_keys: EndpointKeys::random(&mut random) };
+        let machine = Machine::new(address_of(net, host));
+        Self { name, role, machine, disk, process: None, double: None }
+    }
+}
+
+fn address_of(net: u8, host: usize) -> IpAddr {
+    let [.., high, low] = u32::try_from(host).unwrap_or(u32::MAX).to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, net, high, low))
+}
+
+/// How long commands may take in a world without faults, beyond what their handlers and the path need.
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long the connections of a node that has stopped may drain: three probe timeouts (RFC 9000, section 10.2), which are
+/// long where a machine that stood still has spoiled the measured round trip.
+const DRAIN_MAX: Duration = Duration::from_secs(1200);
+
+const PORT: u16 = 4433;
+const CONTROLLERS: u8 = 0;
+const WORKERS: u8 = 1;
+const DOUBLES: u8 = 2;
