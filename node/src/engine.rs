@@ -78,6 +78,8 @@ pub(crate) enum Request {
     Recovered { reply: oneshot::Sender<Vec<Recovered>> },
     /// The outcome of a durable command is wanted no more.
     ForgetOutcome { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
+    /// The durable commands of a sender are to be forgotten.
+    Forget { peer: NodeId, reply: oneshot::Sender<Result<(), NotFound>> },
     /// A caller has taken updates.
     Taken { id: CommandId, bytes: u64 },
     /// A handler sends an update.
@@ -329,6 +331,7 @@ impl Engine {
             Request::Attach { id, caller } => self.handle_attach(id, caller),
             Request::Recovered { reply } => drop(reply.send(self.recovered())),
             Request::ForgetOutcome { id, reply } => drop(reply.send(self.forget_outcome(now, &id))),
+            Request::Forget { peer, reply } => drop(reply.send(self.forget(now, &peer))),
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
             Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),

@@ -1,5 +1,6 @@
 //! Building, starting and driving a node.
 
+mod durable;
 mod questions;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use runnel_certs::Identity;
 use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
-use runnel_queue::{Durability, Idempotency, NewCommand, Store, StoreError, SubmitError as QueueError};
+use runnel_queue::{Durability, NewCommand, Store, StoreError, SubmitError as QueueError};
 use runnel_transport::{EndpointError, EndpointKeys};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,6 @@ use crate::env::{Env, SystemEnv};
 use crate::handler::Handlers;
 use crate::link_changes::{LinkChange, LinkChanges};
 use crate::policy::Policy;
-use crate::recovered::Recovered;
 use crate::status::Status;
 use crate::submission::Submission;
 
@@ -382,86 +382,6 @@ impl NodeHandle {
         Ok(Submission::new(id, events, result_body, self.ways.clone()))
     }
 
-    /// Follows a durable command that an older process submitted, or that nobody follows any more. Updates that nobody has
-    /// taken come again, and so does the outcome.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError::NodeStopped`] when there is no such command or the node has shut down; [`SubmitError::Queue`] when
-    /// somebody follows it.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the command may count as followed until then.
-    pub async fn attach<C: Command>(
-        &self,
-        id: &CommandId,
-        keep_outcome: bool,
-    ) -> Result<Submission<C>, SubmitError> {
-        let (teller, mut events) = caller_events();
-        let caller = Caller::new(teller, false, keep_outcome, None, None);
-        let request = Request::Attach { id: id.clone(), caller };
-        self.ways.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
-        events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
-        Ok(Submission::new(id.clone(), events, None, self.ways.clone()))
-    }
-
-    /// Returns the durable commands that nobody follows: after a restart, those of older processes.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`] when the node has shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost if the future is dropped.
-    pub async fn recovered(&self) -> Result<Vec<Recovered>, NotFound> {
-        let (reply, listed) = oneshot::channel();
-        self.ways.inbox.send(Request::Recovered { reply }).await.map_err(|_| NotFound)?;
-        listed.await.map_err(|_| NotFound)
-    }
-
-    /// Says that the outcome of a durable command is wanted no more.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`] when no such outcome is kept, or the node has shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the word may have been taken.
-    pub async fn forget_outcome(&self, id: &CommandId) -> Result<(), NotFound> {
-        let (reply, done) = oneshot::channel();
-        let request = Request::ForgetOutcome { id: id.clone(), reply };
-        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
-        done.await.map_err(|_| NotFound)?
-    }
-
-    /// Returns what is stored beside a command, if it is to be durable.
-    fn durability(
-        &self,
-        delivery: Option<Delivery>,
-        durability: Durability,
-        key: Option<String>,
-        command: &NewCommand,
-    ) -> Result<Option<Box<Durability>>, SubmitError> {
-        let has_live_body = command.has_body && durability.body.is_none();
-        let is_durable = match delivery {
-            Some(Delivery::Memory) => false,
-            Some(Delivery::Durable) if has_live_body => return Err(SubmitError::LiveBody),
-            Some(Delivery::Durable) => true,
-            None => self.has_store && !has_live_body,
-        };
-        if !is_durable {
-            return if key.is_some() { Err(SubmitError::KeyNeedsStore) } else { Ok(None) };
-        }
-        if durability.label.len() > LABEL_BYTES_MAX {
-            return Err(SubmitError::LabelTooLong);
-        }
-        let idempotency = key.map(|key| Idempotency { key, fingerprint: fingerprint(command) });
-        Ok(Some(Box::new(Durability { idempotency, ..durability })))
-    }
-
     /// Asks for a command to be cancelled. Its outcome says what came of it.
     ///
     /// # Errors
@@ -545,19 +465,6 @@ impl NodeHandle {
         self.status().wait_for(|status| status.link(peer).is_some()).await.map(|_| ()).map_err(|_| NotFound)
     }
 }
-
-/// Returns what tells a command from another under the same name.
-fn fingerprint(command: &NewCommand) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for part in [command.name.as_str().as_bytes(), &command.args, &command.payload] {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    *hasher.finalize().as_bytes()
-}
-
-/// Longest label of a command, in bytes.
-const LABEL_BYTES_MAX: usize = 4 << 10;
 
 fn run_thread(
     builder: NodeBuilder,

@@ -36,6 +36,9 @@ pub enum SubmitError {
     /// The command of this name is followed by another caller.
     #[error("{0} is followed by somebody else")]
     InUse(CommandId),
+    /// There is no such command to follow.
+    #[error("{0} is not here, or nothing of it is kept any longer")]
+    NotHere(CommandId),
     /// The numbers for commands to this peer are used up.
     #[error("the numbers for commands to this peer are used up")]
     NumbersUsedUp,

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod deadline;
 mod drain;
+mod forget;
 mod notes;
 mod recovery;
 mod restart;

@@ -83,7 +83,8 @@ async fn a_controller_that_crashes_finds_its_commands_again_and_none_runs_twice(
 
     let controller = world.controller().await;
     let recovered = controller.handle().recovered().await.expect("it runs");
-    assert_eq!(recovered.iter().map(|found| found.id.clone()).collect::<Vec<_>>(), [running_id.clone()]);
+    let ids: Vec<_> = recovered.iter().map(|found| &found.id).collect();
+    assert_eq!(ids, [&running_id]);
     let running = controller.handle().attach::<Hold>(&running_id, false).await.expect("it is here");
     assert_eq!(controller.handle().recovered().await.expect("it runs"), [], "it is followed now");
     world.gate.open();
@@ -217,6 +218,22 @@ async fn a_full_disk_is_waited_for_and_a_broken_one_stops_the_node() {
     assert!(matches!(refused, Err(SubmitError::NodeStopped)), "{refused:?}");
     let has_failed = status.wait_for(|status| matches!(status.store, StoreStatus::Failed(_)));
     patient("the failure", has_failed).await.expect("it is told before the end");
+    worker.crash();
+}
+
+#[tokio::test]
+async fn what_a_forgotten_sender_had_running_is_unknown_to_it() {
+    let mut world = World::new();
+    let controller = world.controller().await;
+    let worker = world.worker().await;
+    let mut running = submit::<Hold>(controller.handle(), ()).await;
+    started(&mut running).await;
+    worker.handle().forget(controller.handle().node()).await.expect("it is known");
+    let lost = NotDone::Unknown(UnknownReason::ReceiverStateLost);
+    assert_eq!(patient("its outcome", running.outcome()).await, Err(lost));
+    let next = submit::<Mark>(controller.handle(), 1).await;
+    assert_eq!(patient("its outcome", next.outcome()).await, Ok(1));
+    controller.crash();
     worker.crash();
 }
 

@@ -326,7 +326,7 @@ impl Engine {
     }
 
     /// Tells the queues that a link that was up is gone.
-    fn drop_queues_of(&mut self, now: Instant, index: LinkIndex) {
+    pub(super) fn drop_queues_of(&mut self, now: Instant, index: LinkIndex) {
         let Some(up) = self.links.get_mut(index).and_then(|entry| entry.up()) else { return };
         let (peer, number) = (up.peer.clone(), up.number);
         self.send.handle_link_down(now, &peer);

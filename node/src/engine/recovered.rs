@@ -1,8 +1,9 @@
-//! Durable commands without a caller: an older process submitted them, or their caller comes a second time.
+//! Durable commands without a caller: an older process submitted them, or their caller comes a second time. And what is
+//! wanted no more: outcomes, and all that a sender has sent.
 
 use std::time::Instant;
 
-use runnel_codec::CommandId;
+use runnel_codec::{CloseCode, CommandId, NodeId};
 use runnel_queue::{Stage, SubmitError};
 
 use super::{Caller, Engine};
@@ -36,8 +37,7 @@ impl Engine {
         }
         let stage = self.send.stage(&id);
         if stage.is_none() && self.send.outcome(&id).is_none() {
-            // Dropping it says that there is nothing to follow.
-            return;
+            return caller.teller.stored(&mut self.wakes, Err(SubmitError::NotHere(id)));
         }
         if stage != Some(Stage::Storing) {
             caller.teller.stored(&mut self.wakes, Ok(id.key));
@@ -46,6 +46,19 @@ impl Engine {
         self.callers.insert(id.clone(), Caller { body_room, ..caller });
         self.send.follow(&id).ok();
         self.send.repeat_outcome(&id);
+    }
+
+    /// Forgets what a sender has sent. It learns so from the hello of its next link.
+    pub(super) fn forget(&mut self, now: Instant, peer: &NodeId) -> Result<(), NotFound> {
+        let link = self.link_of(peer);
+        if let Some(index) = link {
+            self.drop_queues_of(now, index);
+        }
+        let forgotten = self.receive.forget(peer).map_err(|_| NotFound);
+        if let Some(index) = link {
+            self.close_link(index, CloseCode::Replaced, "its commands were forgotten here");
+        }
+        forgotten
     }
 
     fn is_followed(&self, id: &CommandId) -> bool {

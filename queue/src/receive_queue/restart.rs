@@ -29,7 +29,7 @@ impl ReceiveQueue {
 
     /// Has the rows of a command deleted whose sender's epoch is gone. Of one that this process has not stored there are
     /// none, and then nothing happens.
-    fn purge(&mut self, peer: &NodeId, key: CommandKey) {
+    pub(super) fn purge(&mut self, peer: &NodeId, key: CommandKey) {
         if self.store.is_some()
             && let Some(known) = self.known_mut(peer, key)
         {

@@ -85,6 +85,18 @@ impl Sender {
         self.fenced.push(store);
     }
 
+    /// Makes its journal a new one. Returns the durable commands that are known: they count as settled from now on.
+    pub(super) fn begin_anew(&mut self) -> Vec<CommandKey> {
+        self.generation += 1;
+        self.fenced.clear();
+        self.interrupted.clear();
+        let Some(store) = self.store else { return Vec::new() };
+        let keys: Vec<_> = self.known.keys().copied().filter(|key| key.epoch == store).collect();
+        let announced = self.settled.entry(store).or_default();
+        keys.iter().for_each(|key| announced.set.insert(key.seq));
+        keys
+    }
+
     /// Returns how often its commands of a store were forgotten.
     pub(super) fn generation(&self, store: Option<Epoch>) -> (u64, usize) {
         let fenced = self.fenced.iter().filter(|fenced| Some(**fenced) == store).count();

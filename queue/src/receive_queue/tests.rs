@@ -7,6 +7,7 @@ mod history;
 mod journal;
 mod progress;
 mod restart;
+mod stored;
 
 use std::time::Duration;
 

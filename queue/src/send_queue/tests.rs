@@ -4,6 +4,7 @@ mod bodies;
 mod bounds;
 mod ends;
 mod explain;
+mod stored;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use quinn::rustls::crypto::CryptoProvider;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use runnel::{NetworkChanges, Task};
+use runnel::{NetworkChanges, StoreDriver, Task};
 use runnel_transport::Socket;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::crypto::seeded_provider;
@@ -110,6 +111,17 @@ impl runnel::Env for SimEnv {
         }))
     }
 
+    fn start_store(&self, mut driver: StoreDriver) {
+        self.tasks.start(Box::pin(async move {
+            while let Some(batch) = driver.batch().await {
+                sleep(SYNC).await;
+                while let Err(pause) = driver.apply(&batch) {
+                    sleep(pause).await;
+                }
+            }
+        }));
+    }
+
     fn source_address(&self, _: SocketAddr) -> Option<IpAddr> {
         self.machine.source()
     }
@@ -118,3 +130,6 @@ impl runnel::Env for SimEnv {
         self.machine.suspended()
     }
 }
+
+/// How long a batch takes to become durable.
+const SYNC: Duration = Duration::from_millis(5);

@@ -1,0 +1,197 @@
+//! What is stored: enough to go on from, and no more than that.
+
+use super::*;
+use crate::store::{Change, Row};
+
+/// A store that takes every batch at once.
+#[derive(Default)]
+struct Rows(BTreeMap<RowKey, Row>);
+
+impl Rows {
+    fn take(&mut self, rig: &mut Rig) -> Said {
+        loop {
+            let is_busy = rig.queue.store_in_memory();
+            match rig.queue.poll_store(rig.now, &CLOCK) {
+                Some(batch) => {
+                    for change in batch.changes {
+                        match change {
+                            Change::Put(row) => drop(self.0.insert(row.key(), row)),
+                            Change::Delete(key) => drop(self.0.remove(&key)),
+                        }
+                    }
+                    rig.queue.handle_stored(batch.id);
+                }
+                None if !is_busy => return rig.drain(),
+                None => {}
+            }
+        }
+    }
+
+    /// Another process goes on from the rows, at this reading of the clocks, with a link up.
+    fn restart(&self, clock: ClockReading) -> Rig {
+        let mut queue = ReceiveQueue::new(config(), 2);
+        let rows: Vec<_> = self.0.values().cloned().collect();
+        queue.recover(Instant::now(), &clock, Epoch::from_random(99), &rows);
+        let mut rig = Rig { queue, now: Instant::now() };
+        meet(&mut rig, 2, 7);
+        rig
+    }
+}
+
+/// A link from a sender whose store has this epoch.
+fn meet(rig: &mut Rig, link_number: u64, store: u64) {
+    let (boot, store) = (Epoch::from_random(1000 + link_number), Epoch::from_random(store));
+    rig.queue.handle_link_up(&ctl(), link(link_number), boot, Some(store), &[]);
+    rig.queue.handle_room(&ctl(), room());
+}
+
+fn is_run(key: &RowKey) -> bool {
+    matches!(key, RowKey::Run(..) | RowKey::Token(..) | RowKey::Output(..) | RowKey::ResultPiece(..))
+}
+
+#[test]
+fn what_its_sender_lacks_of_an_ended_command_is_said_by_the_next_process() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, head(1));
+    rows.take(&mut rig);
+    rig.queue.handle_stream_lost(&ctl(), key(1), at(1, 4));
+    for content in ["a", "bb", "ccc"] {
+        rig.update(1, content);
+    }
+    rig.queue.handle_received(&ctl(), key(1), 1, 0);
+    rig.finish(1, done("yes"));
+    rows.take(&mut rig);
+
+    let mut rig = rows.restart(CLOCK);
+    rig.head_on(2, 8, Head { updates_received: 1, resent: true, ..head(1) });
+    let said = rows.take(&mut rig);
+    let expected = [
+        ACCEPTED,
+        StreamFrame::Started,
+        update(2, "bb"),
+        update(3, "ccc"),
+        StreamFrame::Outcome(done("yes")),
+    ];
+    assert_eq!((said.on(8), said.starts), (expected.to_vec(), vec![]));
+
+    rig.settle(1);
+    rows.take(&mut rig);
+    assert!(!rows.0.keys().any(is_run), "{:?}", rows.0.keys());
+    let mut rig = rows.restart(CLOCK);
+    rig.head_on(2, 12, head(1));
+    rows.take(&mut rig).assert_last(12, &StreamFrame::Stale);
+}
+
+#[test]
+fn a_handler_that_left_a_token_is_called_again_with_it_and_goes_on_counting_its_updates() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, head(1));
+    rows.take(&mut rig);
+    rig.queue.handle_token(&ctl(), key(1), "its folder".into());
+    assert_eq!(rig.queue.poll_token_stored(), None, "not before it is stored");
+    rows.take(&mut rig);
+    assert_eq!(rig.queue.poll_token_stored(), Some((ctl(), key(1))));
+
+    let mut rig = rows.restart(CLOCK);
+    let start = rig.queue.poll_start().expect("it is called again");
+    assert_eq!((start.key, start.recover, start.args), (key(1), Some("its folder".into()), Bytes::new()));
+    assert_eq!(rig.queue.counts().running, 1);
+    rig.queue.handle_resumed(&ctl(), key(1), 2, 20);
+    rig.head_on(2, 8, Head { updates_received: 3, updates_credit: 100, resent: true, ..head(1) });
+    rig.update(1, "the third again");
+    rig.update(1, "the fourth");
+    rig.finish(1, done(""));
+    let said = rows.take(&mut rig);
+    let expected = [ACCEPTED, StreamFrame::Started, update(4, "the fourth"), StreamFrame::Outcome(done(""))];
+    assert_eq!(said.on(8), expected);
+}
+
+#[test]
+fn an_idempotent_command_is_run_by_three_processes_at_most() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    for run in 1..=3 {
+        rig.head_on(run, run * 4, Head { idempotent: true, ..head(1) });
+        assert_eq!(rows.take(&mut rig).starts, [key(1)], "run {run}");
+        rig = rows.restart(CLOCK);
+        meet(&mut rig, run + 1, 7);
+    }
+    rig.head_on(4, 40, Head { idempotent: true, ..head(1) });
+    let poisoned = StreamFrame::Outcome(Outcome::Unknown(UnknownReason::Poisoned));
+    rows.take(&mut rig).assert_last(40, &poisoned);
+}
+
+#[test]
+fn a_deadline_goes_on_while_the_process_does_not() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, due_in(1, Duration::from_secs(10)));
+    rows.take(&mut rig);
+    rig.queue.handle_token(&ctl(), key(1), "t".into());
+    rows.take(&mut rig);
+    let later = ClockReading { uptime: CLOCK.uptime + Duration::from_secs(9), ..CLOCK };
+    let mut rig = rows.restart(later);
+    rig.pass(Duration::from_millis(1_100));
+    assert_eq!(rig.turn().stops, [(key(1), StopReason::DeadlineExceeded)]);
+}
+
+#[test]
+fn a_forgotten_sender_has_a_new_journal_and_nothing_of_the_old_one_is_kept() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    for number in 1..=2 {
+        rig.head(number * 4, head(number));
+    }
+    rows.take(&mut rig);
+    rig.finish(1, done(""));
+    rows.take(&mut rig);
+    let before = rig.queue.receiver_epoch(&ctl(), Some(key(1).epoch));
+    rig.queue.handle_link_down(&ctl(), link(1));
+    rig.queue.forget(&ctl()).expect("it is known");
+    rows.take(&mut rig);
+    assert!(!rows.0.keys().any(is_run), "{:?}", rows.0.keys());
+    let after = rig.queue.receiver_epoch(&ctl(), Some(key(1).epoch));
+    assert!(before.is_some() && before != after);
+    rig.finish(2, done(""));
+    assert!(rows.take(&mut rig).is_silent(), "the handler goes on unheard");
+    assert!(!rows.0.keys().any(is_run) && rig.queue.counts().remembered == 0);
+    assert_eq!(
+        rows.restart(CLOCK).queue.receiver_epoch(&ctl(), Some(key(1).epoch)),
+        after,
+        "and that is stored"
+    );
+}
+
+#[test]
+fn a_store_that_comes_back_after_it_was_replaced_meets_another_journal() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, head(1));
+    rows.take(&mut rig);
+    let (old, new) = (Some(Epoch::from_random(7)), Some(Epoch::from_random(8)));
+    let journal = |rig: &Rig, store| rig.queue.receiver_epoch(&ctl(), store);
+    let (of_old, of_new) = (journal(&rig, old), journal(&rig, new));
+    meet(&mut rig, 2, 8);
+    rows.take(&mut rig);
+    assert!(!rows.0.keys().any(is_run), "what the older store sent is gone");
+    assert_eq!(journal(&rig, new), of_new, "the new one was told the right one before it was met");
+    assert_ne!(journal(&rig, old), of_old);
+    let mut rig = rows.restart(CLOCK);
+    assert_ne!(journal(&rig, old), of_old, "and that is stored");
+    meet(&mut rig, 3, 7);
+    rig.head_on(3, 4, head(2));
+    assert_eq!(rows.take(&mut rig).starts, [key(2)]);
+}
+
+#[test]
+fn a_store_that_has_forgotten_what_is_known_here_is_found_out() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, head(5));
+    rows.take(&mut rig);
+    let store = Some(key(1).epoch);
+    assert!(rig.queue.check_sent(&ctl(), store, 5).is_ok());
+    assert!(rig.queue.check_sent(&ctl(), store, 4).is_err());
+    assert!(
+        rig.queue.check_sent(&ctl(), Some(Epoch::from_random(8)), 0).is_ok(),
+        "a new one has promised nothing"
+    );
+    let rig = rows.restart(CLOCK);
+    assert!(rig.queue.check_sent(&ctl(), store, 4).is_err());
+    assert!(rig.queue.journaled_position(&ctl()) > 0);
+}
