@@ -51,6 +51,13 @@ pub struct TransportConfig {
     /// Too low, needless handshakes; too high, a dead first address costs as much.
     #[serde(with = "humantime_serde")]
     pub dial_stagger: Duration,
+    /// Time after which a dial that meets silence tries its addresses again, beside the attempts that are under way.
+    /// Default: 2 s.
+    ///
+    /// Too low, slow paths see needless handshakes; too high, a path that comes back is noticed late: the repeats of one
+    /// attempt's first packet come at 0.3, 0.9, 2.1 and 4.5 s.
+    #[serde(with = "humantime_serde")]
+    pub dial_again: Duration,
     /// Time in which a head must be complete once its stream is open. Default: 10 s.
     ///
     /// Too low, heads on slow links are cut off; too high, half a head holds memory for as long.
@@ -95,6 +102,7 @@ impl Default for TransportConfig {
             send_window: 10 << 20,
             mtu_max: 1452,
             dial_stagger: Duration::from_millis(250),
+            dial_again: Duration::from_secs(2),
             head_timeout: Duration::from_secs(10),
             handshakes_max: NonZeroU32::new(64).expect("64 is not 0"),
             handshakes_percent: NonZeroU8::new(20).expect("20 is not 0"),

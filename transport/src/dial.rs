@@ -1,4 +1,7 @@
 //! Dialling: resolve anew, race the addresses (RFC 8305), keep the first that answers.
+//!
+//! What meets silence is begun again beside what is under way: the repeats of a first packet come ever later, and where the
+//! path has been dark for a while, a fresh one is through long before the next repeat.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -28,6 +31,15 @@ pub(crate) async fn accept(connecting: Connecting) -> Result<Connection, CloseRe
     connecting.await.map_err(|error| CloseReason::of_connection(&error))
 }
 
+/// When addresses have their turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Time between the first attempts at two addresses.
+    pub(crate) stagger: Duration,
+    /// Time after which all of them are tried again, beside the attempts that are under way.
+    pub(crate) again: Duration,
+}
+
 /// Resolves and races the addresses. Losers are dropped, which closes them.
 ///
 /// Names are resolved side by side; those that take longer join the race later. `connect` begins an attempt, and
@@ -35,7 +47,7 @@ pub(crate) async fn accept(connecting: Connecting) -> Result<Connection, CloseRe
 pub(crate) async fn dial<C>(
     env: Arc<dyn Env>,
     request: DialRequest,
-    stagger: Duration,
+    pace: Pace,
     connect: C,
 ) -> Result<Connection, CloseReason>
 where
@@ -47,11 +59,12 @@ where
     };
     let mut resolving: FuturesUnordered<_> = request.addresses.into_iter().map(resolve).collect();
     let mut race = Race::default();
+    let mut again_at = Instant::now() + pace.again;
     while let Some(Some(found)) = resolving.next().now_or_never() {
         race.handle_resolved(found);
     }
     loop {
-        while let Some(address) = race.poll_start(Instant::now(), stagger) {
+        while let Some(address) = race.poll_start(Instant::now(), pace.stagger) {
             match connect(address) {
                 Some(Ok(connecting)) => race.attempts.push(accept(connecting)),
                 Some(Err(error)) => race.handle_failed(CloseReason::unreachable(&error.to_string())),
@@ -69,6 +82,10 @@ where
             },
             Some(found) = resolving.next() => race.handle_resolved(found),
             () = sleep_until(race.next_at), if !race.waiting.is_empty() => {}
+            () = sleep_until(again_at) => {
+                race.begin_again();
+                again_at = Instant::now() + pace.again;
+            }
         }
     }
 }
@@ -117,6 +134,12 @@ impl<F> Race<F> {
     /// An attempt has failed: the next address has its turn at once.
     fn handle_failed(&mut self, reason: CloseReason) {
         self.failure = worse(&self.failure, reason);
+        self.next_at = Instant::now();
+    }
+
+    /// Nothing has come of the attempts so far: each address has another turn.
+    fn begin_again(&mut self) {
+        self.waiting = interleave(self.seen.iter().copied()).into();
         self.next_at = Instant::now();
     }
 
@@ -189,6 +212,15 @@ mod tests {
         assert!(race.poll_start(now + STAGGER, STAGGER).is_some());
         race.handle_failed(CloseReason::TimedOut);
         assert!(race.poll_start(Instant::now(), STAGGER).is_some());
+    }
+
+    #[test]
+    fn each_address_has_another_turn_when_the_race_begins_again() {
+        let mut race = Race::default();
+        race.handle_resolved(Ok(addresses(["1.1.1.1:1", "[::1]:1"])));
+        assert_eq!(turns(&mut race).len(), 2);
+        race.begin_again();
+        assert_eq!(turns(&mut race), addresses(["[::1]:1", "1.1.1.1:1"]));
     }
 
     #[test]

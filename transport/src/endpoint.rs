@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::close::CloseReason;
 use crate::config::TransportConfig;
-use crate::dial::{self, DialRequest};
+use crate::dial::{self, DialRequest, Pace};
 use crate::env::Env;
 use crate::error::EndpointError;
 use crate::handshakes::{Admission, Handshakes};
@@ -137,7 +137,9 @@ impl Endpoint {
             let endpoint = if address.is_ipv4() { &endpoints.v4 } else { &endpoints.v6 };
             endpoint.as_ref().map(|endpoint| endpoint.connect(address, &server_name.to_str()))
         };
-        let connecting = dial::dial(self.env.clone(), request, self.context.config.dial_stagger, connect);
+        let config = &self.context.config;
+        let pace = Pace { stagger: config.dial_stagger, again: config.dial_again };
+        let connecting = dial::dial(self.env.clone(), request, pace, connect);
         Link::connecting(self.context.clone(), Side::Dialler, Box::pin(connecting))
     }
 

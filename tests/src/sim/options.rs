@@ -77,6 +77,25 @@ impl Options {
         }
     }
 
+    /// A world in which nothing goes wrong and nobody asks for anything: for scenarios.
+    pub fn calm(seed: u64, workers: usize, path: PathConfig) -> Self {
+        Self {
+            seed,
+            controllers: 1,
+            workers,
+            orders_per_second: 0.0,
+            bytes_max: 1_000,
+            calm_path: path,
+            path,
+            faults: BTreeSet::new(),
+            fault_pause: Duration::from_secs(60),
+            fault_max: Duration::ZERO,
+            nats: vec![None; workers],
+            nat_idle: Duration::from_secs(120),
+            has_small_queues: false,
+        }
+    }
+
     /// Replaces the number of workers; their NATs are drawn again.
     pub fn with_workers(mut self, workers: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ 1);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use runnel::certs::Role;
@@ -214,22 +215,28 @@ impl World {
     ///
     /// Some of them may go on if the future is dropped.
     pub async fn stop_all(&mut self) {
-        for host in (0..self.hosts.len()).rev() {
-            let Some(process) = self.hosts[host].process.take() else { continue };
-            self.observer.told_to_stop(host);
-            let remains = process.stop(&self.network, &self.hosts[host].machine, DRAIN_MAX).await;
-            self.observer.lost(host, "has stopped");
-            if !remains.has_stopped || remains.tasks > 0 {
-                let text = format!("host {host} leaves {} tasks behind: {remains:?}", remains.tasks);
-                self.observer.violation(Invariant::NoLeaks, text);
+        for group in [self.workers(), 0..self.options.controllers] {
+            let mut stops = Vec::new();
+            for host in group {
+                let Some(process) = self.hosts[host].process.take() else { continue };
+                self.observer.told_to_stop(host);
+                let (network, machine) = (self.network.clone(), self.hosts[host].machine.clone());
+                stops.push(async move { (host, process.stop(&network, &machine, DRAIN_MAX).await) });
             }
-            self.judge_panics(host, &remains.panics);
+            for (host, remains) in join_all(stops).await {
+                self.observer.lost(host, "has stopped");
+                if !remains.has_stopped || remains.tasks > 0 {
+                    let text = format!("host {host} leaves {} tasks behind: {remains:?}", remains.tasks);
+                    self.observer.violation(Invariant::NoLeaks, text);
+                }
+                self.judge_panics(host, &remains.panics);
+            }
         }
         for host in 0..self.hosts.len() {
             let sockets = self.network.sockets(self.address(host));
             if sockets > 0 {
-                self.observer
-                    .violation(Invariant::NoLeaks, format!("host {host} leaves {sockets} sockets behind"));
+                let text = format!("host {host} leaves {sockets} sockets behind");
+                self.observer.violation(Invariant::NoLeaks, text);
             }
         }
     }

@@ -1,0 +1,61 @@
+//! Many workers and one controller that crashes: all of them come back, soon and without a storm.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use runnel::LinkStatus;
+use runnel::codec::LinkNumber;
+use runnel_tests::patience::report;
+use runnel_tests::sim::{Detail, Options, PathConfig, Trace, World};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Waits until the controller has links to all workers, and returns them.
+async fn all_linked(world: &World, workers: usize) -> Vec<LinkStatus> {
+    let mut status = world.node(CONTROLLER).expect("it runs").status();
+    let all = timeout(LONGEST, status.wait_for(|status| status.links.len() == workers)).await;
+    let all = all.expect("all workers come back").expect("the controller runs");
+    all.links.clone()
+}
+
+/// Crashes the controller of so many workers and starts it again.
+async fn crash_and_count(workers: usize) {
+    let mut world = World::new(Options::calm(1, workers, PATH), Trace::new(Detail::None));
+    world.start_all();
+    all_linked(&world, workers).await;
+    // Links come to rest, and heartbeats fall out of step.
+    sleep(Duration::from_secs(20)).await;
+
+    world.crash(CONTROLLER).await;
+    sleep(Duration::from_secs(2)).await;
+    world.start(CONTROLLER);
+    let started_at = Instant::now();
+    let links = all_linked(&world, workers).await;
+    let took = started_at.elapsed();
+    let peers: BTreeSet<_> = links.iter().map(|link| link.peer.clone()).collect();
+    assert_eq!(peers.len(), workers);
+    assert!(links.iter().all(|link| link.number > LinkNumber::FIRST), "none has forgotten the link before");
+
+    let total = world.node(CONTROLLER).expect("it runs").status().borrow().links_total;
+    report(&format!("{workers} workers are back {took:?} after a crash, over {total} links"));
+    assert!(total <= u64::try_from(workers).expect("few") * 3 / 2, "a storm of {total} links");
+    world.stop_all().await;
+    assert_eq!(world.observer().violations(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_workers_are_back_without_a_storm() {
+    Box::pin(crash_and_count(100)).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes of CPU time without optimisation"]
+async fn a_thousand_workers_are_back_without_a_storm() {
+    Box::pin(crash_and_count(1000)).await;
+}
+
+const CONTROLLER: usize = 0;
+
+const PATH: PathConfig = PathConfig::lossy(Duration::from_millis(20), Duration::from_millis(10), 0.01);
+
+/// An idle worker speaks every 15 s; its next packet is answered with a reset, and then it dials.
+const LONGEST: Duration = Duration::from_secs(25);
