@@ -99,6 +99,11 @@ impl BodyIntake {
         (self.received, self.granted)
     }
 
+    /// Returns how far it may be written ahead of what is taken.
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
     /// Returns how many bytes are taken.
     pub(crate) fn taken(&self) -> u64 {
         self.taken

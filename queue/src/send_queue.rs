@@ -7,6 +7,7 @@
 mod abandon;
 mod bodies;
 mod counts;
+mod credits;
 mod deadline;
 mod entry;
 mod explain;
@@ -407,7 +408,8 @@ impl SendQueue {
             self.journal.push(class, SendRecord::Bound(id, receiver));
             return None;
         }
-        let head = entry.head(now, &self.config);
+        let config = &self.config;
+        let head = peer.credits.change(config, entry, |entry, left| entry.head(now, config, left));
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
         entry.stage = Stage::Sent;
@@ -435,6 +437,7 @@ impl SendQueue {
         entry.stage = Stage::Waiting;
         // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
         entry.may_be_known = false;
+        state.credits.change(&self.config, entry, |entry, _| entry.forget_credit());
         let class = entry.command.class;
         match scope {
             BusyScope::Peer => state.paused_until = Some(until),
@@ -509,6 +512,7 @@ impl SendQueue {
     fn ended(&mut self, id: CommandId) {
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
         let Some(mut entry) = peer.entries.remove(&id.key) else { return };
+        peer.credits.remove(&entry);
         let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
         self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());
         if let Some(at) = entry.deadline_at {

@@ -7,6 +7,7 @@ use runnel_codec::{
     Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Outcome, RejectionKind, Seq,
 };
 
+use super::credits::Credits;
 use super::entry::{Entry, NewCommand};
 use super::usage::PeerUsage;
 use crate::room::Room;
@@ -63,6 +64,7 @@ pub(super) struct Peer {
     pub(super) paused_until: Option<Instant>,
     pub(super) class_paused_until: ClassMap<Option<Instant>>,
     pub(super) usage: PeerUsage,
+    pub(super) credits: Credits,
     pub(super) settled: SettledSet,
     pub(super) is_settled_news: bool,
 }

@@ -1,6 +1,7 @@
 //! The send queue against its promises: single rules, and random histories against a plain model.
 
 mod bounds;
+mod credits;
 mod ends;
 mod explain;
 mod updates;

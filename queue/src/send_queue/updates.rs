@@ -7,7 +7,6 @@ use super::SendQueue;
 use super::entry::Entry;
 use super::words::{SendEvent, Transmit};
 use crate::body_intake::BodyIntake;
-use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError};
 
 impl SendQueue {
@@ -37,19 +36,16 @@ impl SendQueue {
 
     /// The caller has taken updates: the receiver may write further.
     pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
-        let Some(entry) = self.peers.get_mut(&id.receiver).and_then(|peer| peer.entries.get_mut(&id.key))
-        else {
-            return;
-        };
-        let window = entry.updates_window(&self.config);
-        entry.update_bytes_taken =
-            entry.update_bytes_taken.saturating_add(bytes).min(entry.update_bytes_received);
-        let offset = entry.update_bytes_taken + window;
-        let updates = entry.updates_received;
-        // In steps: each costs a control frame.
-        if entry.was_sent && offset >= entry.update_bytes_granted + window / 4 {
-            entry.update_bytes_granted = offset;
-            let (peer, key) = (id.receiver.clone(), id.key);
+        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let Some(entry) = peer.entries.get_mut(&id.key) else { return };
+        let config = &self.config;
+        let offset = peer.credits.change(config, entry, |entry, left| {
+            let taken = entry.update_bytes_taken.saturating_add(bytes);
+            entry.update_bytes_taken = taken.min(entry.update_bytes_received);
+            entry.grant_updates(config, left)
+        });
+        if let Some(offset) = offset {
+            let (peer, key, updates) = (id.receiver.clone(), id.key, entry.updates_received);
             let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
             self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
             self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
@@ -63,14 +59,23 @@ impl SendQueue {
         number: u64,
         content: Bytes,
     ) -> Result<(), ProtocolError> {
-        let Some(entry) = self.entry_mut(peer, id.key) else { return Ok(()) };
+        let Some(state) = self.peers.get_mut(peer) else { return Ok(()) };
+        let Some(entry) = state.entries.get_mut(&id.key) else { return Ok(()) };
         // The last one may end beyond the credit: else one that is longer than the window would never come.
         let is_refused = entry.command.updates == UpdatePolicy::Discard || entry.has_used_credit();
         if content.is_empty() || is_refused || number != entry.updates_received + 1 {
             return Err(ProtocolError::UpdateRefused);
         }
         entry.updates_received = number;
-        entry.update_bytes_received += content.len() as u64;
+        let config = &self.config;
+        let offset = state.credits.change(config, entry, |entry, left| {
+            entry.update_bytes_received += content.len() as u64;
+            entry.grant_updates(config, left)
+        });
+        if let Some(offset) = offset {
+            let (peer, key) = (peer.clone(), id.key);
+            self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
+        }
         if entry.is_followed {
             self.events.push_back(SendEvent::Update { id, number, content });
         } else {
@@ -86,15 +91,6 @@ impl SendQueue {
 }
 
 impl Entry {
-    /// Returns how far its receiver may write updates ahead of what its caller has taken.
-    pub(super) fn updates_window(&self, config: &SendQueueConfig) -> u64 {
-        match self.command.updates {
-            UpdatePolicy::Discard => 0,
-            UpdatePolicy::Follow => config.updates_window_bytes,
-            UpdatePolicy::Store => config.updates_kept_bytes_max,
-        }
-    }
-
     /// Takes the updates that were kept, as the events that they become.
     pub(super) fn release_updates(&mut self, id: &CommandId) -> impl Iterator<Item = SendEvent> {
         let kept = std::mem::take(&mut self.kept_updates);
