@@ -115,6 +115,11 @@ impl BodyIntake {
         (self.received, self.granted)
     }
 
+    /// Returns how far it may be written ahead of what is taken.
+    pub(crate) fn window(&self) -> u64 {
+        if self.is_unread { 0 } else { self.window }
+    }
+
     /// Returns how many bytes are taken.
     pub(crate) fn taken(&self) -> u64 {
         if self.is_unread { EVERYTHING } else { self.taken }

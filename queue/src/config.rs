@@ -1,6 +1,6 @@
 //! Bounds of the send queue.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,14 @@ pub struct SendQueueConfig {
     ///
     /// Too low, output waits for round trips; too high, a caller who does not read holds as much for each command.
     pub updates_window_bytes: u64,
+    /// The same for a command that has hardly written; it grows to twice what has come. Default: 16 KiB.
+    ///
+    /// Too low, the first output waits for round trips; too high, commands that write nothing use `credits_bytes_max` up.
+    pub updates_window_bytes_first: NonZeroU64,
+    /// The same when `credits_bytes_max` is used up, in bytes: one update a round trip, however long. Default: 64 B.
+    ///
+    /// Too high, `credits_bytes_max` is exceeded by that much for each command.
+    pub updates_window_bytes_min: NonZeroU64,
     /// How many bytes of updates are kept for each command whose caller comes later ([`UpdatePolicy::Store`]); what is
     /// beyond waits at its receiver. Default: 1 MiB.
     ///
@@ -63,6 +71,17 @@ pub struct SendQueueConfig {
     ///
     /// Too low, long paths are not filled; too high, a caller who does not read holds as much for each command.
     pub result_body_window_bytes: u64,
+    /// The same when `credits_bytes_max` is used up, in bytes. Default: 16 KiB.
+    ///
+    /// Too low, many result bodies at once hardly get on; too high, the bound is exceeded by that much for each of them.
+    pub result_body_window_bytes_min: NonZeroU64,
+    /// How far one receiver may write updates and result bodies ahead of their callers together, in bytes; each command
+    /// gets at most half of what is left. Default: 12 MiB.
+    ///
+    /// Too low, many chatty commands go slowly; too high, callers who do not read hold as much for each receiver. Together
+    /// with the smallest windows it belongs 2 MiB below the link's `receive_window`: beyond that, more is granted than may
+    /// arrive unread.
+    pub credits_bytes_max: u64,
     /// Pause before a command whose stream was lost is sent again; it doubles with each loss until the receiver answers.
     /// Default: 100 ms.
     ///
@@ -104,8 +123,12 @@ impl Default for SendQueueConfig {
             unreachable_percent_max: 50,
             retry_after: Duration::from_secs(1),
             updates_window_bytes: 256 << 10,
+            updates_window_bytes_first: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
+            updates_window_bytes_min: NonZeroU64::new(64).expect("64 is not 0"),
             updates_kept_bytes_max: 1 << 20,
             result_body_window_bytes: 1 << 20,
+            result_body_window_bytes_min: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
+            credits_bytes_max: 12 << 20,
             resend_pause: Duration::from_millis(100),
             resend_pause_max: Duration::from_secs(5),
             idempotent_runs_max: NonZeroU32::new(3).expect("3 is not 0"),

@@ -7,6 +7,7 @@
 mod abandon;
 mod bodies;
 mod counts;
+mod credits;
 mod deadline;
 mod entry;
 mod explain;

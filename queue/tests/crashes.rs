@@ -1,6 +1,8 @@
 //! Two nodes with stores, a link that breaks and processes that crash at any moment, against the promises: what was stored
 //! is not lost, nothing that is not idempotent is handed over twice, and every outcome is true and never changes.
 
+#![allow(clippy::disallowed_methods)] // The first instant of a test is the system's; after that its clock is its own.
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 

@@ -8,6 +8,7 @@ use runnel_codec::{
     Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UnknownReason, UpdatePolicy,
 };
 
+use super::credits::result_body_window;
 use super::updates::TakenUpdates;
 use super::usage::Share;
 use crate::body_intake::BodyIntake;
@@ -208,15 +209,19 @@ impl Entry {
     }
 
     /// Makes the head for a stream opened now.
-    pub(super) fn head(&mut self, now: Instant, config: &SendQueueConfig) -> Head {
-        let granted = match self.updates_window(config) {
+    ///
+    /// What it grants is within what the credits of others leave. It is never less than was granted before: a receiver
+    /// that has the command keeps to the higher one.
+    pub(super) fn head(&mut self, now: Instant, config: &SendQueueConfig, left: u64) -> Head {
+        let granted = match self.updates_window(config, left) {
             0 => 0,
-            window => self.update_bytes_taken + window,
+            window => self.update_bytes_granted.max(self.update_bytes_taken + window),
         };
+        let left = left.saturating_sub(granted - self.update_bytes_taken);
         let (result_body_received, result_body_credit) = match &mut self.result_body {
             None => (0, 0),
             Some(intake) if intake.is_open() => intake.offsets(),
-            Some(intake) => (0, intake.open(config.result_body_window_bytes)),
+            Some(intake) => (0, intake.open(result_body_window(config, left))),
         };
         self.update_bytes_granted = granted;
         Head {

@@ -7,6 +7,7 @@ use runnel_codec::{
     Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Outcome, RejectionKind, Seq,
 };
 
+use super::credits::Credits;
 use super::entry::{Entry, NewCommand};
 use super::outcomes::Kept;
 use super::usage::PeerUsage;
@@ -71,6 +72,7 @@ pub(super) struct Peer {
     pub(super) paused_until: Option<Instant>,
     pub(super) class_paused_until: ClassMap<Option<Instant>>,
     pub(super) usage: PeerUsage,
+    pub(super) credits: Credits,
     /// Durable commands that have ended, until their outcome is taken and their idempotency key is old.
     pub(super) kept: BTreeMap<CommandKey, Kept>,
     /// Durable commands that their callers gave a name.

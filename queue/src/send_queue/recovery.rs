@@ -97,7 +97,7 @@ impl SendQueue {
         let share = usage::check(&self.config, &self.total, &state.usage, false, class, bytes);
         let share = share.unwrap_or(Share::Common);
         let mut entry = Entry::new(command, key, share, deadline_at);
-        entry.recover(progress, updates);
+        state.credits.change(&self.config, &mut entry, |entry, _| entry.recover(progress, updates));
         let is_begun = entry.is_begun;
         if let Some(idempotency) = &row.idempotency {
             state.keys.insert(idempotency.key.clone(), key);

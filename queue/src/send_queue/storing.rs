@@ -192,6 +192,7 @@ impl SendQueue {
         let is_durable = self.is_durable(id.key);
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
         let Some(mut entry) = peer.entries.remove(&id.key) else { return };
+        peer.credits.remove(&entry);
         let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
         self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());
         if let Some(at) = entry.deadline_at {

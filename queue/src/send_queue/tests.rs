@@ -2,6 +2,7 @@
 
 mod bodies;
 mod bounds;
+mod credits;
 mod ends;
 mod explain;
 mod stored;

@@ -78,7 +78,8 @@ impl SendQueue {
             self.note(class, key, Note::Bound { id, receiver });
             return None;
         }
-        let head = entry.head(now, &self.config);
+        let config = &self.config;
+        let head = peer.credits.change(config, entry, |entry, left| entry.head(now, config, left));
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
         entry.stage = Stage::Sent;
@@ -106,6 +107,7 @@ impl SendQueue {
         entry.stage = Stage::Waiting;
         // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
         entry.may_be_known = false;
+        state.credits.change(&self.config, entry, |entry, _| entry.forget_credit());
         let class = entry.command.class;
         match scope {
             BusyScope::Peer => state.paused_until = Some(until),

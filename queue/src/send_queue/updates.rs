@@ -10,7 +10,6 @@ use super::entry::Entry;
 use super::notes::Note;
 use super::words::{SendEvent, Transmit};
 use crate::body_intake::BodyIntake;
-use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError};
 
 impl SendQueue {
@@ -40,30 +39,27 @@ impl SendQueue {
 
     /// The caller has taken updates: the receiver may write further.
     pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
-        let Some(entry) = self.peers.get_mut(&id.receiver).and_then(|peer| peer.entries.get_mut(&id.key))
-        else {
-            return;
-        };
-        let window = entry.updates_window(&self.config);
+        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let Some(entry) = peer.entries.get_mut(&id.key) else { return };
         let class = entry.command.class;
         let were_stored = entry.command.updates == UpdatePolicy::Store;
-        let taken = if entry.is_durable() { entry.taken.take(bytes) } else { None };
-        entry.update_bytes_taken =
-            entry.update_bytes_taken.saturating_add(bytes).min(entry.update_bytes_received);
-        let offset = entry.update_bytes_taken + window;
-        let updates = entry.updates_received;
-        // In steps: each costs a control frame.
         let is_durable = entry.is_durable();
-        if entry.was_sent && offset >= entry.update_bytes_granted + window / 4 {
-            entry.update_bytes_granted = offset;
-            let (peer, key) = (id.receiver.clone(), id.key);
+        let whole = if is_durable { entry.taken.take(bytes) } else { None };
+        let config = &self.config;
+        let offset = peer.credits.change(config, entry, |entry, left| {
+            let taken = entry.update_bytes_taken.saturating_add(bytes);
+            entry.update_bytes_taken = taken.min(entry.update_bytes_received);
+            entry.grant_updates(config, left)
+        });
+        if let Some(offset) = offset {
+            let (peer, key, updates) = (id.receiver.clone(), id.key, entry.updates_received);
             let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
             if !is_durable {
                 self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
             }
             self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
         }
-        if let Some((first, last)) = taken {
+        if let Some((first, last)) = whole {
             self.note(class, id.key, Note::UpdatesTaken { id: id.clone(), first, last, were_stored });
         }
     }
@@ -75,14 +71,23 @@ impl SendQueue {
         number: u64,
         content: Bytes,
     ) -> Result<(), ProtocolError> {
-        let Some(entry) = self.entry_mut(peer, id.key) else { return Ok(()) };
+        let Some(state) = self.peers.get_mut(peer) else { return Ok(()) };
+        let Some(entry) = state.entries.get_mut(&id.key) else { return Ok(()) };
         // The last one may end beyond the credit: else one that is longer than the window would never come.
         let is_refused = entry.command.updates == UpdatePolicy::Discard || entry.has_used_credit();
         if content.is_empty() || is_refused || number != entry.updates_received + 1 {
             return Err(ProtocolError::UpdateRefused);
         }
         entry.updates_received = number;
-        entry.update_bytes_received += content.len() as u64;
+        let config = &self.config;
+        let offset = state.credits.change(config, entry, |entry, left| {
+            entry.update_bytes_received += content.len() as u64;
+            entry.grant_updates(config, left)
+        });
+        if let Some(offset) = offset {
+            let (peer, key) = (peer.clone(), id.key);
+            self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
+        }
         let class = entry.command.class;
         let is_stored = entry.is_durable() && entry.command.updates == UpdatePolicy::Store;
         if entry.is_durable() {
@@ -161,15 +166,6 @@ impl TakenUpdates {
 }
 
 impl Entry {
-    /// Returns how far its receiver may write updates ahead of what its caller has taken.
-    pub(super) fn updates_window(&self, config: &SendQueueConfig) -> u64 {
-        match self.command.updates {
-            UpdatePolicy::Discard => 0,
-            UpdatePolicy::Follow => config.updates_window_bytes,
-            UpdatePolicy::Store => config.updates_kept_bytes_max,
-        }
-    }
-
     /// Takes the updates that were kept, as the events that they become.
     pub(super) fn release_updates(&mut self, id: &CommandId) -> impl Iterator<Item = SendEvent> {
         let kept = std::mem::take(&mut self.kept_updates);
