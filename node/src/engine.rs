@@ -38,6 +38,7 @@ use runnel_certs::Identity;
 use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, NodeId, Outcome};
 use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, StoreError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -122,6 +123,10 @@ pub(crate) struct Ways {
     pub(crate) wakes: Wakes,
 }
 
+/// The engine takes no requests any more.
+#[derive(Debug)]
+pub(crate) struct EngineGone;
+
 /// The engine's end of these ways.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -129,6 +134,17 @@ pub(crate) struct Inbox {
     pub(crate) released: mpsc::UnboundedReceiver<Release>,
     pub(crate) to_self: mpsc::Sender<Request>,
     pub(crate) releases: Releases,
+}
+
+impl Ways {
+    /// Hands a request to the engine, waiting while its inbox is full.
+    pub(crate) async fn send(&self, request: Request) -> Result<(), EngineGone> {
+        match self.inbox.try_send(request) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(request)) => self.inbox.send(request).await.map_err(|_| EngineGone),
+            Err(TrySendError::Closed(_)) => Err(EngineGone),
+        }
+    }
 }
 
 /// A node at work.
@@ -344,7 +360,7 @@ impl Engine {
         }
     }
 
-    /// Drains the queues until they have nothing more to say.
+    /// Drains the queues until they have nothing more to say, and then lets peers see how many places they have.
     fn drain(&mut self, now: Instant) {
         loop {
             let mut is_busy = self.drain_stores(now);
@@ -352,9 +368,10 @@ impl Engine {
             is_busy |= self.drain_send_queue(now);
             is_busy |= self.drain_receive_queue();
             if !is_busy {
-                return;
+                break;
             }
         }
+        self.give_places();
     }
 
     /// Lets everything that waits for a time know it, and arms the timer anew.

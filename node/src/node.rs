@@ -372,7 +372,7 @@ impl NodeHandle {
         let (parts, parts_come) = options.result_body.then(mpsc::unbounded_channel).unzip();
         let caller = Caller::new(teller, options.steps, options.keep_outcome, body, parts);
         let request = Request::Submit { command, caller };
-        self.ways.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
+        self.ways.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
         let key = events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
         let id = CommandId { sender: self.node.clone(), receiver: to.clone(), key };
         let result_body = parts_come.map(|parts| {
@@ -394,7 +394,7 @@ impl NodeHandle {
     pub async fn cancel(&self, id: &CommandId) -> Result<(), NotFound> {
         let (reply, done) = oneshot::channel();
         let request = Request::Cancel { id: id.clone(), reply };
-        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
+        self.ways.send(request).await.map_err(|_| NotFound)?;
         done.await.map_err(|_| NotFound)?
     }
 
@@ -411,7 +411,7 @@ impl NodeHandle {
     pub async fn abandon(&self, id: &CommandId) -> Result<(), NotFound> {
         let (reply, done) = oneshot::channel();
         let request = Request::Abandon { id: id.clone(), reply };
-        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
+        self.ways.send(request).await.map_err(|_| NotFound)?;
         done.await.map_err(|_| NotFound)?
     }
 
@@ -427,7 +427,7 @@ impl NodeHandle {
     pub async fn release(&self, id: &CommandId) -> Result<(), NotFound> {
         let (reply, done) = oneshot::channel();
         let request = Request::Release { id: id.clone(), reply };
-        self.ways.inbox.send(request).await.map_err(|_| NotFound)?;
+        self.ways.send(request).await.map_err(|_| NotFound)?;
         done.await.map_err(|_| NotFound)?
     }
 
@@ -439,7 +439,7 @@ impl NodeHandle {
     ///
     /// If the future is dropped, the word may have been taken.
     pub async fn network_changed(&self) {
-        self.ways.inbox.send(Request::NetworkChanged).await.ok();
+        self.ways.send(Request::NetworkChanged).await.ok();
     }
 
     /// Returns what the node last said of its links and queues, and lets the caller wait for changes.

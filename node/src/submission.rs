@@ -159,9 +159,7 @@ impl<C: Command> Submission<C> {
     async fn report_taken(&mut self) {
         // With nothing left to take, even a little may be what the receiver waits for.
         let is_due = self.taken >= TAKEN_STEP_BYTES || (self.taken > 0 && self.events.is_empty());
-        if is_due
-            && self.ways.inbox.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok()
-        {
+        if is_due && self.ways.send(Request::Taken { id: self.id.clone(), bytes: self.taken }).await.is_ok() {
             self.taken = 0;
         }
     }

@@ -14,6 +14,7 @@ mod peer;
 mod reader;
 mod stats;
 mod stream;
+mod stream_map;
 
 use std::collections::VecDeque;
 use std::fmt;

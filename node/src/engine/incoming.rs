@@ -36,7 +36,7 @@ impl Engine {
         if let Some(rejection) = refusal {
             self.receive.reject(&peer, key, rejection);
         }
-        self.give_places(index);
+        self.links.note_places(index);
     }
 
     /// A frame on the stream of a command.
@@ -145,7 +145,7 @@ impl Engine {
         self.dispatch.finish(from, key);
         self.receive.handle_finished(from, key, outcome);
         if let Some(index) = self.link_of(from) {
-            self.give_places(index);
+            self.links.note_places(index);
         }
     }
 
@@ -163,15 +163,17 @@ impl Engine {
         } else if reply.is_last {
             entry.link.finish(stream);
             entry.streams.remove(&stream);
-            self.give_places(index);
+            self.links.note_places(index);
         }
     }
 
-    /// Keeps free places beside those of the commands that are accepted and not finished.
-    pub(super) fn give_places(&mut self, index: LinkIndex) {
-        let Some(peer) = self.peer_of(index) else { return };
-        let (used, free) = (self.receive.places(&peer), self.config.receive_queue.free_places.get());
-        if let Some(entry) = self.links.get_mut(index) {
+    /// Keeps free places beside those of the commands that are accepted and not finished, on links where that may have
+    /// changed.
+    pub(super) fn give_places(&mut self) {
+        let free = self.config.receive_queue.free_places.get();
+        while let Some(index) = self.links.poll_places() {
+            let Some(entry) = self.links.get_mut(index) else { continue };
+            let Some(used) = entry.up().map(|up| self.receive.places(&up.peer)) else { continue };
             entry.link.set_places(used, free);
         }
     }

@@ -21,7 +21,9 @@ pub(super) struct LinkSet {
     /// The link that was polled last: what came with its last event comes next.
     speaking: Option<LinkIndex>,
     /// Links of which the queues do not know what they can take now.
-    pub(super) rooms: Vec<LinkIndex>,
+    rooms: Vec<LinkIndex>,
+    /// Links whose peers may have become due more places, or fewer.
+    places: Vec<LinkIndex>,
 }
 
 /// A link and what the engine knows of it.
@@ -37,6 +39,8 @@ pub(super) struct LinkEntry {
     pub(super) unanswered: usize,
     /// It is among [`LinkSet::rooms`].
     pub(super) is_room_noted: bool,
+    /// It is among [`LinkSet::places`].
+    pub(super) is_places_noted: bool,
     /// When dial, handshake and hello must be done; `None` once the link is being closed.
     pub(super) deadline_at: Option<Instant>,
     /// Whom we meant to reach.
@@ -132,11 +136,29 @@ impl LinkSet {
         }
     }
 
-    /// Returns a link that was noted, once.
+    /// Returns a link that was noted for its room, once.
     pub(super) fn poll_room(&mut self) -> Option<LinkIndex> {
         let index = self.rooms.pop()?;
         if let Some(entry) = self.links.get_mut(index) {
             entry.is_room_noted = false;
+        }
+        Some(index)
+    }
+
+    /// How many commands of the peer's are accepted and not finished may have changed.
+    pub(super) fn note_places(&mut self, index: LinkIndex) {
+        if let Some(entry) = self.links.get_mut(index)
+            && !std::mem::replace(&mut entry.is_places_noted, true)
+        {
+            self.places.push(index);
+        }
+    }
+
+    /// Returns a link that was noted for its places, once.
+    pub(super) fn poll_places(&mut self) -> Option<LinkIndex> {
+        let index = self.places.pop()?;
+        if let Some(entry) = self.links.get_mut(index) {
+            entry.is_places_noted = false;
         }
         Some(index)
     }

@@ -65,6 +65,7 @@ impl Engine {
             bodies: BTreeMap::new(),
             unanswered: 0,
             is_room_noted: false,
+            is_places_noted: false,
             deadline_at: Some(now + timeout),
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),
@@ -277,7 +278,7 @@ impl Engine {
             payload_bytes_max: hello.payload_bytes_max as usize,
         };
         self.send.handle_link_up(&node, up);
-        self.give_places(index);
+        self.links.note_places(index);
         self.give_room(index);
         self.publish_status(now);
     }

@@ -51,7 +51,7 @@ impl NodeHandle {
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, NotFound> {
         let (reply, answer) = oneshot::channel();
-        self.ways.inbox.send(Request::Ask(question(reply))).await.map_err(|_| NotFound)?;
+        self.ways.send(Request::Ask(question(reply))).await.map_err(|_| NotFound)?;
         answer.await.map_err(|_| NotFound)
     }
 }

@@ -1,6 +1,6 @@
 //! A link whose handshake is done: its streams, and who is polled when.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use super::openings::{Openings, Pair};
 use super::outbox::Outbox;
 use super::stats::Remote;
 use super::stream::{Role, Stream, StreamEvent, StreamId};
+use super::stream_map::StreamMap;
 use crate::close::CloseReason;
 use crate::error::NoPlace;
 use crate::ready::ReadySet;
@@ -36,7 +37,7 @@ pub(super) struct Open {
     context: Arc<LinkContext>,
     ready: ReadySet,
     streams: Slab<Stream>,
-    indices: HashMap<StreamId, usize>,
+    indices: StreamMap<usize>,
     /// Empty, kept for their buffers.
     outboxes: Vec<Outbox>,
     /// Index of the control stream among the streams.
@@ -80,7 +81,7 @@ impl Open {
             side,
             ready,
             streams: Slab::new(),
-            indices: HashMap::new(),
+            indices: StreamMap::default(),
             outboxes: Vec::new(),
             control: None,
             early_control: BytesMut::new(),
