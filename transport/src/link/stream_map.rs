@@ -37,17 +37,14 @@ const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::hash::{BuildHasher, Hash};
+    use std::hash::BuildHasher;
 
     use super::*;
 
     #[test]
     fn neighbouring_streams_differ_in_the_bits_that_tables_use() {
-        let hash = |number: u64| {
-            let mut hasher = BuildHasherDefault::<NumberHasher>::default().build_hasher();
-            StreamId::from_wire(number).hash(&mut hasher);
-            hasher.finish()
-        };
+        let hasher = BuildHasherDefault::<NumberHasher>::default();
+        let hash = |number: u64| hasher.hash_one(StreamId::from_wire(number));
         let hashes: Vec<u64> = (0..256).map(|number| hash(4 * number)).collect();
         let low: BTreeSet<u64> = hashes.iter().map(|hash| hash & 0xff).collect();
         let high: BTreeSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
