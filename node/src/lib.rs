@@ -49,5 +49,5 @@ pub use runnel_transport::{CloseReason, EndpointKeys};
 pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStatus};
 pub use store::{StoreBatch, StoreDriver};
 pub use store_folder::{OpenStoreError, open_store};
-pub use submission::{NotDone, Progress, Submission};
+pub use submission::{NotDone, Progress, Submission, UpdateMark};
 pub use updates::UpdateError;
