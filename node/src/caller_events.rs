@@ -20,8 +20,8 @@ use crate::wakes::{Waiter, WakeNotes, Wakes};
 pub(crate) enum CallerEvent {
     /// It has come further.
     Step(Step),
-    /// One record of progress.
-    Update(Bytes),
+    /// One record of progress, with its number among those of its command.
+    Update(u64, Bytes),
     /// It has ended.
     Outcome(Outcome),
 }
@@ -55,7 +55,7 @@ struct Line(Mutex<State>);
 struct State {
     stored: Option<Result<CommandKey, SubmitError>>,
     steps: [bool; Step::ALL.len()],
-    updates: VecDeque<Bytes>,
+    updates: VecDeque<(u64, Bytes)>,
     outcome: Option<Outcome>,
     is_over: bool,
     waiter: Option<Waiter>,
@@ -87,11 +87,11 @@ impl Teller {
     }
 
     /// Hands an update over. Returns whether anybody is there to take it.
-    pub(crate) fn update(&self, wakes: &mut WakeNotes, content: Bytes) -> bool {
+    pub(crate) fn update(&self, wakes: &mut WakeNotes, number: u64, content: Bytes) -> bool {
         if !self.is_heard() {
             return false;
         }
-        self.tell(wakes, |state| state.updates.push_back(content));
+        self.tell(wakes, |state| state.updates.push_back((number, content)));
         true
     }
 
@@ -179,7 +179,9 @@ impl State {
     fn next(&mut self) -> Option<CallerEvent> {
         let step = Step::ALL.into_iter().find(|step| std::mem::take(&mut self.steps[*step as usize]));
         step.map(CallerEvent::Step)
-            .or_else(|| self.updates.pop_front().map(CallerEvent::Update))
+            .or_else(|| {
+                self.updates.pop_front().map(|(number, content)| CallerEvent::Update(number, content))
+            })
             .or_else(|| self.outcome.take().map(CallerEvent::Outcome))
     }
 }
@@ -198,13 +200,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_told_is_taken_in_order_and_once() {
         let (wakes, mut notes, teller, mut events) = ends();
-        assert!(teller.update(&mut notes, "a".into()));
+        assert!(teller.update(&mut notes, 1, "a".into()));
         teller.step(&mut notes, Step::Started);
-        assert!(teller.update(&mut notes, "b".into()));
+        assert!(teller.update(&mut notes, 2, "b".into()));
         teller.outcome(&mut notes, Outcome::Cancelled);
         assert_eq!(events.next(&wakes).await, Some(CallerEvent::Step(Step::Started)));
-        assert_eq!(events.next(&wakes).await, Some(CallerEvent::Update("a".into())));
-        assert_eq!(events.next(&wakes).await, Some(CallerEvent::Update("b".into())));
+        assert_eq!(events.next(&wakes).await, Some(CallerEvent::Update(1, "a".into())));
+        assert_eq!(events.next(&wakes).await, Some(CallerEvent::Update(2, "b".into())));
         assert!(!events.is_empty());
         assert_eq!(events.next(&wakes).await, Some(CallerEvent::Outcome(Outcome::Cancelled)));
         assert!(events.is_empty());
@@ -233,6 +235,6 @@ mod tests {
     async fn updates_for_nobody_are_not_taken() {
         let (_wakes, mut notes, teller, events) = ends();
         drop(events);
-        assert!(!teller.update(&mut notes, "a".into()));
+        assert!(!teller.update(&mut notes, 1, "a".into()));
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod ending;
 mod error;
 mod event;
+mod label;
 mod log;
 mod outcome;
 mod parent;
@@ -24,7 +25,10 @@ use anyhow::Context;
 use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
 use runnel::commands::register_built_ins;
-use runnel::{Handlers, Node, NodeBuilder, load_or_create_endpoint_keys};
+use runnel::{
+    Delivery, Handlers, LinkChangesError, Node, NodeBuilder, NodeHandle, OpenStoreError, StartError,
+    StoreStatus, load_or_create_endpoint_keys, open_store,
+};
 use tracing::info;
 
 use self::api::{About, ApiServer};
@@ -34,7 +38,23 @@ pub(crate) use self::ending::Tie;
 use self::socket::ApiSocket;
 pub(crate) use self::socket::default_path as default_socket;
 
-/// Runs a node until SIGTERM or SIGINT, or until what it is tied to is gone.
+/// The store has failed while the node ran, and nothing can be promised without it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the store has failed: {0}; nothing that was stored is lost, start the node again once its disk works"
+)]
+struct StoreFailed(String);
+
+/// Returns whether a node ended, or did not start, because of its store.
+pub(crate) fn is_of_store(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<OpenStoreError>()
+            || cause.is::<StoreFailed>()
+            || matches!(cause.downcast_ref(), Some(StartError::Store(_)))
+    })
+}
+
+/// Runs a node until SIGTERM or SIGINT, until what it is tied to is gone, or until its store fails.
 pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
     let mut ending = Ending::new(tie)?;
     let identity = Identity::load(&config.identity)
@@ -46,19 +66,35 @@ pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
         certificate_ends_at: identity.not_after(),
     };
     let drain_timeout = config.settings.node.drain_timeout;
+    let delivery = if config.store_folder().is_some() { Delivery::Durable } else { Delivery::Memory };
     // The socket comes first: who finds another node there has not started a second one beside it.
     let socket = bind_socket(&config)?;
     let path = socket.as_ref().map(|socket| socket.path().to_owned());
     let api_config = config.api.clone();
     let node = builder(identity, config)?.start().await?;
     let handle = node.handle().clone();
-    let server = socket.map(|socket| ApiServer::start(socket, handle.clone(), about, &api_config));
+    let server = match socket {
+        Some(socket) => Some(ApiServer::start(socket, handle.clone(), about, &api_config, delivery).await),
+        None => None,
+    };
     info!(node = %handle.node(), listening = ?handle.listening(), socket = ?path, "ready");
     ready::say_ready(handle.node().as_str(), handle.listening(), path.as_deref());
-    ending.wait().await;
+    tokio::select! {
+        () = ending.wait() => {}
+        () = stopped(&handle) => {}
+    }
     ready::say_stopping();
     shut_down(node, server, drain_timeout).await;
-    Ok(())
+    match &handle.status().borrow().store {
+        StoreStatus::Failed(failure) => Err(StoreFailed(failure.clone()).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the node has stopped by itself.
+async fn stopped(handle: &NodeHandle) {
+    let Some(mut changes) = handle.link_changes() else { return };
+    while !matches!(changes.next().await, Err(LinkChangesError::NodeStopped)) {}
 }
 
 /// Stops in order: no more requests, then the node, then those who followed its commands.
@@ -83,10 +119,15 @@ fn bind_socket(config: &DaemonConfig) -> anyhow::Result<Option<ApiSocket>> {
 fn builder(identity: Identity, config: DaemonConfig) -> anyhow::Result<NodeBuilder> {
     let mut handlers = Handlers::new();
     if identity.role() == Role::Worker {
-        register_built_ins(&mut handlers, config.confinement);
+        register_built_ins(&mut handlers, config.confinement.clone());
     }
-    let mut builder =
-        NodeBuilder::new(identity).config(config.settings).handlers(handlers).policy(config.policy);
+    let mut builder = NodeBuilder::new(identity)
+        .config(config.node_settings())
+        .handlers(handlers)
+        .policy(config.policy.clone());
+    if let Some(folder) = config.store_folder() {
+        builder = builder.store(open_store(&folder, &config.store.database)?);
+    }
     if let Some(folder) = &config.state_dir {
         let keys = load_or_create_endpoint_keys(folder)
             .with_context(|| format!("cannot use the state folder {}", folder.display()))?;

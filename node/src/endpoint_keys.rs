@@ -3,12 +3,13 @@
 //! With the same keys after a restart, the first packet of a peer's older link is answered with a reset that the peer
 //! believes. With new keys the peer finds out by silence.
 
-use std::fs::DirBuilder;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use runnel_certs::{FileError, read_private, write_private};
 use runnel_transport::EndpointKeys;
+
+use crate::store_folder::make_folder;
 
 /// Name of the file with the endpoint's keys, in a node's state folder.
 pub const ENDPOINT_KEYS_FILE: &str = "endpoint.keys";
@@ -63,14 +64,6 @@ fn create(folder: &Path, path: &Path) -> Result<EndpointKeys, EndpointKeysError>
     let keys = EndpointKeys::random(&mut rand::rng());
     write_private(path, &keys.to_bytes())?;
     Ok(keys)
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 #[cfg(test)]

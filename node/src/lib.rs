@@ -25,6 +25,7 @@ mod recovered;
 pub mod relay;
 mod status;
 mod store;
+mod store_folder;
 mod submission;
 mod updates;
 mod wakes;
@@ -41,11 +42,12 @@ pub use recovered::Recovered;
 pub use runnel_certs as certs;
 pub use runnel_codec as codec;
 pub use runnel_queue::{
-    Bound, ClockReading, Idempotency, KeyConflict, Stage, StopReason, Store, StoreError,
+    Bound, ClockReading, Idempotency, KeyConflict, Stage, StopReason, Store, StoreConfig, StoreError,
     SubmitError as QueueError, Waiting, WaitsFor,
 };
 pub use runnel_transport::{CloseReason, EndpointKeys};
 pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStatus};
 pub use store::{StoreBatch, StoreDriver};
-pub use submission::{NotDone, Progress, Submission};
+pub use store_folder::{OpenStoreError, open_store};
+pub use submission::{NotDone, Progress, Submission, UpdateMark};
 pub use updates::UpdateError;

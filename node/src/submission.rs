@@ -19,12 +19,25 @@ pub struct Submission<C> {
     events: CallerEvents,
     result_body: Option<BodyReader>,
     ways: Arc<Ways>,
+    /// Bytes of updates that are taken and not reported.
     taken: u64,
+    /// Whether somebody else says what is taken.
+    holds_updates: bool,
+    last_update: UpdateMark,
     /// The command has ended.
     is_over: bool,
     /// Its outcome, until it is taken.
     outcome: Option<Outcome>,
     command: PhantomData<fn() -> C>,
+}
+
+/// Which update of a command one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpdateMark {
+    /// Its number: the first has 1, and a restart of this node changes none.
+    pub number: u64,
+    /// Its length as it travelled, in bytes.
+    pub bytes: u64,
 }
 
 /// What happened to a command while it was followed.
@@ -77,7 +90,18 @@ impl<C: Command> Submission<C> {
         result_body: Option<BodyReader>,
         ways: Arc<Ways>,
     ) -> Self {
-        Self { id, events, result_body, ways, taken: 0, is_over: false, outcome: None, command: PhantomData }
+        Self {
+            id,
+            events,
+            result_body,
+            ways,
+            taken: 0,
+            holds_updates: false,
+            last_update: UpdateMark::default(),
+            is_over: false,
+            outcome: None,
+            command: PhantomData,
+        }
     }
 
     /// Returns the command's id.
@@ -91,6 +115,17 @@ impl<C: Command> Submission<C> {
     /// It and the signs of progress come each at its own pace: read them side by side.
     pub fn result_body(&mut self) -> Option<BodyReader> {
         self.result_body.take()
+    }
+
+    /// Leaves it to [`NodeHandle::take_updates`](crate::NodeHandle::take_updates) to say what is taken of the updates: those
+    /// that are stored are until then, and come again to whoever attaches to the command after a restart.
+    pub fn hold_updates(&mut self) {
+        self.holds_updates = true;
+    }
+
+    /// Returns which update was the last that came; all zero before the first.
+    pub fn last_update(&self) -> UpdateMark {
+        self.last_update
     }
 
     /// Returns the next sign of progress, or `None` when the command has ended.
@@ -114,8 +149,10 @@ impl<C: Command> Submission<C> {
             CallerEvent::Step(Step::Accepted) => Some(Ok(Progress::Accepted)),
             CallerEvent::Step(Step::Started) => Some(Ok(Progress::Started)),
             CallerEvent::Step(Step::Overdue) => Some(Ok(Progress::Overdue)),
-            CallerEvent::Update(content) => {
-                self.taken += content.len() as u64;
+            CallerEvent::Update(number, content) => {
+                let bytes = content.len() as u64;
+                self.last_update = UpdateMark { number, bytes };
+                self.taken += if self.holds_updates { 0 } else { bytes };
                 Some(C::decode_update(&content).map(Progress::Update))
             }
             CallerEvent::Outcome(outcome) => {

@@ -35,6 +35,13 @@ pub(crate) struct NodeList {
     pub(crate) nodes: Vec<NodeInfo>,
 }
 
+/// The local node itself.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LocalNode {
+    #[serde(default)]
+    pub(crate) store: String,
+}
+
 /// A node, as the local one sees it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NodeInfo {
@@ -73,8 +80,8 @@ pub(crate) struct Why {
 /// One line of a command's events.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Event {
-    /// Its number; a gap has none.
-    pub(crate) n: Option<u64>,
+    /// Its number among the updates, which outlives a restart of the node, if it is one.
+    pub(crate) update: Option<u64>,
     /// When it happened, since 1970.
     pub(crate) at_ms: Option<u64>,
     #[serde(flatten)]
@@ -90,16 +97,22 @@ pub(crate) enum Happening {
     Found {
         found: Found,
     },
-    Gap {
-        from: u64,
-        to: u64,
-    },
+    Gap(Gap),
     Outcome {
         outcome: Outcome,
     },
     /// A step, or something that a newer node says.
     #[serde(other)]
     Other,
+}
+
+/// What is no longer kept: events, or updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Gap {
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+    pub(crate) update_from: Option<u64>,
+    pub(crate) update_to: Option<u64>,
 }
 
 /// A piece of a program's output.
@@ -196,14 +209,15 @@ mod tests {
     #[test]
     fn an_event_of_a_newer_node_is_passed_over() {
         let event = read(r#"{"n":2,"at_ms":1,"event":"moved","where":{"to":"w2"}}"#);
-        assert_eq!(event.n, Some(2));
         assert!(matches!(event.what, Happening::Other));
     }
 
     #[test]
-    fn a_gap_has_no_number_of_its_own() {
-        let event = read(r#"{"event":"gap","from":5,"to":90}"#);
-        assert_eq!(event.n, None);
-        assert!(matches!(event.what, Happening::Gap { from: 5, to: 90 }));
+    fn a_gap_is_one_of_events_or_of_updates() {
+        let Happening::Gap(gap) = read(r#"{"event":"gap","from":5,"to":90}"#).what else { panic!("a gap") };
+        assert_eq!((gap.from, gap.to, gap.update_from), (Some(5), Some(90), None));
+        let line = r#"{"event":"gap","update_from":1,"update_to":2}"#;
+        let Happening::Gap(gap) = read(line).what else { panic!("a gap") };
+        assert_eq!((gap.update_from, gap.update_to, gap.from), (Some(1), Some(2), None));
     }
 }

@@ -16,6 +16,10 @@ pub(crate) enum Exit {
     Failed,
     /// The command line is wrong.
     Usage,
+    /// A node's store cannot be opened, or has failed.
+    StoreFailed,
+    /// A node's configuration is wrong.
+    BadConfig,
     /// The node is unknown, or has no link and the caller does not want to wait for one.
     Unreachable,
     /// The node's send queue is full: nothing was stored.
@@ -53,6 +57,8 @@ impl Exit {
             Self::Success => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::StoreFailed => 74,
+            Self::BadConfig => 78,
             Self::Unreachable => 80,
             Self::QueueFull => 81,
             Self::Rejected => 82,
@@ -76,6 +82,8 @@ impl Exit {
             Self::Success => "success",
             Self::Failed => "failed",
             Self::Usage => "usage",
+            Self::StoreFailed => "store-failed",
+            Self::BadConfig => "bad-config",
             Self::Unreachable => "unreachable",
             Self::QueueFull => "queue-full",
             Self::Rejected => "rejected",
@@ -98,6 +106,8 @@ impl Exit {
             Self::Success => "all is well",
             Self::Failed => "the command ran and failed, or something on this machine did",
             Self::Usage => "the command line is wrong",
+            Self::StoreFailed => "`runnel node`: the store cannot be opened, or its disk has failed",
+            Self::BadConfig => "`runnel node`: the configuration cannot be read, or is wrong",
             Self::Unreachable => "the node is unknown, or has no link and --no-wait was given",
             Self::QueueFull => "the send queue is full: nothing was stored, try again",
             Self::Rejected => "denied, unknown to the receiver or badly formed: it never started",
@@ -188,10 +198,12 @@ pub(crate) fn table() -> String {
     text
 }
 
-const TABLE: [Exit; 16] = [
+const TABLE: [Exit; 18] = [
     Exit::Success,
     Exit::Failed,
     Exit::Usage,
+    Exit::StoreFailed,
+    Exit::BadConfig,
     Exit::Unreachable,
     Exit::QueueFull,
     Exit::Rejected,

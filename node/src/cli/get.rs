@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::api::{FileKind, Found};
 use super::exit::{Exit, Failure};
-use super::follow::Until;
+use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
 use super::run::OrderArgs;
 use super::session::{Session, SessionArgs};
@@ -62,6 +62,8 @@ impl GetArgs {
             session,
             id: &id,
             until: Until::Outcome,
+            patience: Patience::default(),
+            presence: Presence::Seen,
             on_interrupt: OnInterrupt::Cancel,
             on_overdue: OnOverdue::Leave,
             exit_from: ExitFrom::Table,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::follow::Until;
+use super::follow::{Patience, Presence, Until};
 use super::ids;
 use super::outcome::ExitFrom;
 use super::session::{Session, SessionArgs};
@@ -21,6 +21,8 @@ pub(super) struct LogsArgs {
     #[arg(long, short)]
     follow: bool,
     #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
     session: SessionArgs,
 }
 
@@ -36,6 +38,8 @@ impl LogsArgs {
             session,
             id: &id,
             until: if self.follow { Until::Outcome } else { Until::Now },
+            patience: self.patience,
+            presence: Presence::Unknown,
             on_interrupt: OnInterrupt::Leave,
             on_overdue: OnOverdue::Wait,
             exit_from: ExitFrom::Table,

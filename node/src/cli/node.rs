@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
+use super::exit::{Exit, Failure};
 use crate::daemon;
 
 /// Arguments of `runnel node`.
@@ -19,11 +20,15 @@ pub(crate) struct NodeArgs {
     exit_with_parent: bool,
 }
 
-pub(crate) fn run(args: &NodeArgs) -> anyhow::Result<()> {
-    let config = daemon::DaemonConfig::load(&args.config)?;
+pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
+    let config = daemon::DaemonConfig::load(&args.config)
+        .map_err(|error| Failure::new(Exit::BadConfig, format!("{error:#}")))?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime of the handlers")?;
     let tie = if args.exit_with_parent { daemon::Tie::Parent } else { daemon::Tie::None };
-    runtime.block_on(daemon::run(config, tie))
+    runtime.block_on(daemon::run(config, tie)).map_err(|error| {
+        let exit = if daemon::is_of_store(&error) { Exit::StoreFailed } else { Exit::Failed };
+        Failure::new(exit, format!("{error:#}"))
+    })
 }
 
 const EXAMPLES: &str = "\

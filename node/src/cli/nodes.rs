@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::api::{NodeInfo, NodeList};
+use super::api::{LocalNode, NodeInfo, NodeList};
 use super::exit::{Exit, Failure};
 use super::session::{Session, SessionArgs, paint, print};
 use super::table::{Cell, Colour, Table};
@@ -24,8 +24,21 @@ impl NodesArgs {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         if let Some(list) = session.ask::<NodeList>("/v1/nodes").await? {
             print(&table(&list.nodes).render(paint()))?;
+            let local: LocalNode = session.client.get("/v1/node").await?;
+            if let Some(warning) = warning(&local.store) {
+                session.note(warning);
+            }
         }
         Ok(Exit::Success)
+    }
+}
+
+/// Returns what is to be said of the local node's store, if anything.
+fn warning(store: &str) -> Option<&'static str> {
+    match store {
+        "full" => Some("there is no room for this node's store: nothing new is stored until there is"),
+        "failed" => Some("this node's store has failed: the node stops"),
+        _ => None,
     }
 }
 

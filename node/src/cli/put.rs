@@ -19,7 +19,7 @@ use serde_json::json;
 use super::api::FileKind;
 use super::client::RequestBody;
 use super::exit::{Exit, Failure};
-use super::follow::Until;
+use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
 use super::run::OrderArgs;
 use super::session::{Session, SessionArgs};
@@ -66,6 +66,8 @@ impl PutArgs {
             session,
             id: &id,
             until: Until::Outcome,
+            patience: Patience::default(),
+            presence: Presence::Seen,
             on_interrupt: OnInterrupt::Cancel,
             on_overdue: OnOverdue::Leave,
             exit_from: ExitFrom::Table,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{NodeList, Stored};
 use super::exit::{Exit, Failure};
-use super::follow::Until;
+use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
 use super::session::{Session, SessionArgs, print};
 use super::signals::Signals;
@@ -58,6 +58,8 @@ pub(super) struct RunArgs {
     #[arg(long, short, conflicts_with = "interactive")]
     no_stdin: bool,
     #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
     session: SessionArgs,
 }
 
@@ -76,6 +78,10 @@ pub(super) struct OrderArgs {
     /// Fail at once if the node has no link, instead of waiting for one.
     #[arg(long)]
     no_wait: bool,
+    /// Do not store it on disk: it is quicker and does not outlive a restart of either node. What carries a body, such as
+    /// redirected input, is never stored.
+    #[arg(long)]
+    memory: bool,
 }
 
 impl RunArgs {
@@ -100,6 +106,8 @@ impl RunArgs {
             session,
             id: &id,
             until: Until::Outcome,
+            patience: self.patience,
+            presence: Presence::Seen,
             on_interrupt: OnInterrupt::Cancel,
             on_overdue: OnOverdue::Leave,
             exit_from: if self.propagate_exit { ExitFrom::Program } else { ExitFrom::Table },
@@ -154,6 +162,7 @@ impl OrderArgs {
         fields.insert("has_body".to_owned(), json!(has_body));
         insert(&mut fields, "deadline_ms", self.deadline.map(millis));
         insert(&mut fields, "key", self.key.as_ref());
+        insert(&mut fields, "delivery", self.memory.then_some("memory"));
         let stored: Stored = session.client.post("/v1/commands", &fields.into()).await?;
         Ok(stored.id)
     }
@@ -207,7 +216,8 @@ Examples:
 Standard output and standard error come apart and as they are written. Ctrl-C cancels the
 program on the node, a second Ctrl-C leaves at once. A closed terminal cancels nothing:
 the program goes on, its output is kept, and `runnel attach` comes back to it.
-A node without a link is waited for; --deadline and --no-wait bound that.";
+A node without a link is waited for; --deadline and --no-wait bound that. If the local node is
+restarted it is waited for too, and the output goes on where it was.";
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, Stderr, Stdout};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::api::{Found, Happening, Outcome, Output, Stream};
+use super::api::{Found, Gap, Happening, Outcome, Output, Stream};
 use super::exit::{Exit, Failure};
-use super::follow::{EventLine, Follower, Until};
+use super::follow::{EventLine, Follower, Patience, Presence, Until};
 use super::outcome::{self, ExitFrom};
 use super::session::Session;
 use super::signals::{Caught, Signals};
@@ -19,6 +19,8 @@ pub(super) struct Watch<'a> {
     pub(super) session: &'a Session,
     pub(super) id: &'a str,
     pub(super) until: Until,
+    pub(super) patience: Patience,
+    pub(super) presence: Presence,
     pub(super) on_interrupt: OnInterrupt,
     pub(super) on_overdue: OnOverdue,
     pub(super) exit_from: ExitFrom,
@@ -54,7 +56,7 @@ impl Watch<'_> {
     }
 
     async fn show_all(&self) -> Result<Exit, Failure> {
-        let mut follower = Follower::new(&self.session.client, self.id, self.until);
+        let mut follower = Follower::new(self.session, self.id, self.until, self.patience, self.presence);
         let mut screen = Screen::new();
         let mut leave_at = None;
         loop {
@@ -79,12 +81,8 @@ impl Watch<'_> {
                         .session
                         .note(&format!("the deadline has passed; waiting for what became of {}", self.id)),
                 },
-                Happening::Gap { from, to } if !self.session.json => {
-                    self.session.note(&format!(
-                        "events {from} to {to} are no longer kept: output may be missing here"
-                    ));
-                }
-                Happening::Output(_) | Happening::Overdue | Happening::Gap { .. } | Happening::Other => {}
+                Happening::Gap(gap) if !self.session.json => self.session.note(&missing(gap)),
+                Happening::Output(_) | Happening::Overdue | Happening::Gap(_) | Happening::Other => {}
             }
         }
     }
@@ -145,6 +143,19 @@ impl Watch<'_> {
             self.id
         );
         Failure::new(Exit::Overdue, text)
+    }
+}
+
+/// Says what is missing.
+fn missing(gap: Gap) -> String {
+    match gap {
+        Gap { update_from: Some(from), update_to: Some(to), .. } => {
+            format!("pieces {from} to {to} of the output are no longer kept")
+        }
+        Gap { from: Some(from), to: Some(to), .. } => {
+            format!("events {from} to {to} are no longer kept: output may be missing here")
+        }
+        _ => "something is no longer kept: output may be missing here".to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use runnel::NodeHandle;
+use runnel::{Delivery, NodeHandle};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,13 +51,25 @@ pub(super) struct ApiServer {
     commands: Arc<Commands>,
     stop: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
+    /// Tells the queue what the registry has let go of.
+    tidying: JoinHandle<()>,
 }
 
 impl ApiServer {
-    /// Serves the API of a node at a socket.
-    pub(super) fn start(socket: ApiSocket, handle: NodeHandle, about: About, config: &ApiConfig) -> Self {
+    /// Takes over the commands of an older process, and then serves the API of a node at a socket.
+    pub(super) async fn start(
+        socket: ApiSocket,
+        handle: NodeHandle,
+        about: About,
+        config: &ApiConfig,
+        delivery: Delivery,
+    ) -> Self {
         let stop = CancellationToken::new();
-        let commands = Commands::new(handle.clone(), config.clone(), stop.clone());
+        let commands = Commands::new(handle.clone(), config.clone(), delivery, stop.clone());
+        let tidying = tokio::spawn(commands.clone().tidy());
+        if commands.recover().await.is_err() {
+            warn!("the node stopped before the commands of an older process were taken over");
+        }
         let api = Api {
             handle,
             about: Arc::new(about),
@@ -68,7 +80,7 @@ impl ApiServer {
         let server = axum::serve(socket, router(api));
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { server.with_graceful_shutdown(stopped).await });
-        Self { commands, stop, task }
+        Self { commands, stop, task, tidying }
     }
 
     /// Takes no more requests and ends those that are open: streams at once, others when they are answered or the time is up.
@@ -82,6 +94,9 @@ impl ApiServer {
                 warn!("requests to the API are cut off");
                 self.task.abort();
             }
+        }
+        if let Err(error) = (&mut self.tidying).await {
+            warn!(%error, "what is no longer kept could not be told");
         }
     }
 

@@ -1,6 +1,10 @@
 //! The commands of the API at work: submitted, followed into their logs, read by any number of clients.
 //!
 //! The registry decides; here are the tasks, the waiting and the lock. A task belongs to the tracker, which the shutdown awaits.
+//! `recovery` takes over what an older process has left, `tidying` tells the queue what is no longer kept here.
+
+mod recovery;
+mod tidying;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -12,7 +16,10 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use runnel::codec::{Class, CommandId, NodeId, UpdatePolicy};
 use runnel::commands::{Exec, FsGet, FsPut, Ping, SystemInfo};
-use runnel::{Body, BodyReader, BodyWriter, NodeHandle, Progress, Submission, SubmitOptions};
+use runnel::{
+    Body, BodyReader, BodyWriter, Delivery, NodeHandle, Progress, QueueError, Submission, SubmitError,
+    SubmitOptions, UpdateMark,
+};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -23,7 +30,8 @@ use super::command_types::{ApiArgs, ApiCommand};
 use super::config::ApiConfig;
 use super::error::ApiError;
 use super::event::{Event, Step};
-use super::log::{Read, ReaderId};
+use super::label::Label;
+use super::log::{Read, ReadFrom, ReaderId};
 use super::outcome::outcome_json;
 use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted, millis};
 
@@ -31,10 +39,14 @@ use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted
 #[derive(Debug)]
 pub(super) struct Commands {
     handle: NodeHandle,
+    /// How long a command is remembered whose caller does not say.
+    delivery: Delivery,
     reader_patience: Duration,
     state: Mutex<State>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Rings when the registry has let go of something.
+    dropped: Notify,
 }
 
 /// A command to be submitted.
@@ -46,6 +58,8 @@ pub(super) struct Submit {
     pub(super) deadline: Option<Duration>,
     pub(super) updates: UpdatePolicy,
     pub(super) has_body: bool,
+    /// How long it is remembered. Default: as long as it can be.
+    pub(super) delivery: Option<Delivery>,
     /// Its idempotency key, and a hash of all that makes the command.
     pub(super) key: Option<(RequestKey, [u8; 32])>,
 }
@@ -90,9 +104,16 @@ struct Bell {
 }
 
 impl Commands {
-    pub(super) fn new(handle: NodeHandle, config: ApiConfig, stop: CancellationToken) -> Arc<Self> {
+    /// Begins with what is submitted from now on. `delivery` is for commands whose caller does not say.
+    pub(super) fn new(
+        handle: NodeHandle,
+        config: ApiConfig,
+        delivery: Delivery,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             handle,
+            delivery,
             reader_patience: config.reader_patience,
             state: Mutex::new(State {
                 registry: Registry::new(config),
@@ -103,6 +124,7 @@ impl Commands {
             }),
             tasks: TaskTracker::new(),
             stop,
+            dropped: Notify::new(),
         })
     }
 
@@ -115,11 +137,11 @@ impl Commands {
         task.await.unwrap_or_else(|_| Err(ApiError::stopping()))
     }
 
-    /// Gives a reader of a command's log, from event `from` on.
+    /// Gives a reader of a command's log.
     pub(super) fn read(
         self: &Arc<Self>,
         id: &CommandId,
-        from: u64,
+        from: ReadFrom,
         follow: bool,
     ) -> Result<LogReader, ApiError> {
         let mut state = self.lock();
@@ -184,16 +206,20 @@ impl Commands {
 
     /// Describes one command.
     pub(super) fn describe(&self, id: &CommandId) -> Result<Value, ApiError> {
-        let (now, mut state) = (now(), self.lock());
-        state.registry.expire(now.at);
-        state.registry.describe(now.at, id).ok_or_else(ApiError::unknown_command)
+        let now = now();
+        self.change(|registry| {
+            registry.expire(now.at);
+            registry.describe(now.at, id).ok_or_else(ApiError::unknown_command)
+        })
     }
 
     /// Describes the commands that have not ended, a page of them; with `all` also the others.
     pub(super) fn list(&self, all: bool, after: u64, limit: NonZeroUsize) -> Page {
-        let (now, mut state) = (now(), self.lock());
-        state.registry.expire(now.at);
-        state.registry.list(now.at, all, after, limit)
+        let now = now();
+        self.change(|registry| {
+            registry.expire(now.at);
+            registry.list(now.at, all, after, limit)
+        })
     }
 
     /// Waits until all tasks have ended, which they do once the node has stopped.
@@ -211,7 +237,7 @@ impl Commands {
             return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-node", message));
         }
         let Some((key, hash)) = submit.key.clone() else {
-            return self.store(submit).await.map(Stored::New);
+            return self.store(submit).await;
         };
         // The lock is let go of before the submit.
         let reservation = self.lock().registry.keys.reserve(&key, hash)?;
@@ -221,13 +247,13 @@ impl Commands {
         let stored = self.store(submit).await;
         let keys = &mut self.lock().registry.keys;
         match &stored {
-            Ok(id) => keys.bind(now().at, key, id.clone()),
+            Ok(Stored::New(id) | Stored::Known(id)) => keys.bind(now().at, key, id.clone()),
             Err(_) => keys.release(&key),
         }
-        stored.map(Stored::New)
+        stored
     }
 
-    async fn store(self: &Arc<Self>, submit: Submit) -> Result<CommandId, ApiError> {
+    async fn store(self: &Arc<Self>, submit: Submit) -> Result<Stored, ApiError> {
         let (writer, body) = match submit.has_body.then(Body::live) {
             Some((writer, body)) => (Some(writer), Some(body)),
             None => (None, None),
@@ -238,6 +264,7 @@ impl Commands {
             body,
             updates: submit.updates,
             steps: true,
+            keep_outcome: true,
             ..SubmitOptions::default()
         };
         match &submit.args {
@@ -255,16 +282,36 @@ impl Commands {
         options: SubmitOptions,
         submit: &Submit,
         writer: Option<BodyWriter>,
-    ) -> Result<CommandId, ApiError> {
-        let options = SubmitOptions { result_body: C::HAS_RESULT_BODY, ..options };
-        let mut submission = self.handle.submit::<C>(&submit.to, args, options).await?;
+    ) -> Result<Stored, ApiError> {
+        let delivery = self.delivery_of::<C>(submit)?;
+        let stored_ms = now().ms;
+        let summary = submit.args.summary();
+        let mut options =
+            SubmitOptions { result_body: C::HAS_RESULT_BODY, delivery: Some(delivery), ..options };
+        if delivery == Delivery::Durable {
+            options.label = Label::new(stored_ms, submit.deadline, summary.clone()).write().into();
+            options.key = submit.key.as_ref().map(|(key, _)| key.key.clone());
+            if options.updates == UpdatePolicy::Follow {
+                options.updates = UpdatePolicy::Store;
+            }
+        }
+        let mut submission = match self.handle.submit::<C>(&submit.to, args, options).await {
+            // An older process has stored it, and it is followed since.
+            Err(SubmitError::Queue(QueueError::InUse(id))) => return Ok(Stored::Known(id)),
+            submission => submission?,
+        };
         let id = submission.id().clone();
+        if self.lock().registry.step(&id).is_some() {
+            return Ok(Stored::Known(id));
+        }
         let submitted = Submitted {
             id: id.clone(),
             name: C::name(),
             class: submit.class,
+            delivery,
+            stored_ms,
             deadline: submit.deadline,
-            summary: submit.args.summary(),
+            summary,
         };
         {
             let mut state = self.lock();
@@ -276,13 +323,31 @@ impl Commands {
                 state.result_bodies.insert(id.clone(), Some(reader));
             }
         }
-        self.tasks.spawn(self.clone().follow(submission));
-        Ok(id)
+        self.tasks.spawn(self.clone().follow(submission, delivery));
+        Ok(Stored::New(id))
+    }
+
+    /// Decides how long a command is remembered.
+    fn delivery_of<C: ApiCommand>(&self, submit: &Submit) -> Result<Delivery, ApiError> {
+        let passes_by = submit.has_body || C::HAS_RESULT_BODY;
+        match submit.delivery {
+            Some(Delivery::Durable) if passes_by => Err(ApiError::bad_request(
+                "a body passes through the node and is not stored: a command with one has the `delivery` memory",
+            )),
+            Some(Delivery::Durable) if self.delivery == Delivery::Memory => Err(ApiError::no_store()),
+            Some(delivery) => Ok(delivery),
+            None if passes_by => Ok(Delivery::Memory),
+            None => Ok(self.delivery),
+        }
     }
 
     /// Brings what happens to a command into its log, until it ends.
-    async fn follow<C: ApiCommand>(self: Arc<Self>, mut submission: Submission<C>) {
+    async fn follow<C: ApiCommand>(self: Arc<Self>, mut submission: Submission<C>, delivery: Delivery) {
         let id = submission.id().clone();
+        if delivery == Delivery::Durable {
+            // What its log lets go of is taken, and nothing else.
+            submission.hold_updates();
+        }
         while let Some(progress) = submission.progress().await {
             match progress {
                 Ok(Progress::Sent) => self.note(&id, |registry| registry.handle_step(now(), &id, Step::Sent)),
@@ -293,7 +358,9 @@ impl Commands {
                     self.note(&id, |registry| registry.handle_step(now(), &id, Step::Started))
                 }
                 Ok(Progress::Overdue) => self.note(&id, |registry| registry.handle_overdue(now(), &id)),
-                Ok(Progress::Update(update)) => self.note_update(&id, C::event(update)).await,
+                Ok(Progress::Update(update)) => {
+                    self.note_update(&id, C::event(update), submission.last_update()).await;
+                }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%id, %error, "an update is not of the command's type"),
             }
@@ -306,7 +373,7 @@ impl Commands {
     }
 
     /// Logs an update, after waiting for those who read slowly, as long as patience lasts.
-    async fn note_update(&self, id: &CommandId, event: Event) {
+    async fn note_update(&self, id: &CommandId, event: Event, update: UpdateMark) {
         let until = Instant::now() + self.reader_patience;
         loop {
             let Some(bell) = self.lock().bells.get(id).cloned() else { break };
@@ -320,7 +387,7 @@ impl Commands {
                 break;
             }
         }
-        self.note(id, |registry| registry.handle_update(now(), id, event));
+        self.note(id, |registry| registry.handle_update(now(), id, event, update));
     }
 
     /// A command has ended: its own body goes nowhere, and its result's waits as long as the command is remembered.
@@ -332,11 +399,20 @@ impl Commands {
 
     /// Changes the registry and wakes those who read the command.
     fn note(&self, id: &CommandId, change: impl FnOnce(&mut Registry)) {
-        let mut state = self.lock();
-        change(&mut state.registry);
-        if let Some(bell) = state.bells.get(id) {
+        self.change(change);
+        if let Some(bell) = self.lock().bells.get(id) {
             bell.written.notify_waiters();
         }
+    }
+
+    /// Changes the registry, and has the queue told if something was let go of.
+    fn change<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
+        let registry = &mut self.lock().registry;
+        let changed = change(registry);
+        if registry.has_dropped() {
+            self.dropped.notify_one();
+        }
+        changed
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

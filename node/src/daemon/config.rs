@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use runnel::process::Confinement;
-use runnel::{Config, Policy};
+use runnel::{Config, Policy, StoreConfig};
 use serde::{Deserialize, Serialize};
 
 /// What a daemon's configuration file says. Unknown keys are errors, and relative paths count from the file's folder.
@@ -24,9 +24,11 @@ pub(crate) struct DaemonConfig {
     /// Peers to dial, each with a list of `host:port`; one with an empty list is known and not dialled. Default: none.
     pub(crate) peers: BTreeMap<String, Vec<String>>,
     /// Folder for what the node keeps between restarts, made if it is missing; each node needs one of its own. Default: none,
-    /// and then peers notice a restart only by silence.
+    /// and then nothing that was submitted outlives a restart, and peers notice one only by silence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The store.
+    pub(crate) store: StoreSettings,
     /// The local HTTP API.
     pub(crate) api: ApiConfig,
     /// What a worker's `exec` may run, and where. Default: anything, anywhere.
@@ -35,6 +37,17 @@ pub(crate) struct DaemonConfig {
     pub(crate) policy: Policy,
     /// Settings of the node.
     pub(crate) settings: Config,
+}
+
+/// The store: commands and outcomes that outlive a crash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreSettings {
+    /// Whether there is a store, in the folder `store` of the `state_dir`, if there is one. Default: true. Without it
+    /// commands are held in memory alone, and none is found again after a restart.
+    pub(crate) enabled: bool,
+    /// How it uses memory and disk.
+    pub(crate) database: StoreConfig,
 }
 
 /// The local HTTP API: its socket, and what it remembers.
@@ -98,6 +111,20 @@ impl DaemonConfig {
         Ok(config)
     }
 
+    /// Returns the folder of the store, if there is to be one.
+    pub(super) fn store_folder(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().filter(|_| self.store.enabled).map(|folder| folder.join(STORE_FOLDER))
+    }
+
+    /// Returns the settings of the node. Its queue has to keep the output that a log keeps, and as much again that is on
+    /// its way: else a command would wait for ever for its log to let go of something.
+    pub(super) fn node_settings(&self) -> Config {
+        let mut settings = self.settings.clone();
+        let kept = &mut settings.send_queue.updates_kept_bytes_max;
+        *kept = (*kept).max(2 * self.api.log_bytes_max as u64);
+        settings
+    }
+
     /// Makes relative paths count from `folder`.
     fn resolve(&mut self, folder: &Path) {
         self.identity = folder.join(&self.identity);
@@ -116,11 +143,18 @@ impl Default for DaemonConfig {
             listen: Vec::new(),
             peers: BTreeMap::new(),
             state_dir: None,
+            store: StoreSettings::default(),
             api: ApiConfig::default(),
             confinement: Confinement::default(),
             policy: Policy::default(),
             settings: Config::default(),
         }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { enabled: true, database: StoreConfig::default() }
     }
 }
 
@@ -141,6 +175,9 @@ impl Default for ApiConfig {
         }
     }
 }
+
+/// Name of the store's folder, in the state folder.
+const STORE_FOLDER: &str = "store";
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +232,24 @@ mod tests {
         assert_eq!(config.identity, folder.path().join("."));
         assert_eq!(config.api.socket, Some(folder.path().join("api.sock")));
         assert_eq!(config.confinement.root, Some(PathBuf::from("/srv")));
+    }
+
+    #[test]
+    fn the_store_is_in_the_state_folder_unless_it_is_switched_off() {
+        let read = |text: &str| toml::from_str::<DaemonConfig>(text).expect("it is valid").store_folder();
+        assert_eq!(read(""), None);
+        assert_eq!(read("state_dir = \"/a\"\n"), Some(PathBuf::from("/a/store")));
+        assert_eq!(read("state_dir = \"/a\"\n[store]\nenabled = false\n"), None);
+    }
+
+    #[test]
+    fn the_queue_keeps_at_least_twice_what_a_log_keeps() {
+        let kept = |text: &str| {
+            let config: DaemonConfig = toml::from_str(text).expect("it is valid");
+            config.node_settings().send_queue.updates_kept_bytes_max
+        };
+        assert_eq!(kept("[api]\nlog_bytes_max = 5000000\n"), 10_000_000);
+        assert_eq!(kept("[settings.send_queue]\nupdates_kept_bytes_max = 9000000\n"), 9_000_000);
     }
 
     #[test]

@@ -73,6 +73,13 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "not-held", message)
     }
 
+    /// The node has nowhere to store a command.
+    pub(super) fn no_store() -> Self {
+        let message =
+            "a durable command needs a store, and this node has none: set `state_dir` in its configuration";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-store", message)
+    }
+
     /// The node shuts down.
     pub(super) fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the node is stopping; ask again once it runs")
@@ -118,6 +125,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::Encode(_) | SubmitError::Queue(QueueError::TooLarge { .. }) => {
                 Self::too_large(format!("{message}: send it as a body"))
             }
+            SubmitError::Queue(QueueError::KeyConflict(_)) => KeyError::Conflict.into(),
             SubmitError::NodeStopped => Self::stopping(),
             _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
         }

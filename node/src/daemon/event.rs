@@ -55,12 +55,15 @@ impl Event {
             }
     }
 
-    /// Writes it as one line of a stream.
-    pub(super) fn write_line(&self, n: u64, at_ms: u64, line: &mut Vec<u8>) {
+    /// Writes it as one line of a stream. `update` is its number if it is progress that the command itself tells of.
+    pub(super) fn write_line(&self, n: u64, at_ms: u64, update: Option<u64>, line: &mut Vec<u8>) {
         let mut fields = Map::new();
         fields.insert("n".to_owned(), json!(n));
         fields.insert("at_ms".to_owned(), json!(at_ms));
         fields.insert("event".to_owned(), json!(self.as_str()));
+        if let Some(update) = update {
+            fields.insert("update".to_owned(), json!(update));
+        }
         match self {
             Self::Output(output) => {
                 fields.insert("stream".to_owned(), json!(output.stream));
@@ -110,6 +113,11 @@ pub(super) fn write_gap(from: u64, to: u64, line: &mut Vec<u8>) {
     push_line(&json!({ "event": "gap", "from": from, "to": to }), line);
 }
 
+/// Writes that updates are no longer kept.
+pub(super) fn write_update_gap(from: u64, to: u64, line: &mut Vec<u8>) {
+    push_line(&json!({ "event": "gap", "update_from": from, "update_to": to }), line);
+}
+
 fn push_line(value: &Value, line: &mut Vec<u8>) {
     line.extend_from_slice(value.to_string().as_bytes());
     line.push(b'\n');
@@ -125,7 +133,8 @@ mod tests {
     #[track_caller]
     fn check(event: &Event, expected: &Value) {
         let mut line = Vec::new();
-        event.write_line(3, 1000, &mut line);
+        let is_update = matches!(event, Event::Output(_));
+        event.write_line(3, 1000, is_update.then_some(9), &mut line);
         assert_eq!(line.pop(), Some(b'\n'));
         assert!(!line.contains(&b'\n'), "one line");
         assert_eq!(serde_json::from_slice::<Value>(&line).expect("JSON"), *expected);
@@ -138,11 +147,11 @@ mod tests {
         };
         check(
             &output("ä\n".as_bytes()),
-            &json!({ "n": 3, "at_ms": 1000, "event": "output", "stream": "stdout", "text": "ä\n" }),
+            &json!({ "n": 3, "at_ms": 1000, "event": "output", "update": 9, "stream": "stdout", "text": "ä\n" }),
         );
         check(
             &output(b"\xff"),
-            &json!({ "n": 3, "at_ms": 1000, "event": "output", "stream": "stdout", "base64": "/w==" }),
+            &json!({ "n": 3, "at_ms": 1000, "event": "output", "update": 9, "stream": "stdout", "base64": "/w==" }),
         );
     }
 

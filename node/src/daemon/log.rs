@@ -1,10 +1,13 @@
 //! The log of one command: what happened to it, numbered, as far back as it is kept, and who reads it.
 //!
-//! Pure. Who reads slowly holds the log back; who is given up on is told of a gap.
+//! Pure. Who reads slowly holds the log back; who is given up on is told of a gap. The numbers of events are those of this
+//! process; the numbers of updates outlive it.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::event::{Event, write_gap};
+use runnel::UpdateMark;
+
+use super::event::{Event, write_gap, write_update_gap};
 
 /// What happened to one command.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub(super) struct CommandLog {
     kept: VecDeque<Kept>,
     /// Number of the first event that is kept; events are numbered from 1.
     first: u64,
+    /// Number of the last update that is no longer kept.
+    updates_lost: u64,
     /// Bytes of all events so far, kept or not.
     pushed_bytes: u64,
     readers: BTreeMap<ReaderId, Reader>,
@@ -25,6 +30,10 @@ pub(super) struct ReaderId(pub(super) u64);
 struct Reader {
     /// Number of the event that it gets next.
     next: u64,
+    /// Number of the last update that it has; `None` if it takes whichever comes first.
+    updates: Option<u64>,
+    /// It goes by the numbers of updates: those of events mean nothing to it.
+    goes_by_updates: bool,
     /// It was waited for in vain, so it holds nothing back until it has caught up.
     is_given_up: bool,
 }
@@ -33,8 +42,27 @@ struct Reader {
 struct Kept {
     at_ms: u64,
     event: Event,
+    /// If it is an update, which.
+    update: Option<UpdateMark>,
     /// Bytes of all events before it.
     offset: u64,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadFrom {
+    /// At an event of this number.
+    Event(u64),
+    /// At the first event, without the updates up to this number.
+    AfterUpdate(u64),
+}
+
+/// An event that is no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) bytes: usize,
+    /// If it was an update, which.
+    pub(super) update: Option<UpdateMark>,
 }
 
 /// What a reader gets.
@@ -50,29 +78,35 @@ pub(super) enum Read {
 
 impl CommandLog {
     pub(super) fn new() -> Self {
-        Self { kept: VecDeque::new(), first: 1, pushed_bytes: 0, readers: BTreeMap::new() }
+        Self { kept: VecDeque::new(), first: 1, updates_lost: 0, pushed_bytes: 0, readers: BTreeMap::new() }
     }
 
-    /// Appends an event.
-    pub(super) fn push(&mut self, at_ms: u64, event: Event) {
+    /// Appends an event, and says which update it is if it is one.
+    pub(super) fn push(&mut self, at_ms: u64, event: Event, update: Option<UpdateMark>) {
         let offset = self.pushed_bytes;
         self.pushed_bytes += event.bytes() as u64;
-        self.kept.push_back(Kept { at_ms, event, offset });
+        self.kept.push_back(Kept { at_ms, event, update, offset });
     }
 
-    /// Lets go of the oldest event, but never of the newest. Returns the bytes that became free, if any.
-    pub(super) fn forget_oldest(&mut self) -> Option<usize> {
+    /// Lets go of the oldest event, but never of the newest. Returns what it was.
+    pub(super) fn forget_oldest(&mut self) -> Option<Lost> {
         if self.kept.len() < 2 {
             return None;
         }
-        let bytes = self.kept.pop_front()?.event.bytes();
+        let Kept { event, update, .. } = self.kept.pop_front()?;
         self.first += 1;
-        Some(bytes)
+        self.updates_lost = update.map_or(self.updates_lost, |update| update.number);
+        Some(Lost { bytes: event.bytes(), update })
     }
 
-    /// Begins to read from event `from` on.
-    pub(super) fn attach(&mut self, reader: ReaderId, from: u64) {
-        self.readers.insert(reader, Reader { next: from.max(1), is_given_up: false });
+    /// Begins to read.
+    pub(super) fn attach(&mut self, reader: ReaderId, from: ReadFrom) {
+        let (next, updates, goes_by_updates) = match from {
+            ReadFrom::Event(..=1) => (1, Some(0), false),
+            ReadFrom::Event(next) => (next, None, false),
+            ReadFrom::AfterUpdate(update) => (1, Some(update), true),
+        };
+        self.readers.insert(reader, Reader { next, updates, goes_by_updates, is_given_up: false });
     }
 
     /// Ends reading.
@@ -86,7 +120,10 @@ impl CommandLog {
         let Some(reader) = self.readers.get_mut(&reader) else { return Read::End };
         let mut lines = Vec::new();
         if reader.next < self.first {
-            write_gap(reader.next, self.first - 1, &mut lines);
+            if !reader.goes_by_updates {
+                write_gap(reader.next, self.first - 1, &mut lines);
+                reader.updates = reader.updates.max(Some(self.updates_lost));
+            }
             reader.next = self.first;
         }
         let skipped = usize::try_from(reader.next - self.first).unwrap_or(usize::MAX);
@@ -94,7 +131,10 @@ impl CommandLog {
             if lines.len() >= bytes_max {
                 return Read::Lines(lines);
             }
-            kept.event.write_line(reader.next, kept.at_ms, &mut lines);
+            let update = kept.update.map(|update| update.number);
+            if update.is_none_or(|update| reader.wants(update, &mut lines)) {
+                kept.event.write_line(reader.next, kept.at_ms, update, &mut lines);
+            }
             reader.next += 1;
         }
         reader.is_given_up = false;
@@ -146,6 +186,21 @@ impl CommandLog {
     }
 }
 
+impl Reader {
+    /// Returns whether it has not got an update yet. What is missing before it is said as a gap.
+    fn wants(&mut self, update: u64, lines: &mut Vec<u8>) -> bool {
+        let has = self.updates.unwrap_or(update - 1);
+        if update <= has {
+            return false;
+        }
+        if update > has + 1 {
+            write_update_gap(has + 1, update - 1, lines);
+        }
+        self.updates = Some(update);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -167,9 +222,28 @@ mod tests {
     fn log(events: impl IntoIterator<Item = Event>) -> CommandLog {
         let mut log = CommandLog::new();
         for event in events {
-            log.push(0, event);
+            push(&mut log, event);
         }
         log
+    }
+
+    /// Appends an event; output is numbered on.
+    fn push(log: &mut CommandLog, event: Event) {
+        let last = log.kept.iter().filter_map(|kept| kept.update).next_back();
+        let number = last.map_or(log.updates_lost, |update| update.number) + 1;
+        let update = matches!(event, Event::Output(_)).then_some(UpdateMark { number, bytes: 1 });
+        log.push(0, event, update);
+    }
+
+    /// What a reader gets: the number of each update, or the ends of a gap between them.
+    fn updates(read: Read) -> Vec<(u64, u64)> {
+        let Read::Lines(lines) = read else { panic!("no lines: {read:?}") };
+        let lines = serde_json::Deserializer::from_slice(&lines).into_iter::<Value>();
+        let number = |line: Value| match line["update"].as_u64() {
+            Some(number) => Some((number, number)),
+            None => Some((line["update_from"].as_u64()?, line["update_to"].as_u64()?)),
+        };
+        lines.filter_map(|line| number(line.expect("JSON"))).collect()
     }
 
     /// What a reader gets: the number of each event, or the ends of a gap.
@@ -186,12 +260,12 @@ mod tests {
     #[test]
     fn several_readers_get_everything_from_where_they_begin() {
         let mut log = log([Event::Step(Step::Stored), output(1), output(2)]);
-        log.attach(READER, 1);
-        log.attach(ReaderId(2), 3);
+        log.attach(READER, ReadFrom::Event(1));
+        log.attach(ReaderId(2), ReadFrom::Event(3));
         assert_eq!(numbers(log.read(READER, 1 << 20)), [(1, 1), (2, 2), (3, 3)]);
         assert_eq!(numbers(log.read(ReaderId(2), 1 << 20)), [(3, 3)]);
         assert_eq!(log.read(READER, 1 << 20), Read::Pending);
-        log.push(0, outcome());
+        push(&mut log, outcome());
         assert_eq!(numbers(log.read(READER, 1 << 20)), [(4, 4)]);
         assert_eq!(log.read(READER, 1 << 20), Read::End);
         assert_eq!(numbers(log.read(ReaderId(2), 1 << 20)), [(4, 4)]);
@@ -200,7 +274,7 @@ mod tests {
     #[test]
     fn a_read_is_bounded_and_goes_on_where_it_stopped() {
         let mut log = log([output(100), output(100), output(100)]);
-        log.attach(READER, 1);
+        log.attach(READER, ReadFrom::Event(1));
         assert_eq!(numbers(log.read(READER, 10)), [(1, 1)]);
         assert_eq!(numbers(log.read(READER, 200)), [(2, 2), (3, 3)]);
     }
@@ -209,25 +283,25 @@ mod tests {
     fn what_is_no_longer_kept_is_said_as_a_gap() {
         let mut log = log([Event::Step(Step::Stored), output(1), output(1), Event::Step(Step::Started)]);
         while log.forget_oldest().is_some() {}
-        log.attach(READER, 2);
+        log.attach(READER, ReadFrom::Event(2));
         assert_eq!(numbers(log.read(READER, 1 << 20)), [(2, 3), (4, 4)]);
     }
 
     #[test]
     fn a_reader_ahead_of_the_log_waits_until_it_gets_there() {
         let mut log = log([Event::Step(Step::Stored)]);
-        log.attach(READER, 3);
+        log.attach(READER, ReadFrom::Event(3));
         assert_eq!(log.read(READER, 1 << 20), Read::Pending);
-        log.push(0, output(1));
+        push(&mut log, output(1));
         assert_eq!(log.read(READER, 1 << 20), Read::Pending);
-        log.push(0, output(1));
+        push(&mut log, output(1));
         assert_eq!(numbers(log.read(READER, 1 << 20)), [(3, 3)]);
     }
 
     #[test]
     fn beyond_the_outcome_there_is_nothing_to_wait_for() {
         let mut log = log([Event::Step(Step::Stored), outcome()]);
-        log.attach(READER, 9);
+        log.attach(READER, ReadFrom::Event(9));
         assert_eq!(log.read(READER, 1 << 20), Read::End);
     }
 
@@ -235,7 +309,7 @@ mod tests {
     fn only_a_reader_that_is_behind_holds_the_log_back() {
         let mut log = log([output(1000), output(1000)]);
         assert!(log.has_room(1000, 2000), "nobody reads");
-        log.attach(READER, 1);
+        log.attach(READER, ReadFrom::Event(1));
         assert!(!log.has_room(1000, 2000), "it has read nothing");
         log.read(READER, 10);
         assert!(!log.has_room(1000, 2000), "the second event and this one are too much");
@@ -247,12 +321,40 @@ mod tests {
     #[test]
     fn a_reader_that_was_given_up_on_counts_again_once_it_has_caught_up() {
         let mut log = log([output(1000), output(1000)]);
-        log.attach(READER, 1);
+        log.attach(READER, ReadFrom::Event(1));
         log.give_up_on_slow_readers();
         assert!(log.has_room(1000, 2000));
         log.read(READER, 1 << 20);
-        log.push(0, output(1000));
-        log.push(0, output(1000));
+        push(&mut log, output(1000));
+        push(&mut log, output(1000));
         assert!(!log.has_room(1000, 2000));
+    }
+
+    #[test]
+    fn who_goes_by_updates_gets_none_twice_and_hears_what_is_missing() {
+        let mut log = log([Event::Step(Step::Stored), output(1), output(1), output(1)]);
+        log.attach(READER, ReadFrom::AfterUpdate(2));
+        assert_eq!(updates(log.read(READER, 1 << 20)), [(3, 3)]);
+        push(&mut log, output(1));
+        assert_eq!(updates(log.read(READER, 1 << 20)), [(4, 4)]);
+        log.forget_oldest();
+        log.forget_oldest();
+        log.forget_oldest();
+        log.attach(ReaderId(2), ReadFrom::AfterUpdate(1));
+        assert_eq!(updates(log.read(ReaderId(2), 1 << 20)), [(2, 2), (3, 3), (4, 4)]);
+        log.attach(ReaderId(3), ReadFrom::AfterUpdate(2));
+        assert_eq!(updates(log.read(ReaderId(3), 1 << 20)), [(3, 3), (4, 4)], "what is lost it has");
+        log.attach(ReaderId(4), ReadFrom::AfterUpdate(9));
+        assert_eq!(log.read(ReaderId(4), 1 << 20), Read::Pending, "it has everything");
+    }
+
+    #[test]
+    fn a_log_that_begins_late_says_which_updates_are_missing() {
+        let mut log = log([Event::Step(Step::Stored)]);
+        log.push(0, output(1), Some(UpdateMark { number: 8, bytes: 1 }));
+        log.attach(READER, ReadFrom::Event(1));
+        assert_eq!(updates(log.read(READER, 1 << 20)), [(1, 7), (8, 8)]);
+        log.attach(ReaderId(2), ReadFrom::Event(2));
+        assert_eq!(updates(log.read(ReaderId(2), 1 << 20)), [(8, 8)]);
     }
 }

@@ -10,13 +10,14 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use runnel::codec::{Class, CommandId, CommandName};
+use runnel::{Delivery, UpdateMark};
 use serde_json::{Value, json};
 
 use self::keys::Keys;
 pub(super) use self::keys::{KeyError, RequestKey, Reservation};
 use super::config::ApiConfig;
 use super::event::{Event, Step};
-use super::log::{CommandLog, Read, ReaderId};
+use super::log::{CommandLog, Read, ReadFrom, ReaderId};
 
 /// All commands that were submitted through the API and are still kept.
 #[derive(Debug)]
@@ -31,6 +32,16 @@ pub(super) struct Registry {
     bytes: usize,
     numbers: u64,
     pub(super) keys: Keys,
+    dropped: Dropped,
+}
+
+/// What is no longer kept here, so that the queue need not keep it any more either.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Bytes of updates, by command, oldest updates first.
+    pub(super) updates: BTreeMap<CommandId, u64>,
+    /// Commands that have ended.
+    pub(super) outcomes: Vec<CommandId>,
 }
 
 /// A moment, on both clocks.
@@ -48,6 +59,9 @@ pub(super) struct Submitted {
     pub(super) id: CommandId,
     pub(super) name: CommandName,
     pub(super) class: Class,
+    pub(super) delivery: Delivery,
+    /// When, in milliseconds since 1970.
+    pub(super) stored_ms: u64,
     pub(super) deadline: Option<Duration>,
     /// For people.
     pub(super) summary: String,
@@ -85,12 +99,15 @@ impl Registry {
             bytes: 0,
             numbers: 0,
             keys,
+            dropped: Dropped::default(),
         }
     }
 
-    /// Takes a command that was stored.
+    /// Takes a command that was stored, now or by an older process.
     pub(super) fn insert(&mut self, now: Moment, submitted: Submitted) {
         self.numbers += 1;
+        let age = Duration::from_millis(now.ms.saturating_sub(submitted.stored_ms));
+        let stored = Moment { at: now.at.checked_sub(age).unwrap_or(now.at), ms: submitted.stored_ms };
         let id = submitted.id.clone();
         self.order.insert(self.numbers, id.clone());
         let entry = Entry {
@@ -99,32 +116,32 @@ impl Registry {
             step: Step::Stored,
             is_overdue: false,
             outcome: None,
-            stored_at: now.at,
+            stored_at: stored.at,
             ended_at: None,
             log: CommandLog::new(),
         };
         self.commands.insert(id.clone(), entry);
-        self.push(now, &id, Event::Step(Step::Stored));
+        self.push(Moment { at: now.at, ms: stored.ms }, &id, Event::Step(Step::Stored), None);
     }
 
     /// A command has come further. Each step is said once.
     pub(super) fn handle_step(&mut self, now: Moment, id: &CommandId, step: Step) {
         let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.step < step) else { return };
         entry.step = step;
-        self.push(now, id, Event::Step(step));
+        self.push(now, id, Event::Step(step), None);
     }
 
     /// A command's deadline has passed and nobody knows what became of it.
     pub(super) fn handle_overdue(&mut self, now: Moment, id: &CommandId) {
         if let Some(entry) = self.commands.get_mut(id) {
             entry.is_overdue = true;
-            self.push(now, id, Event::Overdue);
+            self.push(now, id, Event::Overdue, None);
         }
     }
 
     /// A command has made progress.
-    pub(super) fn handle_update(&mut self, now: Moment, id: &CommandId, event: Event) {
-        self.push(now, id, event);
+    pub(super) fn handle_update(&mut self, now: Moment, id: &CommandId, event: Event, update: UpdateMark) {
+        self.push(now, id, event, Some(update));
     }
 
     /// A command has ended.
@@ -134,7 +151,7 @@ impl Registry {
         entry.ended_at = Some(now.at);
         entry.outcome = Some(outcome.clone());
         self.ended.push_back(id.clone());
-        self.push(now, id, Event::Outcome(outcome));
+        self.push(now, id, Event::Outcome(outcome), None);
     }
 
     /// Lets go of those that ended and are too many or too old, and of old keys.
@@ -154,7 +171,7 @@ impl Registry {
         &mut self,
         id: &CommandId,
         reader: ReaderId,
-        from: u64,
+        from: ReadFrom,
     ) -> Result<(), UnknownCommand> {
         self.commands.get_mut(id).ok_or(UnknownCommand)?.log.attach(reader, from);
         Ok(())
@@ -185,6 +202,17 @@ impl Registry {
         }
     }
 
+    /// Returns what the queue need not keep any more since this was asked last, if there is anything.
+    pub(super) fn take_dropped(&mut self) -> Option<Dropped> {
+        let dropped = std::mem::take(&mut self.dropped);
+        (dropped != Dropped::default()).then_some(dropped)
+    }
+
+    /// Returns whether there is anything that the queue need not keep any more.
+    pub(super) fn has_dropped(&self) -> bool {
+        !(self.dropped.updates.is_empty() && self.dropped.outcomes.is_empty())
+    }
+
     /// Returns how far a command has come.
     pub(super) fn step(&self, id: &CommandId) -> Option<Step> {
         self.commands.get(id).map(|entry| entry.step)
@@ -209,12 +237,12 @@ impl Registry {
         }
     }
 
-    fn push(&mut self, now: Moment, id: &CommandId, event: Event) {
+    fn push(&mut self, now: Moment, id: &CommandId, event: Event, update: Option<UpdateMark>) {
         let Some(entry) = self.commands.get_mut(id) else { return };
         self.bytes += event.bytes();
         // Nobody holds back an outcome, so it must not push out what a reader has not read.
         let is_output = matches!(event, Event::Output(_));
-        entry.log.push(now.ms, event);
+        entry.log.push(now.ms, event, update);
         if is_output {
             self.make_room(id);
         }
@@ -233,8 +261,11 @@ impl Registry {
                 continue;
             }
             let Some(entry) = self.commands.get_mut(id) else { return };
-            let Some(bytes) = entry.log.forget_oldest() else { return };
-            self.bytes -= bytes;
+            let Some(lost) = entry.log.forget_oldest() else { return };
+            self.bytes -= lost.bytes;
+            if let Some(update) = lost.update.filter(|_| entry.is_durable()) {
+                *self.dropped.updates.entry(id.clone()).or_default() += update.bytes;
+            }
         }
     }
 
@@ -247,12 +278,19 @@ impl Registry {
         if let Some(entry) = self.ended.remove(position).and_then(|id| self.commands.remove(&id)) {
             self.order.remove(&entry.number);
             self.bytes -= entry.log.bytes();
+            if entry.is_durable() {
+                self.dropped.outcomes.push(entry.submitted.id);
+            }
         }
         true
     }
 }
 
 impl Entry {
+    fn is_durable(&self) -> bool {
+        self.submitted.delivery == Delivery::Durable
+    }
+
     fn describe(&self, now: Instant) -> Value {
         let since = |at: Instant| millis(now.saturating_duration_since(at));
         let is_open = self.step < Step::Ended;
@@ -264,6 +302,7 @@ impl Entry {
             "to": self.submitted.id.receiver.as_str(),
             "command": self.submitted.name.as_str(),
             "class": self.submitted.class.as_str(),
+            "delivery": delivery_word(self.submitted.delivery),
             "stage": self.step.as_str(),
             "outcome": self.outcome,
             "is_overdue": self.is_overdue && is_open,
@@ -278,6 +317,13 @@ impl Entry {
 /// The command was never here, or is no longer kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UnknownCommand;
+
+fn delivery_word(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Durable => "durable",
+        Delivery::Memory => "memory",
+    }
+}
 
 /// Returns whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {

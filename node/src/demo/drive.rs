@@ -244,7 +244,7 @@ async fn fetch(client: Client, places: Arc<Semaphore>, command: CommandInfo) -> 
             Happening::Output(output) if output.stream == OutputStream::Stdout => {
                 stdout.extend(output.into_octets().unwrap_or_default());
             }
-            Happening::Gap { .. } => is_whole = false,
+            Happening::Gap(_) => is_whole = false,
             _ => {}
         }
     }

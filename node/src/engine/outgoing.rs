@@ -63,10 +63,10 @@ impl Engine {
                     caller.teller.step(&mut self.wakes, Step::Overdue);
                 }
             }
-            SendEvent::Update { id, content, .. } => {
+            SendEvent::Update { id, number, content } => {
                 let bytes = content.len() as u64;
                 let caller = self.callers.get(&id);
-                if !caller.is_some_and(|caller| caller.teller.update(&mut self.wakes, content)) {
+                if !caller.is_some_and(|caller| caller.teller.update(&mut self.wakes, number, content)) {
                     // Nobody follows it: its updates must not press back on the handler.
                     self.send.handle_updates_taken(&id, bytes);
                 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::Engine;
 use super::peers::Peer;
 use crate::node::NotFound;
-use crate::status::{Explanation, PeerStatus};
+use crate::status::{Explanation, PeerStatus, StoreStatus};
 
 /// What callers ask about the node.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Question {
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
     /// Is there a peer of this name?
     Knows { peer: NodeId, reply: oneshot::Sender<bool> },
+    /// How is the store?
+    Store { reply: oneshot::Sender<StoreStatus> },
 }
 
 impl Engine {
@@ -34,6 +36,9 @@ impl Engine {
             }
             Question::Knows { peer, reply } => {
                 reply.send(self.peers.contains_key(&peer)).ok();
+            }
+            Question::Store { reply } => {
+                reply.send(self.store_status()).ok();
             }
         }
     }

@@ -66,6 +66,17 @@ impl NodeHandle {
         done.await.map_err(|_| NotFound)?
     }
 
+    /// Says that updates of a command are taken, those that came first first: they are no longer stored, and its receiver
+    /// may write as many more. For those who have a [`Submission`] leave it to them: see [`Submission::hold_updates`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the word may have been taken.
+    pub async fn take_updates(&self, id: &CommandId, bytes: u64) {
+        // A node that has shut down takes nothing more.
+        self.ways.inbox.send(Request::Taken { id: id.clone(), bytes }).await.ok();
+    }
+
     /// Forgets the durable commands of a node that sends to this one: what waits never starts, handlers go on unheard, and at
     /// its sender what was bound becomes `Unknown`. For senders that will not come back and fill the journal.
     ///

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{NodeHandle, NotFound};
 use crate::engine::{Question, Request};
-use crate::status::{Explanation, PeerStatus};
+use crate::status::{Explanation, PeerStatus, StoreStatus};
 
 impl NodeHandle {
     /// Says what a command of this node waits for.
@@ -47,6 +47,19 @@ impl NodeHandle {
     /// Nothing is lost if the future is dropped.
     pub async fn knows(&self, peer: &NodeId) -> Result<bool, NotFound> {
         self.ask(|reply| Question::Knows { peer: peer.clone(), reply }).await
+    }
+
+    /// Says how the node's store is.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the node has shut down; [`Status::store`](crate::Status::store) then says whether the store was why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn store_status(&self) -> Result<StoreStatus, NotFound> {
+        self.ask(|reply| Question::Store { reply }).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, NotFound> {

@@ -91,7 +91,7 @@ impl Fleet {
         let config = format!("listen = [\"127.0.0.1:0\"]\n{controller}\n[peers]\nw1 = []\ngone = []\n");
         let controller = self.start("ctl", Role::Controller, &config).await;
         let address = controller.ready["listening"][0].as_str().expect("it listens");
-        let config = format!("[peers]\nctl = [{address:?}]\n{worker}");
+        let config = format!("{worker}\n[peers]\nctl = [{address:?}]\n");
         let worker = self.start("w1", Role::Worker, &config).await;
         (controller, worker)
     }

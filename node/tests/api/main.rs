@@ -7,4 +7,5 @@ mod errors;
 mod follow;
 mod lifetime;
 mod nodes;
+mod restart;
 mod submit;

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 pub(crate) struct House {
     folder: TempDir,
     nodes: Vec<Child>,
+    /// The controller's configuration, with the address that it listens on.
+    controller: String,
 }
 
 /// How a program ended, and what it said.
@@ -31,27 +33,65 @@ impl House {
         house
     }
 
+    /// The same with nodes that have a store.
+    pub(crate) fn start_durable() -> Self {
+        let house = Self::begin("state_dir = \"state\"\n", "", "");
+        house.ok(&["run", "w1", "--", "true"]);
+        house
+    }
+
     /// Makes the fleet and starts both nodes with more in their configurations.
     pub(crate) fn start_with(more_of_ctl: &str, more_of_w1: &str) -> Self {
-        let mut house = Self { folder: tempfile::tempdir().expect("a temporary folder"), nodes: Vec::new() };
+        Self::begin("", more_of_ctl, more_of_w1)
+    }
+
+    /// Makes the fleet and starts both nodes; `top` is what both configurations begin with.
+    fn begin(top: &str, more_of_ctl: &str, more_of_w1: &str) -> Self {
+        let mut house = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            nodes: Vec::new(),
+            controller: String::new(),
+        };
+        let controller = |address: &str| format!("listen = [{address:?}]\n{top}{PEERS}{more_of_ctl}");
         house.ok(&["fleet", "init", "lab"]);
         house.ok(&["fleet", "issue", "ctl", "--role", "controller"]);
         house.ok(&["fleet", "issue", "w1", "--role", "worker"]);
-        let ready = house.start_node("ctl", &format!("{CONTROLLER}{more_of_ctl}"));
+        let ready = house.start_node("ctl", &controller("127.0.0.1:0"));
         let address = ready["listening"][0].as_str().expect("it listens").to_owned();
+        house.controller = controller(&address);
         fs::create_dir(house.path("work")).expect("it is new");
         let config = format!(
-            "[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n{more_of_w1}",
+            "{top}[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n{more_of_w1}",
             house.path("work")
         );
         house.start_node("w1", &config);
         house
     }
 
-    /// Kills the controller and starts it again.
+    /// Kills the controller and starts it again at the same address.
     pub(crate) fn restart_controller(&mut self) {
-        self.nodes[0].kill().and_then(|()| self.nodes[0].wait()).expect("it can be ended");
-        self.start_node("ctl", CONTROLLER);
+        self.kill_controller();
+        self.start_controller();
+    }
+
+    /// Kills the controller: it has no time for anything.
+    pub(crate) fn kill_controller(&mut self) {
+        let mut controller = self.nodes.remove(0);
+        controller.kill().and_then(|()| controller.wait()).expect("it can be ended");
+    }
+
+    /// Stops the controller in order.
+    pub(crate) fn stop_controller(&mut self) {
+        let mut controller = self.nodes.remove(0);
+        signal(&controller, Signal::TERM);
+        assert!(controller.wait().expect("it is our child").success());
+    }
+
+    /// Starts the controller that was ended.
+    pub(crate) fn start_controller(&mut self) {
+        self.start_node("ctl", &self.controller.clone());
+        // The newest is the last, and its place is the first.
+        self.nodes.rotate_right(1);
     }
 
     /// Stops the worker's process in its tracks: its link looks alive for a while, and nobody answers on it.
@@ -64,12 +104,17 @@ impl House {
         signal(&self.nodes[1], Signal::CONT);
     }
 
-    fn start_node(&mut self, name: &str, config: &str) -> Value {
+    /// Makes the command line of a node with this configuration.
+    pub(crate) fn node_command(&self, name: &str, config: &str) -> Command {
         let file = self.path(name).join("node.toml");
         fs::write(&file, config).expect("the folder can be written");
         let mut node = self.command(&["node", "--exit-with-parent", "--config"]);
-        let mut node =
-            node.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+        node.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        node
+    }
+
+    fn start_node(&mut self, name: &str, config: &str) -> Value {
+        let mut node = self.node_command(name, config).spawn().expect("the program starts");
         let mut line = String::new();
         let stdout = node.stdout.take().expect("it is piped");
         self.nodes.push(node);
@@ -201,5 +246,5 @@ pub(crate) fn end(child: Child) -> Ended {
     }
 }
 
-/// The controller's configuration.
-const CONTROLLER: &str = "listen = [\"127.0.0.1:0\"]\n[peers]\nw1 = []\ngone = []\n";
+/// Whom the controller knows.
+const PEERS: &str = "[peers]\nw1 = []\ngone = []\n";

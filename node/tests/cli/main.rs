@@ -6,4 +6,5 @@ mod fleet;
 mod house;
 mod leaving;
 mod run;
+mod store;
 mod verbs;

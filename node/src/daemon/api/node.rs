@@ -5,17 +5,18 @@ use std::time::{Instant, SystemTime};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use runnel::{LinkEnd, LinkStatus, PeerStatus};
+use runnel::{LinkEnd, LinkStatus, PeerStatus, StoreStatus};
 use serde_json::{Value, json};
 
 use super::{Api, ok};
 use crate::daemon::error::ApiError;
 use crate::daemon::registry::millis;
 
-pub(super) async fn node(State(api): State<Api>) -> Response {
+pub(super) async fn node(State(api): State<Api>) -> Result<Response, ApiError> {
+    let store = api.handle.store_status().await.map_err(|_| ApiError::stopping())?;
     let about = &api.about;
     let listening: Vec<_> = api.handle.listening().iter().map(ToString::to_string).collect();
-    ok(&json!({
+    Ok(ok(&json!({
         "node": api.handle.node().as_str(),
         "fleet": about.fleet,
         "role": about.role,
@@ -24,7 +25,8 @@ pub(super) async fn node(State(api): State<Api>) -> Response {
         "listening": listening,
         "uptime_ms": millis(about.started_at.elapsed()),
         "certificate_expires_in_ms": signed_millis_until(about.certificate_ends_at, SystemTime::now()),
-    }))
+        "store": store_word(&store),
+    })))
 }
 
 pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, ApiError> {
@@ -37,6 +39,15 @@ pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, ApiError> 
 pub(super) async fn network_changed(State(api): State<Api>) -> StatusCode {
     api.handle.network_changed().await;
     StatusCode::NO_CONTENT
+}
+
+fn store_word(store: &StoreStatus) -> &'static str {
+    match store {
+        StoreStatus::None => "none",
+        StoreStatus::Works => "works",
+        StoreStatus::Full => "full",
+        StoreStatus::Failed(_) => "failed",
+    }
 }
 
 fn peer_json(now: Instant, peer: &PeerStatus) -> Value {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::StatusCode;
 use futures_util::StreamExt;
+use runnel::Delivery;
 use runnel::codec::{CommandId, UpdatePolicy};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use crate::daemon::command_types::{ApiArgs, ArgsError};
 use crate::daemon::commands::Submit;
 use crate::daemon::error::ApiError;
+use crate::daemon::log::ReadFrom;
 use crate::daemon::registry::RequestKey;
 
 /// The content of `POST /v1/commands`.
@@ -30,6 +32,14 @@ struct SubmitFields {
     updates: Updates,
     #[serde(default)]
     has_body: bool,
+    delivery: Option<DeliveryWord>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DeliveryWord {
+    Durable,
+    Memory,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -69,10 +79,23 @@ impl ListQuery {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
-    #[serde(default = "first")]
-    pub(super) from: u64,
+    from: Option<u64>,
+    after_update: Option<u64>,
     #[serde(default)]
     pub(super) follow: bool,
+}
+
+impl EventsQuery {
+    /// Returns where to begin.
+    pub(super) fn read_from(&self) -> Result<ReadFrom, ApiError> {
+        match (self.from, self.after_update) {
+            (Some(_), Some(_)) => {
+                Err(ApiError::bad_request("either `from` or `after_update` says where to begin, not both"))
+            }
+            (None, Some(update)) => Ok(ReadFrom::AfterUpdate(update)),
+            (from, None) => Ok(ReadFrom::Event(from.unwrap_or(1))),
+        }
+    }
 }
 
 /// Reads the content of a request, and its end even if it is too long: a client that is cut off does not see the answer.
@@ -157,6 +180,7 @@ impl SubmitFields {
             deadline: self.deadline_ms.map(Duration::from_millis),
             updates: self.updates.into(),
             has_body: self.has_body,
+            delivery: self.delivery.map(Delivery::from),
             key,
         })
     }
@@ -181,8 +205,13 @@ fn page() -> usize {
     LIST_MAX
 }
 
-fn first() -> u64 {
-    1
+impl From<DeliveryWord> for Delivery {
+    fn from(word: DeliveryWord) -> Self {
+        match word {
+            DeliveryWord::Durable => Self::Durable,
+            DeliveryWord::Memory => Self::Memory,
+        }
+    }
 }
 
 /// Longest idempotency key, in characters.

@@ -26,6 +26,8 @@ fn submitted(seq: u64) -> Submitted {
         id: id(seq),
         name: "exec/1".parse().expect("a valid name"),
         class: Class::Normal,
+        delivery: Delivery::Memory,
+        stored_ms: 1000,
         deadline: None,
         summary: String::new(),
     }
@@ -33,6 +35,11 @@ fn submitted(seq: u64) -> Submitted {
 
 fn output(bytes: usize) -> Event {
     Event::Output(Output { stream: "stdout", content: Bytes::from(vec![b'x'; bytes]) })
+}
+
+/// Marks an update.
+fn update(number: u64) -> UpdateMark {
+    UpdateMark { number, bytes: 10 }
 }
 
 fn outcome() -> Value {
@@ -53,7 +60,7 @@ fn ids(list: &[Value]) -> Vec<&str> {
 
 /// The kinds of event that a reader gets from the start.
 fn events(registry: &mut Registry, seq: u64) -> Vec<String> {
-    registry.attach(&id(seq), READER, 1).expect("it is kept");
+    registry.attach(&id(seq), READER, ReadFrom::Event(1)).expect("it is kept");
     let Read::Lines(lines) = registry.read(&id(seq), READER, 1 << 20) else { panic!("no lines") };
     registry.detach(&id(seq), READER);
     let lines = serde_json::Deserializer::from_slice(&lines).into_iter::<Value>();
@@ -132,8 +139,8 @@ fn a_description_tells_age_deadline_and_end() {
 fn the_log_of_one_command_is_bounded_and_keeps_its_end() {
     let (mut registry, now) = registry(|config| config.log_bytes_max = 3000);
     registry.insert(now, submitted(1));
-    for _ in 0..10 {
-        registry.handle_update(now, &id(1), output(1000));
+    for number in 1..=10 {
+        registry.handle_update(now, &id(1), output(1000), update(number));
     }
     registry.handle_outcome(now, &id(1), outcome());
     assert_eq!(events(&mut registry, 1), ["gap", "output", "output", "outcome"]);
@@ -143,10 +150,10 @@ fn the_log_of_one_command_is_bounded_and_keeps_its_end() {
 fn an_outcome_pushes_out_nothing_that_a_reader_waits_for() {
     let (mut registry, now) = registry(|config| config.log_bytes_max = 1000);
     registry.insert(now, submitted(1));
-    registry.attach(&id(1), READER, 1).expect("it is kept");
+    registry.attach(&id(1), READER, ReadFrom::Event(1)).expect("it is kept");
     registry.read(&id(1), READER, 1 << 20);
     assert!(registry.has_room(&id(1), &output(3000)), "everything before it is read");
-    registry.handle_update(now, &id(1), output(3000));
+    registry.handle_update(now, &id(1), output(3000), update(1));
     registry.handle_outcome(now, &id(1), outcome());
     let Read::Lines(lines) = registry.read(&id(1), READER, 1 << 20) else { panic!("no lines") };
     assert!(!String::from_utf8_lossy(&lines).contains("gap"));
@@ -157,13 +164,13 @@ fn when_all_logs_are_full_the_oldest_ended_command_goes_first() {
     let (mut registry, now) = registry(|config| config.logs_bytes_max = 3500);
     for seq in 1..=3 {
         registry.insert(now, submitted(seq));
-        registry.handle_update(now, &id(seq), output(800));
+        registry.handle_update(now, &id(seq), output(800), update(1));
     }
     registry.handle_outcome(now, &id(2), outcome());
     registry.handle_outcome(now, &id(1), outcome());
-    registry.handle_update(now, &id(3), output(1000));
+    registry.handle_update(now, &id(3), output(1000), update(2));
     assert_eq!((registry.step(&id(2)), registry.step(&id(1))), (None, Some(Step::Ended)));
-    registry.handle_update(now, &id(3), output(3000));
+    registry.handle_update(now, &id(3), output(3000), update(3));
     assert_eq!(registry.step(&id(1)), None);
     assert_eq!(events(&mut registry, 3), ["gap", "output"], "then the log that grows lets go of its oldest");
 }
@@ -174,7 +181,7 @@ fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
     for seq in 1..=4 {
         registry.insert(now, submitted(seq));
     }
-    registry.attach(&id(1), READER, 1).expect("it is kept");
+    registry.attach(&id(1), READER, ReadFrom::Event(1)).expect("it is kept");
     for seq in 1..=4 {
         registry.handle_outcome(now, &id(seq), outcome());
     }
@@ -183,15 +190,44 @@ fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
     registry.detach(&id(1), READER);
     registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
     assert_eq!(list(&registry, now, true), [] as [Value; 0]);
-    assert_eq!(registry.attach(&id(1), READER, 1), Err(UnknownCommand));
+    assert_eq!(registry.attach(&id(1), READER, ReadFrom::Event(1)), Err(UnknownCommand));
 }
 
 #[test]
 fn what_everybody_let_go_of_takes_no_bytes() {
     let (mut registry, now) = registry(|_| {});
     registry.insert(now, submitted(1));
-    registry.handle_update(now, &id(1), output(1000));
+    registry.handle_update(now, &id(1), output(1000), update(1));
     registry.handle_outcome(now, &id(1), outcome());
     registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
     assert_eq!(registry.bytes, 0);
+}
+
+#[test]
+fn what_a_durable_command_lost_of_its_log_is_told_to_the_queue() {
+    let (mut registry, now) = registry(|config| config.log_bytes_max = 3000);
+    let durable = |seq| Submitted { delivery: Delivery::Durable, ..submitted(seq) };
+    registry.insert(now, durable(1));
+    registry.insert(now, submitted(2));
+    for number in 1..=5 {
+        registry.handle_update(now, &id(1), output(1000), UpdateMark { number, bytes: number });
+        registry.handle_update(now, &id(2), output(1000), UpdateMark { number, bytes: number });
+    }
+    let dropped = registry.take_dropped().expect("three updates went");
+    assert_eq!(dropped.updates, BTreeMap::from([(id(1), 1 + 2 + 3)]), "nothing is kept of others");
+    registry.handle_outcome(now, &id(1), outcome());
+    registry.handle_outcome(now, &id(2), outcome());
+    assert_eq!(registry.take_dropped(), None);
+    registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
+    assert!(registry.has_dropped());
+    assert_eq!(registry.take_dropped().map(|dropped| dropped.outcomes), Some(vec![id(1)]));
+}
+
+#[test]
+fn a_command_of_an_older_process_keeps_its_age_and_its_deadline() {
+    let (mut registry, now) = registry(|_| {});
+    let deadline = Some(Duration::from_millis(900));
+    registry.insert(now, Submitted { stored_ms: 600, deadline, ..submitted(1) });
+    let described = registry.describe(now.at, &id(1)).expect("it is kept");
+    assert_eq!((&described["age_ms"], &described["deadline_ms"]), (&json!(400), &json!(500)));
 }

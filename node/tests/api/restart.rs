@@ -1,0 +1,154 @@
+//! What the API still knows when its node was killed and started again.
+
+use std::path::Path;
+use std::process::Command;
+
+use runnel::certs::Role;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::client::{Daemon, Fleet, shell};
+
+/// A controller and a worker that both have a store.
+async fn pair(fleet: &Fleet, config: &str) -> (Daemon, Daemon) {
+    fleet.start_pair(&format!("{STORE}{config}"), STORE).await
+}
+
+/// Kills the controller and starts it again where its worker looks for it.
+async fn restart(fleet: &Fleet, mut controller: Daemon, config: &str) -> Daemon {
+    controller.process.kill().await.expect("it is our child");
+    let listen = &controller.ready["listening"];
+    let config = format!("listen = {listen}\n{STORE}{config}\n[peers]\nw1 = []\ngone = []\n");
+    fleet.start("ctl", Role::Controller, &config).await
+}
+
+/// Stops a daemon in order.
+async fn stop(daemon: &mut Daemon) {
+    let pid = daemon.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    kill_process(pid.expect("it runs"), Signal::TERM).expect("it is ours");
+    assert!(daemon.process.wait().await.expect("it is our child").success());
+}
+
+/// A pipe with a name: a script waits at it until the test writes.
+fn make_fifo(path: &Path) {
+    let status = Command::new("mkfifo").arg(path).status().expect("mkfifo is there");
+    assert!(status.success());
+}
+
+/// Returns the text of all output among events.
+fn text(events: &[Value]) -> String {
+    events.iter().filter_map(|event| event["text"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_running_command_is_listed_and_followed_behind_the_last_update() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = pair(&fleet, "").await;
+    let fifo = fleet.folder().join("fifo");
+    make_fifo(&fifo);
+    let id = ctl.api.submit_script(&format!("echo one; read line < {}; echo $line", fifo.display())).await;
+    let mut events = ctl.api.events(&id, "?follow=true").await;
+    assert_eq!(events.until("output").await["update"], 1);
+    let before = ctl.api.get(&format!("/v1/commands/{id}")).await;
+    assert_eq!(before["delivery"], "durable");
+
+    let ctl = restart(&fleet, ctl, "").await;
+    let after = ctl.api.get(&format!("/v1/commands/{id}")).await;
+    for field in ["id", "to", "command", "class", "delivery", "summary"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert!(after["age_ms"].as_u64() >= before["age_ms"].as_u64(), "{after}");
+    assert_eq!(ctl.api.get(&format!("/v1/commands/{id}/why")).await["id"], id.as_str());
+    let whole = ctl.api.events(&id, "?follow=true").await;
+    let rest = ctl.api.events(&id, "?after_update=1&follow=true").await;
+    tokio::fs::write(&fifo, "two\n").await.expect("the script reads it");
+    let (whole, rest) = (whole.rest().await, rest.rest().await);
+    assert_eq!((text(&whole).as_str(), text(&rest).as_str()), ("one\ntwo\n", "two\n"));
+    assert!(whole.iter().chain(&rest).all(|event| event["event"] != "gap"), "{whole:?}");
+    assert_eq!(rest.last().map(|event| &event["outcome"]["exit_code"]), Some(&json!(0)));
+}
+
+#[tokio::test]
+async fn an_outcome_and_its_output_are_kept_until_the_log_forgets_them() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = pair(&fleet, "").await;
+    let id = ctl.api.submit_script("echo out; echo err >&2; exit 3").await;
+    assert_eq!(ctl.api.outcome(&id).await["exit_code"], 3);
+    let in_memory =
+        ctl.api.submit(json!({ "to": "w1", "command": "sys.ping/1", "delivery": "memory" })).await;
+    ctl.api.outcome(&in_memory).await;
+
+    let ctl = restart(&fleet, ctl, "").await;
+    let all = ctl.api.get("/v1/commands?all=true").await["commands"].clone();
+    let ids: Vec<_> = all.as_array().expect("a list").iter().map(|command| &command["id"]).collect();
+    assert_eq!(ids, [id.as_str()], "what was in memory alone is gone");
+    assert_eq!((&all[0]["stage"], &all[0]["outcome"]["exit_code"]), (&json!("ended"), &json!(3)));
+    let events = ctl.api.events(&id, "").await.rest().await;
+    assert_eq!(text(&events).len(), "out\nerr\n".len());
+
+    // With room for one, it goes when another has ended, and from the store too.
+    let mut ctl = restart(&fleet, ctl, "[api]\nended_max = 1\n").await;
+    let later = ctl.api.submit(json!({ "to": "w1", "command": "sys.ping/1" })).await;
+    ctl.api.outcome(&later).await;
+    stop(&mut ctl).await;
+    let ctl = restart(&fleet, ctl, "").await;
+    let left = ctl.api.get("/v1/commands?all=true").await["commands"].clone();
+    let ids: Vec<_> = left.as_array().expect("a list").iter().map(|command| &command["id"]).collect();
+    assert_eq!(ids, [later.as_str()]);
+}
+
+#[tokio::test]
+async fn a_repeated_key_runs_a_command_once_whatever_happens_between() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = pair(&fleet, "").await;
+    let ran = fleet.folder().join("ran");
+    let mut command = shell("w1", &format!("echo x >> {}", ran.display()));
+    command["key"] = json!("nightly");
+    let id = ctl.api.submit(command.clone()).await;
+    let ctl = restart(&fleet, ctl, "").await;
+    let (status, answer) = ctl.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, answer["id"].as_str()), (200, Some(id.as_str())));
+    assert_eq!(ctl.api.outcome(&id).await["exit_code"], 0);
+    let ctl = restart(&fleet, ctl, "").await;
+    let (status, answer) = ctl.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, answer["id"].as_str()), (200, Some(id.as_str())), "it has ended meanwhile");
+    command["args"]["args"] = json!(["-c", "true"]);
+    let (status, answer) = ctl.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("key-conflict")));
+    assert_eq!(std::fs::read_to_string(&ran).expect("it ran"), "x\n");
+}
+
+#[tokio::test]
+async fn a_log_that_is_full_lets_the_command_go_on_and_begins_late_after_a_restart() {
+    let fleet = Fleet::new();
+    let config = "[api]\nlog_bytes_max = 20000\n";
+    let (ctl, _worker) = pair(&fleet, config).await;
+    let id = ctl.api.submit_script("seq 20000").await;
+    assert_eq!(ctl.api.outcome(&id).await["exit_code"], 0);
+    let ctl = restart(&fleet, ctl, config).await;
+    let events = ctl.api.events(&id, "").await.rest().await;
+    let gap = events.iter().find(|event| event["event"] == "gap").expect("not all is kept");
+    assert_eq!(gap["update_from"], 1);
+    let first = events.iter().find(|event| event["event"] == "output").expect("the end is kept");
+    assert_eq!(first["update"].as_u64(), gap["update_to"].as_u64().map(|last| last + 1));
+    assert!(text(&events).ends_with("\n20000\n"));
+}
+
+#[tokio::test]
+async fn a_command_may_not_be_more_durable_than_the_node_can_make_it() {
+    let fleet = Fleet::new();
+    let with_store = fleet.start("ctl", Role::Controller, &format!("{STORE}[peers]\nw1 = []\n")).await;
+    let without = fleet.start("other", Role::Controller, "[peers]\nw1 = []\n").await;
+    let mut command = shell("w1", "true");
+    command["delivery"] = json!("durable");
+    with_store.api.submit(command.clone()).await;
+    let (status, answer) = without.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, &answer["error"]["code"]), (422, &json!("no-store")));
+    command["has_body"] = json!(true);
+    let (status, answer) = with_store.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("bad-request")), "{answer}");
+    assert_eq!(with_store.api.get("/v1/node").await["store"], "works");
+    assert_eq!(without.api.get("/v1/node").await["store"], "none");
+}
+
+const STORE: &str = "state_dir = \"state\"\n";

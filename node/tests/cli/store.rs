@@ -1,0 +1,110 @@
+//! What the command line gets from a node that is killed and started again.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::house::{House, end, read_line};
+
+/// Numbered lines, a stop in the middle until `go` is there, and an exit code of its own.
+const SCRIPT: &str = "seq 1 3000; while [ ! -e go ]; do sleep 0.05; done; seq 3001 6000; exit 7";
+
+fn expected() -> String {
+    (1..=6000).map(|number| format!("{number}\n")).collect()
+}
+
+#[test]
+fn a_controller_that_is_killed_in_the_middle_costs_no_output_and_no_exit_code() {
+    let mut house = House::start_durable();
+    let mut run = house.spawn(&["run", "w1", "--propagate-exit", "--cwd", ".", "--", "sh", "-c", SCRIPT]);
+    assert_eq!(read_line(&mut run), "1");
+    house.kill_controller();
+    fs::write(house.path("work/go"), "").expect("the folder can be written");
+    house.start_controller();
+    let ended = end(run);
+    assert_eq!(ended.code, Some(7), "{}", ended.stderr);
+    assert!(format!("1\n{}", ended.stdout) == expected(), "{} bytes came", ended.stdout.len());
+    assert!(ended.stderr.contains("the node went away"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the node is back"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_same_goes_for_one_that_is_stopped_in_order_and_for_who_comes_later() {
+    let mut house = House::start_durable();
+    let id = house.ok(&["run", "w1", "--detach", "--cwd", ".", "--", "sh", "-c", SCRIPT]).trim().to_owned();
+    let mut logs = house.spawn(&["logs", "-f", &id]);
+    assert_eq!(read_line(&mut logs), "1");
+    house.stop_controller();
+    house.start_controller();
+    fs::write(house.path("work/go"), "").expect("the folder can be written");
+    let logs = end(logs);
+    assert!(format!("1\n{}", logs.stdout) == expected(), "{} bytes came", logs.stdout.len());
+    let attached = house.run(&["attach", "--propagate-exit", &id]);
+    assert_eq!(attached.code, Some(7), "{}", attached.stderr);
+    assert!(attached.stdout == expected(), "{} bytes came", attached.stdout.len());
+
+    house.restart_controller();
+    let attached = house.run(&["attach", "--propagate-exit", &id]);
+    assert_eq!(attached.code, Some(7), "it has ended long since: {}", attached.stderr);
+    assert!(attached.stdout == expected(), "{} bytes came", attached.stdout.len());
+    assert!(house.ok(&["ps", "--all"]).contains(&id));
+}
+
+#[test]
+fn commands_of_an_older_process_can_be_explained_and_cancelled() {
+    let mut house = House::start_durable();
+    let waiting = house.ok(&["run", "gone", "--detach", "--", "true"]).trim().to_owned();
+    let running = house.start_script("echo started; exec sleep 600");
+    house.restart_controller();
+    assert!(house.ok(&["ps"]).contains(&waiting));
+    assert!(house.ok(&["why", &waiting]).contains("no link"));
+    house.ok(&["cancel", &waiting, &running]);
+    house.check(&["attach", &waiting], 85, "cancelled");
+    house.check(&["attach", &running], 85, "cancelled");
+}
+
+#[test]
+fn a_key_runs_a_command_once_over_a_kill() {
+    let mut house = House::start_durable();
+    let order = ["run", "w1", "--key", "k", "--cwd", ".", "--", "sh", "-c", "echo x >> ran; cat ran"];
+    assert_eq!(house.ok(&order), "x\n");
+    house.restart_controller();
+    assert_eq!(house.ok(&order), "x\n");
+    assert_eq!(fs::read_to_string(house.path("work/ran")).expect("it ran"), "x\n");
+}
+
+#[test]
+fn what_is_in_memory_alone_is_forgotten_and_it_says_so() {
+    let mut house = House::start_durable();
+    let script = ["run", "w1", "--memory", "--", "sh", "-c", "echo started; exec sleep 600"];
+    let mut run = house.spawn(&script);
+    assert_eq!(read_line(&mut run), "started");
+    house.restart_controller();
+    let ended = end(run);
+    assert_eq!(ended.code, Some(86), "{ended:?}");
+    assert!(ended.stderr.contains("forgotten"), "{ended:?}");
+}
+
+#[test]
+fn a_node_does_not_start_with_a_store_that_it_cannot_have() {
+    let house = House::start_durable();
+    house.ok(&["fleet", "issue", "twin", "--role", "controller"]);
+    let config = format!("state_dir = {:?}\n[api]\nenabled = false\n", house.path("ctl/state"));
+    let said = |config: &str| {
+        let node = house.node_command("twin", config).stderr(Stdio::piped()).spawn();
+        end(node.expect("the program starts"))
+    };
+    let ended = said(&config);
+    assert_eq!(ended.code, Some(74), "{ended:?}");
+    assert!(ended.stderr.contains("in use by another process"), "{ended:?}");
+    assert!(ended.stderr.contains("ctl/state/store"), "{ended:?}");
+
+    fs::create_dir_all(house.path("twin/state/store")).expect("it is new");
+    fs::write(house.path("twin/state/store/store.redb"), "this is no store").expect("it can be written");
+    let ended = said("state_dir = \"state\"\n[api]\nenabled = false\n");
+    assert_eq!(ended.code, Some(74), "{ended:?}");
+    assert!(ended.stderr.contains("damaged"), "{ended:?}");
+
+    let ended = said("state_dri = \"state\"\n");
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stderr.contains("state_dri"), "{ended:?}");
+}
