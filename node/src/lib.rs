@@ -26,6 +26,7 @@ pub mod relay;
 mod status;
 mod store;
 mod submission;
+pub mod supervise;
 mod updates;
 mod wakes;
 
