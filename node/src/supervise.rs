@@ -18,7 +18,6 @@ mod remains;
 mod spool;
 mod supervisor;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -39,6 +38,7 @@ use crate::process::ProcessSpec;
 pub use self::client::{Supervised, SupervisedEvent, SupervisedStdin};
 pub use self::config::SupervisionConfig;
 pub use self::error::SuperviseError;
+pub use self::message::Trimmed;
 pub use self::supervisor::run;
 
 /// Where supervised programs have their folders, and what supervises them.
@@ -76,7 +76,7 @@ impl Supervision {
         folder.write_plan(&Plan::new(&spec, &self.config))
     }
 
-    /// Follows the program of `name` from record `first` of its output on. Starts it unless it was started before: it is
+    /// Follows the program of `name`, from the output on that was not let go of. Starts it unless it was started before: it is
     /// started once at most, however often this is called and by how many nodes.
     ///
     /// # Errors
@@ -86,38 +86,18 @@ impl Supervision {
     /// # Cancel safety
     ///
     /// The program may have been started if the future is dropped; it is followed by calling this again.
-    pub async fn follow(&self, name: &str, first: u64) -> Result<Supervised, SuperviseError> {
+    pub async fn follow(&self, name: &str) -> Result<Supervised, SuperviseError> {
         let folder = self.folder_of(name)?;
-        let mut supervisor = match look(&folder).await? {
+        let supervisor = match look(&folder).await? {
             Standing::Planned => Some(self.launch(&folder).await?),
-            Standing::Supervised(stream) => return Supervised::open(folder, stream, first, None).await,
-            Standing::Dead => return Ok(Supervised::dead(folder, first)),
+            Standing::Supervised(stream) => return Supervised::open(folder, stream, None).await,
+            Standing::Dead => return Supervised::dead(folder),
         };
         match look(&folder).await? {
-            Standing::Supervised(stream) => Supervised::open(folder, stream, first, supervisor.take()).await,
-            Standing::Dead => Ok(Supervised::dead(folder, first)),
+            Standing::Supervised(stream) => Supervised::open(folder, stream, supervisor).await,
+            Standing::Dead => Supervised::dead(folder),
             Standing::Planned => Err(SuperviseError::NotReady { folder: folder.path().to_owned() }),
         }
-    }
-
-    /// Ends all programs but those of the names in `kept`: nobody will ask for them any more. Returns how many there were.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be read. What becomes of a single program is logged.
-    ///
-    /// # Cancel safety
-    ///
-    /// Some may have been ended if the future is dropped.
-    pub async fn sweep(&self, kept: &BTreeSet<String>) -> Result<usize, SuperviseError> {
-        let mut swept = 0;
-        for name in self.names()?.iter().filter(|name| !kept.contains(*name)) {
-            match self.settle(name).await {
-                Ok(()) => swept += 1,
-                Err(error) => tracing::warn!(name, %error, "a program of an earlier node is left alone"),
-            }
-        }
-        Ok(swept)
     }
 
     /// Lets go of the program of `name`: kills it if it still runs, and removes its folder with its result. Does nothing if
@@ -133,15 +113,20 @@ impl Supervision {
     pub async fn settle(&self, name: &str) -> Result<(), SuperviseError> {
         let folder = self.folder_of(name)?;
         let supervised = match look(&folder).await {
-            Ok(Standing::Supervised(stream)) => Supervised::open(folder, stream, 1, None).await?,
-            Ok(Standing::Dead | Standing::Planned) => Supervised::dead(folder, 1),
+            Ok(Standing::Supervised(stream)) => Supervised::open(folder, stream, None).await?,
+            Ok(Standing::Dead | Standing::Planned) => Supervised::dead(folder)?,
             Err(SuperviseError::Gone) => return folder.remove(),
             Err(error) => return Err(error),
         };
         supervised.settle().await
     }
 
-    fn names(&self) -> Result<Vec<String>, SuperviseError> {
+    /// Returns the names of all programs that are not settled.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, SuperviseError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,6 +1,8 @@
 //! Nodes that follow supervised programs as processes of their own, to be killed and started again.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -17,6 +19,12 @@ pub struct Follower {
     process: Child,
     orders: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+    /// What it said while it was given orders.
+    heard: VecDeque<String>,
+    /// The record that this process says next, once it has said one.
+    next: Option<u64>,
+    /// Where in the output each record begins.
+    begins: Vec<usize>,
     /// All output, as it was said.
     pub output: Vec<u8>,
     /// The number of its last record.
@@ -31,9 +39,21 @@ impl Follower {
     /// When the program cannot be started, or outside a Tokio runtime.
     pub fn start(program: &str, folder: &Path, name: &str) -> Self {
         let program = PathBuf::from(program);
-        let (process, orders, lines) = spawn(&program, folder, name, 1);
+        let (process, orders, lines) = spawn(&program, folder, name);
         let (folder, name) = (folder.to_owned(), name.to_owned());
-        Self { program, folder, name, process, orders, lines, output: Vec::new(), number: 0 }
+        Self {
+            program,
+            folder,
+            name,
+            process,
+            orders,
+            lines,
+            heard: VecDeque::new(),
+            next: None,
+            begins: Vec::new(),
+            output: Vec::new(),
+            number: 0,
+        }
     }
 
     /// Reads until the program has ended, or until `is_enough` of what it said so far. Returns the last line if it was
@@ -48,16 +68,34 @@ impl Follower {
     /// A line may be lost if the future is dropped.
     pub async fn read_until(&mut self, is_enough: impl Fn(&[u8]) -> bool) -> Option<String> {
         while !is_enough(&self.output) {
-            let line = patient("a word of a follower", self.lines.next_line()).await;
-            let line = line.expect("it says text").expect("it was not killed yet");
+            let line = match self.heard.pop_front() {
+                Some(line) => line,
+                None => patient("a word of a follower", self.lines.next_line())
+                    .await
+                    .expect("it says text")
+                    .expect("it was not killed yet"),
+            };
             let Some(output) = line.strip_prefix("output ") else { return Some(line) };
             let words: Vec<&str> = output.split(' ').collect();
             let [number, _, hex] = words[..] else { panic!("an event is not understood: {line}") };
-            assert_eq!(number.parse(), Ok(self.number + 1), "records come in order, each once");
-            self.number += 1;
-            self.output.extend(from_hex(hex));
+            self.take(number.parse().expect("a number"), &from_hex(hex));
         }
         None
+    }
+
+    /// Takes a record, which may be one that an earlier life of the process has said.
+    fn take(&mut self, number: u64, bytes: &[u8]) {
+        assert_eq!(number, *self.next.get_or_insert(number), "records come in order, each once");
+        self.next = Some(number + 1);
+        if number > self.number {
+            assert_eq!(number, self.number + 1, "nothing is let go of that was not read");
+            self.number = number;
+            self.begins.push(self.output.len());
+            self.output.extend(bytes);
+        } else {
+            let begin = self.begins[usize::try_from(number - 1).expect("it was counted here")];
+            assert!(self.output[begin..].starts_with(bytes), "record {number} is another now");
+        }
     }
 
     /// Reads until the program has ended, and returns what was said of that.
@@ -83,13 +121,21 @@ impl Follower {
     ///
     /// The order may have been given in part if the future is dropped.
     pub async fn order(&mut self, order: &str) {
-        let line = format!("{order}\n");
-        patient("a follower to take an order", self.orders.write_all(line.as_bytes()))
-            .await
-            .expect("it takes orders");
+        let order = format!("{order}\n");
+        let mut giving =
+            pin!(patient("a follower to take an order", self.orders.write_all(order.as_bytes())));
+        loop {
+            // It may have much to say before it listens.
+            tokio::select! {
+                given = &mut giving => return given.expect("it takes orders"),
+                line = self.lines.next_line() => {
+                    self.heard.push_back(line.expect("it says text").expect("it was not killed yet"));
+                }
+            }
+        }
     }
 
-    /// Kills the process, and starts another that goes on behind what was read.
+    /// Kills the process, and starts another.
     ///
     /// # Panics
     ///
@@ -102,8 +148,9 @@ impl Follower {
         patient("a killed process to end", self.process.kill())
             .await
             .expect("a process of ours can be killed");
-        let next = self.number + 1;
-        (self.process, self.orders, self.lines) = spawn(&self.program, &self.folder, &self.name, next);
+        self.next = None;
+        self.heard.clear();
+        (self.process, self.orders, self.lines) = spawn(&self.program, &self.folder, &self.name);
     }
 
     /// Lets it settle the program, and waits until both are gone.
@@ -122,14 +169,9 @@ impl Follower {
     }
 }
 
-fn spawn(
-    program: &Path,
-    folder: &Path,
-    name: &str,
-    first: u64,
-) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
+fn spawn(program: &Path, folder: &Path, name: &str) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
     let mut command = Command::new(program);
-    command.arg("follow").arg(folder).args([name, &first.to_string()]).kill_on_drop(true);
+    command.arg("follow").arg(folder).arg(name).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process =
         command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));

@@ -1,6 +1,5 @@
 //! Supervised programs outlive whoever started them, with real processes that are really killed.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runnel::process::{ExitCause, ExitReason, ExitStatus, ProcessSpec, StdinMode};
-use runnel::supervise::{SuperviseError, Supervised, SupervisedEvent, Supervision, SupervisionConfig};
+use runnel::supervise::{
+    SuperviseError, Supervised, SupervisedEvent, Supervision, SupervisionConfig, Trimmed,
+};
 use runnel_tests::patience::patient;
 use runnel_tests::supervised::{Follower, to_hex};
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,11 +40,11 @@ fn plan(folder: &Path, spec: &ProcessSpec) -> (Supervision, Follower) {
 
 async fn run(supervision: &Supervision, spec: &ProcessSpec) -> Supervised {
     supervision.plan("a", spec).expect("the folder can be written");
-    follow(supervision, 1).await
+    follow(supervision).await
 }
 
-async fn follow(supervision: &Supervision, first: u64) -> Supervised {
-    patient("a supervisor to answer", supervision.follow("a", first)).await.expect("there is a program")
+async fn follow(supervision: &Supervision) -> Supervised {
+    patient("a supervisor to answer", supervision.follow("a")).await.expect("there is a program")
 }
 
 async fn next(supervised: &mut Supervised) -> Result<SupervisedEvent, SuperviseError> {
@@ -130,9 +131,10 @@ async fn a_program_that_ended_while_nobody_followed_is_told_of_later() {
     drop((killed, follower));
     fs::write(&go, "go\n").expect("the script reads it");
     expect_nobody_left(witness).await;
-    let mut supervised = follow(&supervision(folder.path()), 2).await;
+    let mut supervised = follow(&supervision(folder.path())).await;
     let (output, end) = read_to_end(&mut supervised).await;
-    assert_eq!((output, end.ok()), (b"late\n".to_vec(), Some(natural(3))));
+    assert!(output.ends_with(b"\nlate\n"), "{output:?}");
+    assert_eq!(end.ok(), Some(natural(3)));
     supervised.settle().await.expect("it can be settled");
 }
 
@@ -153,7 +155,7 @@ async fn a_killed_supervisor_leaves_nobody_behind_and_is_told_of() {
     let end = next(&mut supervised).await;
     assert!(matches!(end, Err(SuperviseError::Lost)), "{end:?}");
     expect_nobody_left(witness).await;
-    let again = next(&mut follow(&supervision, 1).await).await;
+    let again = next(&mut follow(&supervision).await).await;
     assert!(
         matches!(again, Ok(SupervisedEvent::Output { number: 1, .. })),
         "what was said is kept: {again:?}"
@@ -170,13 +172,13 @@ async fn the_next_node_finds_what_a_killed_supervisor_and_a_killed_node_left() {
     let pid = follower.output.clone();
     drop(follower);
     kill(&pid);
-    let mut supervised = follow(&supervision, 1).await;
+    let mut supervised = follow(&supervision).await;
     let (output, end) = read_to_end(&mut supervised).await;
     assert_eq!(output, pid);
     assert!(matches!(end, Err(SuperviseError::Lost)), "{end:?}");
     expect_nobody_left(witness).await;
     supervised.settle().await.expect("it can be settled");
-    let gone = supervision.follow("a", 1).await;
+    let gone = supervision.follow("a").await;
     assert!(matches!(gone, Err(SuperviseError::Gone)), "{gone:?}");
 }
 
@@ -224,7 +226,7 @@ async fn output_that_is_let_go_of_makes_room_for_more() {
         match next(&mut supervised).await.expect("it runs") {
             SupervisedEvent::Output { number, bytes, .. } => {
                 output.extend_from_slice(&bytes);
-                supervised.trim(number);
+                supervised.trim(Trimmed { number, mark: 0 });
                 most = most.max(spooled_bytes(&folder.path().join("exec/a")));
             }
             SupervisedEvent::Exited(reason) => {
@@ -305,9 +307,8 @@ async fn a_program_is_started_once_however_many_follow_it() {
         .plan("a", &ProcessSpec { stdin: StdinMode::Piped, ..spec })
         .expect("the folder can be written");
     let mut followers =
-        patient("all to follow", futures_util::future::join_all((0..5).map(|_| follow(&supervision, 1))))
-            .await;
-    let mut last = follow(&supervision, 1).await;
+        patient("all to follow", futures_util::future::join_all((0..5).map(|_| follow(&supervision)))).await;
+    let mut last = follow(&supervision).await;
     last.stdin().close();
     assert_eq!(read_to_end(&mut last).await.1.ok(), Some(natural(0)));
     for follower in &mut followers {
@@ -333,9 +334,9 @@ async fn a_supervisor_that_cannot_be_started_says_why_and_the_program_may_start_
     let broken =
         Supervision::new(folder.path().join("exec"), "/no/such/supervisor", SupervisionConfig::default());
     broken.plan("a", &sh("echo later")).expect("the folder can be written");
-    let refusal = broken.follow("a", 1).await;
+    let refusal = broken.follow("a").await;
     assert!(matches!(refusal, Err(SuperviseError::Launch { .. })), "{refusal:?}");
-    let mut supervised = follow(&supervision(folder.path()), 1).await;
+    let mut supervised = follow(&supervision(folder.path())).await;
     assert_eq!(read_to_end(&mut supervised).await.0, b"later\n");
     supervised.settle().await.expect("it can be settled");
 }
@@ -355,25 +356,59 @@ async fn a_program_that_no_node_asks_for_ends_in_time() {
 }
 
 #[tokio::test]
-async fn a_sweep_ends_those_that_nobody_will_ask_for() {
+async fn a_program_is_settled_by_its_name_whether_it_runs_or_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let supervision = supervision(folder.path());
-    let mut kept = run(&supervision, &sh("echo kept; read x; exit 5")).await;
-    let stray = folder.path().join("stray");
-    fs::create_dir(&stray).expect("a folder");
-    supervision.plan("b", &with_witness(&stray, "exec sleep 600")).expect("the folder can be written");
-    let mut swept = supervision.follow("b", 1).await.expect("there is a program");
-    next(&mut swept).await.expect("it runs");
-    supervision.plan("c", &sh("true")).expect("the folder can be written");
-    let witness = open_witness(&stray);
-    assert_eq!(supervision.sweep(&BTreeSet::from(["a".to_owned()])).await.expect("it can be read"), 2);
+    let mut running = run(&supervision, &with_witness(folder.path(), "exec sleep 600")).await;
+    next(&mut running).await.expect("it runs");
+    let witness = open_witness(folder.path());
+    supervision.plan("b", &sh("true")).expect("the folder can be written");
+    let mut names = supervision.names().expect("the folder can be read");
+    names.sort();
+    assert_eq!(names, ["a", "b"]);
+    for name in names {
+        supervision.settle(&name).await.expect("it can be settled");
+        supervision.settle(&name).await.expect("it is settled");
+    }
     expect_nobody_left(witness).await;
-    assert_eq!(
-        read_to_end(&mut kept).await.1.ok(),
-        Some(natural(5)),
-        "its input has ended: it was not piped"
-    );
-    kept.settle().await.expect("it can be settled");
+    assert_eq!(supervision.names().expect("the folder can be read"), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_let_go_of_is_known_when_the_supervisor_is_dead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = SupervisionConfig {
+        spool_bytes_max: NonZeroU64::new(256 << 10).expect("not 0"),
+        ..SupervisionConfig::default()
+    };
+    let supervision = with_config(folder.path(), config);
+    let mut supervised = run(&supervision, &sh("echo $PPID; seq 1 100000; read x; exit 4")).await;
+    let (mut output, mut trimmed) = (Vec::new(), Trimmed::default());
+    let end = loop {
+        match next(&mut supervised).await {
+            Ok(SupervisedEvent::Output { number, bytes, .. }) => {
+                output.extend_from_slice(&bytes);
+                trimmed = Trimmed { number, mark: output.len() as u64 };
+                // The last of it is left for the next node.
+                if output.len() < 500_000 {
+                    supervised.trim(trimmed);
+                }
+            }
+            end => break end,
+        }
+    };
+    let Ok(SupervisedEvent::Exited(reason)) = end else { panic!("{end:?}") };
+    assert_eq!(reason, natural(4), "its input has ended: it was not piped");
+    kill(output.split(|byte| *byte == b'\n').next().expect("a line"));
+    drop(supervised);
+    let mut later = follow(&supervision).await;
+    let kept = later.trimmed();
+    assert!(kept.number > 0 && kept.number < trimmed.number, "{kept:?} of {trimmed:?}");
+    let (rest, end) = read_to_end(&mut later).await;
+    let mark = usize::try_from(kept.mark).expect("it fits");
+    assert!(rest == output[mark..], "{} bytes from {mark}, of {}", rest.len(), output.len());
+    assert_eq!(end.ok(), Some(natural(4)), "the end outlives the supervisor");
+    later.settle().await.expect("it can be settled");
 }
 
 #[tokio::test]

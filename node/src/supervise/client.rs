@@ -15,7 +15,7 @@ use self::line::{Line, Phase};
 pub use self::stdin::SupervisedStdin;
 use super::error::SuperviseError;
 use super::folder::Folder;
-use super::message::{End, Request};
+use super::message::{End, Request, Trimmed};
 use super::spool::SpoolReader;
 use crate::process::{ExitReason, OutputStream};
 
@@ -27,6 +27,7 @@ use crate::process::{ExitReason, OutputStream};
 #[must_use = "dropping it leaves the program to its supervisor"]
 pub struct Supervised {
     folder: Folder,
+    trimmed: Trimmed,
     line: Arc<Line>,
     output: SpoolReader,
     /// The supervisor, if this node has started it: to be reaped once it has ended.
@@ -56,23 +57,25 @@ impl Supervised {
     pub(super) async fn open(
         folder: Folder,
         stream: UnixStream,
-        first: u64,
         supervisor: Option<Child>,
     ) -> Result<Self, SuperviseError> {
         let line = Line::open(stream);
         let greeted = timeout(ANSWER_TIMEOUT, line.wait_for(|seen| seen.state.is_some())).await;
-        greeted.map_err(|_| SuperviseError::NotReady { folder: folder.path().to_owned() })?;
-        Ok(Self::new(folder, line, first, supervisor))
+        let seen = greeted.map_err(|_| SuperviseError::NotReady { folder: folder.path().to_owned() })?;
+        // One that dies before its first word is a dead one.
+        let trimmed = seen.state.map_or_else(|| folder.trimmed(), |state| Ok(state.trimmed))?;
+        Ok(Self::new(folder, line, trimmed, supervisor))
     }
 
     /// Follows what a dead supervisor left.
-    pub(super) fn dead(folder: Folder, first: u64) -> Self {
-        Self::new(folder, Line::dead(), first, None)
+    pub(super) fn dead(folder: Folder) -> Result<Self, SuperviseError> {
+        let trimmed = folder.trimmed()?;
+        Ok(Self::new(folder, Line::dead(), trimmed, None))
     }
 
-    fn new(folder: Folder, line: Line, first: u64, supervisor: Option<Child>) -> Self {
-        let output = SpoolReader::new(folder.path(), first);
-        Self { folder, line: Arc::new(line), output, supervisor, is_buried: false }
+    fn new(folder: Folder, line: Line, trimmed: Trimmed, supervisor: Option<Child>) -> Self {
+        let output = SpoolReader::new(folder.path(), trimmed.number + 1);
+        Self { trimmed, folder, line: Arc::new(line), output, supervisor, is_buried: false }
     }
 
     /// Waits for the next event: output in order, then, again and again, [`SupervisedEvent::Exited`].
@@ -121,6 +124,11 @@ impl Supervised {
         }
     }
 
+    /// Returns how much of the output was let go of when this node began to follow the program: it reads what comes behind.
+    pub fn trimmed(&self) -> Trimmed {
+        self.trimmed
+    }
+
     /// Returns the writing end of the program's standard input.
     pub fn stdin(&self) -> SupervisedStdin {
         SupervisedStdin::new(self.line.clone())
@@ -131,9 +139,9 @@ impl Supervised {
         self.line.ask(&Request::Stop);
     }
 
-    /// Lets go of output up to record `number`: no node will ask for it again.
-    pub fn trim(&self, number: u64) {
-        self.line.ask(&Request::Trim { number });
+    /// Lets go of output, for this node and all that follow it.
+    pub fn trim(&self, trimmed: Trimmed) {
+        self.line.ask(&Request::Trim(trimmed));
     }
 
     /// Lets go of everything: kills the program if it still runs, and removes its folder with its result.

@@ -12,7 +12,7 @@ use runnel_certs::{FileError, read_private, write_private};
 use runnel_codec::{Decode, Encode, LARGE_BODY_BYTES_MAX, decode_body, encode_body};
 
 use super::error::SuperviseError;
-use super::message::State;
+use super::message::{State, Trimmed};
 use super::plan::Plan;
 use super::remains::Session;
 
@@ -90,6 +90,16 @@ impl Folder {
         self.read(END)
     }
 
+    /// Keeps what is let go of, durably. To be called before a file of the spool is removed.
+    pub(super) fn write_trimmed(&self, trimmed: &Trimmed) -> Result<(), SuperviseError> {
+        self.write(TRIMMED, trimmed)
+    }
+
+    /// Returns how much was let go of, as far as it is not there any more.
+    pub(super) fn trimmed(&self) -> Result<Trimmed, SuperviseError> {
+        Ok(self.read(TRIMMED)?.unwrap_or_default())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
@@ -134,6 +144,8 @@ const PLAN: &str = "plan.1";
 const STARTED: &str = "started.1";
 /// How it ended.
 const END: &str = "end.1";
+/// How much of the output was let go of.
+const TRIMMED: &str = "trimmed.1";
 const LOCK: &str = "lock";
 const LOG: &str = "log";
 /// The name of the supervisor's socket, in its folder.

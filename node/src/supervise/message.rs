@@ -21,8 +21,8 @@ pub(super) enum Request {
     StdinEnd { offset: u64 },
     /// The program is to end.
     Stop,
-    /// Output up to this record is not needed any more.
-    Trim { number: u64 },
+    /// Output is not needed any more.
+    Trim(Trimmed),
     /// Nothing is needed any more: the program, if it still runs, and its folder are to go.
     Settle,
 }
@@ -45,6 +45,8 @@ pub(super) enum Notice {
 pub(super) struct State {
     /// Number of the last record of output that can be read.
     pub(super) written: u64,
+    /// What was let go of.
+    pub(super) trimmed: Trimmed,
     /// Bytes of input that the supervisor has taken charge of.
     pub(super) stdin_taken: u64,
     /// Bytes of input that the program's pipe has taken.
@@ -53,6 +55,16 @@ pub(super) struct State {
     pub(super) is_stdin_closed: bool,
     /// How it ended.
     pub(super) end: Option<End>,
+}
+
+/// How much of a program's output was let go of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "runnel_codec::bincode")]
+pub struct Trimmed {
+    /// The last record of it.
+    pub number: u64,
+    /// What a node that let go of it wants the next one to know: how many bytes it made of it, say.
+    pub mark: u64,
 }
 
 /// How a supervised program ended.

@@ -21,7 +21,7 @@ use self::connection::{Connection, exchange};
 use self::input::Input;
 use super::error::SuperviseError;
 use super::folder::{Folder, Lock, SOCKET};
-use super::message::{End, Notice, Request, State};
+use super::message::{End, Notice, Request, State, Trimmed};
 use super::plan::Plan;
 use super::remains::Session;
 use super::spool::SpoolWriter;
@@ -81,6 +81,7 @@ struct Supervisor {
     process: Option<Process>,
     input: Input,
     spool: SpoolWriter,
+    trimmed: Trimmed,
     /// Output that the disk did not take.
     refused: Option<(OutputStream, Bytes)>,
     end: Option<End>,
@@ -120,6 +121,7 @@ impl Supervisor {
         Self {
             spool: SpoolWriter::new(folder.path(), plan.spool_bytes_max()),
             input: Input::new(process.as_mut().and_then(Process::take_stdin)),
+            trimmed: Trimmed::default(),
             folder,
             _lock: lock,
             listener,
@@ -207,7 +209,7 @@ impl Supervisor {
                 Ok(Some(Request::Stdin { offset, bytes })) => self.input.take(offset, bytes.into()),
                 Ok(Some(Request::StdinEnd { .. })) => self.input.end(),
                 Ok(Some(Request::Stop)) => self.stop(),
-                Ok(Some(Request::Trim { number })) => self.trim(number),
+                Ok(Some(Request::Trim(trimmed))) => self.trim(trimmed),
                 Ok(Some(Request::Settle)) => return Next::Leave,
                 Ok(None) => return Next::GoOn,
                 Err(error) => {
@@ -241,10 +243,23 @@ impl Supervisor {
         Ok(())
     }
 
-    fn trim(&mut self, number: u64) {
-        if let Err(error) = self.spool.trim(number) {
-            warn!(%error, "output that is not needed could not be removed");
+    fn trim(&mut self, trimmed: Trimmed) {
+        if trimmed.number <= self.trimmed.number {
+            return;
         }
+        self.trimmed = trimmed;
+        if let Err(error) = self.try_trim() {
+            warn!(error = whole_story(&error), "output that is not needed could not be removed");
+        }
+    }
+
+    /// What was let go of is kept before it goes: who reads what is left must know where that begins.
+    fn try_trim(&mut self) -> Result<(), SuperviseError> {
+        if self.spool.may_trim(self.trimmed.number) {
+            self.folder.write_trimmed(&self.trimmed)?;
+            self.spool.trim(self.trimmed.number).map_err(SuperviseError::io(self.folder.path()))?;
+        }
+        Ok(())
     }
 
     fn stop(&mut self) {
@@ -267,6 +282,7 @@ impl Supervisor {
     fn state(&self) -> State {
         State {
             written: self.spool.written(),
+            trimmed: self.trimmed,
             stdin_taken: self.input.taken(),
             stdin_written: self.input.written(),
             is_stdin_closed: self.input.is_closed(),

@@ -1,6 +1,6 @@
 //! Both ends of a supervised program in processes of their own, to be killed like any process.
 //!
-//! Usage: `test-supervised supervise FOLDER`, the supervisor; `test-supervised follow FOLDER NAME FIRST`, a node that
+//! Usage: `test-supervised supervise FOLDER`, the supervisor; `test-supervised follow FOLDER NAME`, a node that
 //! follows the program NAME of the supervision in FOLDER. It says one line an event, `output NUMBER STREAM HEX`,
 //! `exited REASON` or `failed ERROR`, and does what the lines on its standard input say: `input HEX`, `end`, `stop`,
 //! `trim NUMBER`, `settle`.
@@ -10,7 +10,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use runnel::supervise::{
-    SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, SupervisionConfig, run,
+    SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, SupervisionConfig, Trimmed,
+    run,
 };
 use runnel_tests::supervised::{from_hex, to_hex};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -20,17 +21,17 @@ async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["supervise", folder] => run(Path::new(folder)).await.expect("the supervisor ends in order"),
-        ["follow", folder, name, first] => {
-            follow(folder, name, first.parse().expect("a number")).await;
-        }
+        ["follow", folder, name] => follow(folder, name).await,
         _ => panic!("what is to be done is not understood: {args:?}"),
     }
 }
 
-async fn follow(folder: &str, name: &str, first: u64) {
+async fn follow(folder: &str, name: &str) {
     let program = std::env::current_exe().expect("a program has a path");
     let supervision = Supervision::new(folder, program, SupervisionConfig::default());
-    let mut supervised = supervision.follow(name, first).await.expect("it can be followed");
+    let mut supervised = supervision.follow(name).await.expect("it can be followed");
+    let Trimmed { number, mark } = supervised.trimmed();
+    assert_eq!(mark, 2 * number, "what was kept beside it comes back");
     let mut stdin = Some(supervised.stdin());
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut has_ended = false;
@@ -70,7 +71,10 @@ async fn obey(order: &str, supervised: &Supervised, stdin: &mut Option<Supervise
         }
         ("end", _) => stdin.take().expect("input ends once").close(),
         ("stop", _) => supervised.stop(),
-        ("trim", number) => supervised.trim(number.parse().expect("a number")),
+        ("trim", number) => {
+            let number = number.parse().expect("a number");
+            supervised.trim(Trimmed { number, mark: 2 * number });
+        }
         _ => panic!("an order that is not understood: {order}"),
     }
 }

@@ -72,13 +72,17 @@ impl SpoolWriter {
         result
     }
 
+    /// Returns whether a file would be removed by [`trim`](Self::trim).
+    pub(in crate::supervise) fn may_trim(&self, number: u64) -> bool {
+        let last = self.segments.get(1).map_or(self.written, |next| next.first - 1);
+        !self.segments.is_empty() && last <= number
+    }
+
     /// Removes the files in which no record behind `number` stands.
     pub(in crate::supervise) fn trim(&mut self, number: u64) -> io::Result<()> {
-        while let Some(oldest) = self.segments.front() {
-            let last = self.segments.get(1).map_or(self.written, |next| next.first - 1);
-            if last > number {
-                break;
-            }
+        while let Some(oldest) = self.segments.front()
+            && self.may_trim(number)
+        {
             fs::remove_file(segment(&self.folder, oldest.first))?;
             self.bytes -= oldest.bytes;
             self.segments.pop_front();
