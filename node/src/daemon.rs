@@ -23,7 +23,8 @@ use std::time::Instant;
 use anyhow::Context;
 use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
-use runnel::commands::register_built_ins;
+use runnel::commands::{register_built_ins, register_supervised_exec};
+use runnel::supervise::Supervision;
 use runnel::{Handlers, Node, NodeBuilder, load_or_create_endpoint_keys};
 use tracing::info;
 
@@ -83,7 +84,13 @@ fn bind_socket(config: &DaemonConfig) -> anyhow::Result<Option<ApiSocket>> {
 fn builder(identity: Identity, config: DaemonConfig) -> anyhow::Result<NodeBuilder> {
     let mut handlers = Handlers::new();
     if identity.role() == Role::Worker {
-        register_built_ins(&mut handlers, config.confinement);
+        register_built_ins(&mut handlers, config.confinement.clone());
+        if let Some(folder) = &config.state_dir {
+            let program =
+                std::env::current_exe().context("cannot find this program to supervise others with")?;
+            let supervision = Supervision::new(folder.join("exec"), program, config.supervision);
+            register_supervised_exec(&mut handlers, config.confinement, supervision);
+        }
     }
     let mut builder =
         NodeBuilder::new(identity).config(config.settings).handlers(handlers).policy(config.policy);

@@ -76,14 +76,20 @@ impl Line {
     ///
     /// Nothing is lost.
     pub(super) async fn wait_for(&self, is_so: impl Fn(&Seen) -> bool) -> Seen {
-        let mut seen = self.seen.subscribe();
-        tokio::select! {
+        let mut told = self.seen.subscribe();
+        let heard = async move {
+            let seen = told.wait_for(|seen| is_so(seen) || seen.phase != Phase::Open).await;
+            seen.ok().map(|seen| seen.clone())
+        };
+        let seen = tokio::select! {
             biased;
-            seen = seen.wait_for(|seen| is_so(seen) || seen.phase != Phase::Open) => match seen {
-                Ok(seen) => seen.clone(),
-                Err(_) => pending().await,
-            },
-            () = self.drive() => pending().await,
+            seen = heard => seen,
+            () = self.drive() => None,
+        };
+        match seen {
+            Some(seen) => seen,
+            // This holds the sender, and driving never ends.
+            None => pending().await,
         }
     }
 
