@@ -28,6 +28,7 @@ mod run;
 mod session;
 mod signals;
 mod stdin;
+mod supervise;
 mod table;
 mod transfer;
 mod watch;
@@ -91,6 +92,9 @@ enum Verb {
     Demo(crate::demo::DemoArgs),
     /// Forward UDP packets, badly: with loss, delay, a rate, rebinds and blackouts.
     Relay(relay::RelayArgs),
+    /// Run one program that outlives its node, for that node.
+    #[command(hide = true)]
+    Supervise(supervise::SuperviseArgs),
     /// Print a shell's completions.
     Completions(completions::CompletionsArgs),
 }
@@ -117,6 +121,7 @@ impl Verb {
             Self::Demo(args) => return Ok(crate::demo::run(args)?),
             Self::Node(args) => node::run(&args).map(|()| Exit::Success)?,
             Self::Relay(args) => relay::run(args).map(|()| Exit::Success)?,
+            Self::Supervise(args) => supervise::run(&args).map(|()| Exit::Success)?,
             Self::Completions(args) => completions::run(&args)?,
             Self::Fleet(args) => fleet::run(args)?,
             Self::Run(args) => converse(args.session(), async |session| args.run(session).await)?,
@@ -149,13 +154,13 @@ impl Verb {
             Self::Nodes(args) => args.session().is_json(),
             Self::Fleet(args) => args.is_json(),
             Self::Demo(args) => args.is_json(),
-            Self::Node(_) | Self::Relay(_) | Self::Completions(_) => false,
+            Self::Node(_) | Self::Relay(_) | Self::Supervise(_) | Self::Completions(_) => false,
         }
     }
 
     fn init_log(&self) {
         let level = match self {
-            Self::Node(_) | Self::Relay(_) => "info",
+            Self::Node(_) | Self::Relay(_) | Self::Supervise(_) => "info",
             _ => "error",
         };
         tracing_subscriber::fmt()
@@ -204,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_verb_teaches_by_examples() {
-        let silent = ["demo", "fleet"];
+        let silent = ["demo", "fleet", "supervise"];
         let command = Cli::command();
         let fleet = command.find_subcommand("fleet").expect("it is there");
         for verb in command.get_subcommands().chain(fleet.get_subcommands()) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::handler::Handlers;
 use crate::process::Confinement;
+use crate::supervise::Supervision;
 
 pub use self::exec::{Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate};
 pub use self::files::{
@@ -21,4 +22,12 @@ pub fn register_built_ins(handlers: &mut Handlers, confinement: Confinement) {
     exec::register(handlers, confinement.clone());
     files::register(handlers, &confinement);
     system::register(handlers);
+}
+
+/// Has `exec` run each program under a supervisor, in place of the `exec` of [`register_built_ins`]: programs outlive this
+/// process, and a node with a durable store goes on with them after a restart, a crash or an upgrade.
+///
+/// Programs that earlier processes left and that no command is going on with are ended when the node begins.
+pub fn register_supervised_exec(handlers: &mut Handlers, confinement: Confinement, supervision: Supervision) {
+    exec::register_supervised(handlers, Arc::new(confinement), supervision);
 }

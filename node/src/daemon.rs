@@ -24,7 +24,8 @@ use std::time::Instant;
 use anyhow::Context;
 use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
-use runnel::commands::register_built_ins;
+use runnel::commands::{register_built_ins, register_supervised_exec};
+use runnel::supervise::Supervision;
 use runnel::{
     Delivery, Handlers, LinkChangesError, Node, NodeBuilder, NodeHandle, OpenStoreError, StartError,
     StoreStatus, load_or_create_endpoint_keys, open_store,
@@ -120,6 +121,12 @@ fn builder(identity: Identity, config: DaemonConfig) -> anyhow::Result<NodeBuild
     let mut handlers = Handlers::new();
     if identity.role() == Role::Worker {
         register_built_ins(&mut handlers, config.confinement.clone());
+        if let Some(folder) = &config.state_dir {
+            let program =
+                std::env::current_exe().context("cannot find this program to supervise others with")?;
+            let supervision = Supervision::new(folder.join("exec"), program, config.supervision.clone());
+            register_supervised_exec(&mut handlers, config.confinement.clone(), supervision);
+        }
     }
     let mut builder = NodeBuilder::new(identity)
         .config(config.node_settings())

@@ -22,6 +22,7 @@ mod recovered;
 mod refusal;
 mod shutdown;
 mod storing;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -52,6 +53,7 @@ use self::paths::Paths;
 use self::peers::Peer;
 pub(crate) use self::questions::Question;
 use self::storing::Storing;
+use self::tokens::Tokens;
 use crate::body::Whose;
 use crate::config::Config;
 use crate::env::Env;
@@ -95,6 +97,10 @@ pub(crate) enum Request {
     BodyTaken { whose: Whose, bytes: u64 },
     /// A caller asks about the node.
     Ask(Question),
+    /// A handler leaves something to be found again by.
+    Token { from: NodeId, key: CommandKey, token: Bytes, reply: oneshot::Sender<()> },
+    /// A handler that was recovered says how much of its updates was acknowledged before.
+    Resumed { from: NodeId, key: CommandKey, updates: u64, bytes: u64 },
     /// A handler has ended.
     Finished { from: NodeId, key: CommandKey, outcome: Outcome },
     /// Somebody knows that the network has changed.
@@ -169,6 +175,7 @@ pub(crate) struct Engine {
     store_failure: Option<StoreError>,
     callers: Callers,
     dispatch: Dispatch,
+    tokens: Tokens,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
     link_changes: broadcast::Sender<LinkChange>,
@@ -238,6 +245,7 @@ impl Engine {
             storing,
             store_failure: None,
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
+            tokens: Tokens::default(),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),
             is_draining: false,
@@ -275,6 +283,7 @@ impl Engine {
     /// Runs until `stop` fires, then shuts down in order.
     pub(crate) async fn run(mut self) {
         info!(node = %self.identity.node(), boot = %self.boot, "the node runs");
+        self.begin_handlers();
         poll_fn(|cx| self.poll(cx)).await;
         self.shut_down().await;
     }
@@ -350,6 +359,10 @@ impl Engine {
             Request::Forget { peer, reply } => drop(reply.send(self.forget(now, &peer))),
             Request::Taken { id, bytes } => self.send.handle_updates_taken(&id, bytes),
             Request::Update { from, key, content } => self.receive.handle_update(&from, key, content),
+            Request::Token { from, key, token, reply } => self.handle_token(from, key, token, reply),
+            Request::Resumed { from, key, updates, bytes } => {
+                self.receive.handle_resumed(&from, key, updates, bytes);
+            }
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
             Request::Ask(question) => self.answer(now, question),
             Request::Body { whose, content } => self.handle_body(&whose, content),

@@ -1,8 +1,11 @@
 //! Handlers: how a command's name becomes a function call.
 //!
 //! A [`Handlers`] registry maps command types to functions. An ordinary handler is an async function that runs on the
-//! application's runtime; an inline one is a plain function that never blocks and runs on the engine's thread.
+//! application's runtime; an inline one is a plain function that never blocks and runs on the engine's thread; a
+//! recoverable one goes on with its work after a restart.
 //! The engine knows only the erased form below; types are decoded at the handler's door.
+
+mod recoverable;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +17,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use runnel_codec::{Class, Command, CommandId, CommandName, FailureKind, Outcome, Rejection, RejectionKind};
 use runnel_queue::StopReason;
 use tokio::sync::watch;
 
+use self::recoverable::{Kept, guard};
+pub use self::recoverable::{Recoverable, Run, TokenError};
 use crate::body::{BodyReader, BodyWriter};
 use crate::updates::{UpdateError, UpdateSink};
 
@@ -56,6 +60,10 @@ pub(crate) struct Call {
     pub(crate) body: Option<BodyReader>,
     pub(crate) result_body: Option<BodyWriter>,
     pub(crate) stop: watch::Receiver<Option<StopReason>>,
+    /// For a recoverable handler.
+    pub(crate) run: Option<Run>,
+    /// What an earlier process left to find its work again.
+    pub(crate) recover: Option<Bytes>,
 }
 
 /// What became of a call.
@@ -76,6 +84,21 @@ pub(crate) trait Erased: Send + Sync {
 
     /// Calls the handler.
     fn call(&self, call: Call) -> Called;
+
+    /// Whether the handler is one of those that leave tokens.
+    fn is_recoverable(&self) -> bool {
+        false
+    }
+
+    /// Tells the handler that a token of its is not needed any more.
+    fn release(&self, _token: Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Tells the handler which of its tokens there are.
+    fn begin(&self, _tokens: Vec<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 impl Handlers {
@@ -98,6 +121,15 @@ impl Handlers {
         self
     }
 
+    /// Registers a handler for `C` whose work outlives this process, in place of any earlier one.
+    ///
+    /// Its panic ends the command as `Failed(Panicked)`, and what it left is released.
+    pub fn on_recoverable<C: Command, H: Recoverable<C>>(&mut self, handler: H) -> &mut Self {
+        let kept = Kept { handler: Arc::new(handler), command: PhantomData::<fn() -> C> };
+        self.0.insert(C::name(), Arc::new(kept));
+        self
+    }
+
     /// Registers a plain function for `C` that never blocks: it runs on the engine's thread, without a task of its own.
     pub fn on_inline<C, F>(&mut self, handler: F) -> &mut Self
     where
@@ -111,6 +143,10 @@ impl Handlers {
     /// Returns the registered command types, sorted.
     pub fn names(&self) -> impl Iterator<Item = &CommandName> {
         self.0.keys()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&CommandName, &Arc<dyn Erased>)> {
+        self.0.iter()
     }
 
     pub(crate) fn find(&self, name: &CommandName) -> Option<&Arc<dyn Erased>> {
@@ -255,16 +291,7 @@ where
             Err(error) => return Called::Finished(HandlerError::from(error).into_outcome()),
         };
         let context = Context { call, command: PhantomData };
-        // The handler's own code before its first await runs here; its panic must not reach the engine.
-        let Ok(future) = std::panic::catch_unwind(AssertUnwindSafe(|| (self.handler)(context, args))) else {
-            return Called::Finished(panicked());
-        };
-        Called::Running(Box::pin(async move {
-            match AssertUnwindSafe(future).catch_unwind().await {
-                Ok(result) => finish::<C>(result),
-                Err(_) => panicked(),
-            }
-        }))
+        guard::<C, _>(|| (self.handler)(context, args))
     }
 }
 

@@ -27,6 +27,7 @@ mod status;
 mod store;
 mod store_folder;
 mod submission;
+pub mod supervise;
 mod updates;
 mod wakes;
 
@@ -34,7 +35,7 @@ pub use body::{Body, BodyError, BodyReader, BodyWriter};
 pub use config::{Config, NodeConfig};
 pub use endpoint_keys::{ENDPOINT_KEYS_FILE, EndpointKeysError, load_or_create_endpoint_keys};
 pub use env::{Env, NetworkChanges, SystemEnv, Task};
-pub use handler::{Context, HandlerError, Handlers, StopSignal};
+pub use handler::{Context, HandlerError, Handlers, Recoverable, Run, StopSignal, TokenError};
 pub use link_changes::{LinkChange, LinkChanges, LinkChangesError};
 pub use node::{Delivery, Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
 pub use policy::{Action, Policy, Rule};
@@ -50,4 +51,4 @@ pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStat
 pub use store::{StoreBatch, StoreDriver};
 pub use store_folder::{OpenStoreError, open_store};
 pub use submission::{NotDone, Progress, Submission, UpdateMark};
-pub use updates::UpdateError;
+pub use updates::{Acknowledged, Acknowledgements, UpdateError};

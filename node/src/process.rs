@@ -1,9 +1,9 @@
 //! One child process, run well: a group of its own, its output as events, its end in order.
 //!
 //! Knows nothing of commands, links or queues; the built-in `exec` wraps it. It starts no task: everything,
-//! limits of time included, is driven by [`Process::next`]. While nobody calls that, the pipes fill and press
-//! back on the process, so there is no buffer that could grow. Start at [`Process`]; [`Confinement`] says
-//! what a worker lets others run. Unix only.
+//! limits of time included, is driven by [`Process::next`], or by [`Process::hold`] while output has to wait. While
+//! nobody calls `next`, the pipes fill and press back on the process, so there is no buffer that could grow. Start
+//! at [`Process`]; [`Confinement`] says what a worker lets others run. Unix only.
 
 mod confine;
 mod event;
@@ -92,6 +92,21 @@ impl Process {
             }
         }
         None
+    }
+
+    /// Drives the limits of time while nobody has room for output: what the process writes stays in its pipes and presses
+    /// back on it. Returns once no more can come than the pipes hold, and then [`Self::next`] is to be called again.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: limits of time go on counting.
+    pub async fn hold(&mut self) {
+        while !self.finished && !self.output.is_ending() {
+            tokio::select! {
+                biased;
+                () = until(self.lifetime.poll_timeout()) => self.handle_timeout(),
+                Some(()) = self.child_signals.recv(), if self.status.is_none() => self.check_exit(),
+            }
+        }
     }
 
     /// Asks the group to end; [`Self::next`] ends it by force after `kill_grace`. Calling it again does not
@@ -480,6 +495,22 @@ mod tests {
         check(read_to_exit(&mut process).await.reason, ExitStatus::Signal(9), ExitCause::Stopped);
         process.stop();
         assert_eq!(soon(process.next()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_stopped_while_its_output_has_to_wait() {
+        let limits = ProcessSpec {
+            kill_grace: Duration::from_millis(50),
+            drain_timeout: Duration::from_millis(50),
+            ..sh("trap '' TERM; yes")
+        };
+        let mut process = Process::spawn(&limits).unwrap();
+        come_late(|| process.output.is_waiting()).await;
+        process.stop();
+        soon(process.hold()).await;
+        let told = read_to_exit(&mut process).await;
+        check(told.reason, ExitStatus::Signal(9), ExitCause::Stopped);
+        assert!(!told.stdout.is_empty(), "what is in the pipes is still delivered");
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Whole nodes together: what the suites beside this folder share.
 //!
 //! [`pair`] is two nodes with a [`route`] between them over real sockets; [`commands`] and [`tally`] are what they are
-//! made to do and the independent count of it. [`stranger`] speaks raw QUIC to a node. [`sim`] is a network in memory on
+//! made to do and the independent count of it. [`stranger`] speaks raw QUIC to a node. [`process`] and [`supervised`] are
+//! processes that are killed. [`sim`] is a network in memory on
 //! Tokio's paused clock, and an environment that runs whole nodes on it.
 
 pub mod commands;
@@ -16,4 +17,5 @@ pub mod route;
 pub mod seed;
 pub mod sim;
 pub mod stranger;
+pub mod supervised;
 pub mod tally;

@@ -1,5 +1,7 @@
 //! `exec`: runs a program and brings its output back as it comes.
 
+mod supervised;
+
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,12 +11,14 @@ use futures_util::FutureExt;
 use runnel_codec::{Command, Decode, Encode};
 use tokio::time::{Instant, timeout_at};
 
+use self::supervised::SupervisedExec;
 use crate::body::BodyReader;
 use crate::handler::{Context, HandlerError, Handlers};
 use crate::process::{
     Confinement, ExitCause, ExitReason, ExitStatus, OutputStream, Process, ProcessEvent, ProcessSpec, Stdin,
     StdinMode,
 };
+use crate::supervise::Supervision;
 
 /// `exec/1`: runs a program in a process group of its own. Its exit, whatever the code, is the result; the command's
 /// body, if it has one, is its standard input.
@@ -94,6 +98,14 @@ impl Command for Exec {
 
 pub(super) fn register(handlers: &mut Handlers, confinement: Arc<Confinement>) {
     handlers.on::<Exec, _, _>(move |context, args| run(context, args, confinement.clone()));
+}
+
+pub(super) fn register_supervised(
+    handlers: &mut Handlers,
+    confinement: Arc<Confinement>,
+    supervision: Supervision,
+) {
+    handlers.on_recoverable::<Exec, _>(SupervisedExec::new(confinement, supervision));
 }
 
 async fn run(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use runnel::process::Confinement;
+use runnel::supervise::SupervisionConfig;
 use runnel::{Config, Policy, StoreConfig};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,8 @@ pub(crate) struct DaemonConfig {
     /// Peers to dial, each with a list of `host:port`; one with an empty list is known and not dialled. Default: none.
     pub(crate) peers: BTreeMap<String, Vec<String>>,
     /// Folder for what the node keeps between restarts, made if it is missing; each node needs one of its own. Default: none,
-    /// and then nothing that was submitted outlives a restart, and peers notice one only by silence.
+    /// and then nothing that was submitted outlives a restart, peers notice one only by silence, and programs end with the
+    /// node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_dir: Option<PathBuf>,
     /// The store.
@@ -33,6 +35,8 @@ pub(crate) struct DaemonConfig {
     pub(crate) api: ApiConfig,
     /// What a worker's `exec` may run, and where. Default: anything, anywhere.
     pub(crate) confinement: Confinement,
+    /// How a worker's `exec` keeps programs that outlive the node; only with `state_dir`.
+    pub(crate) supervision: SupervisionConfig,
     /// Which commands others may send. Default: controllers any, workers none.
     pub(crate) policy: Policy,
     /// Settings of the node.
@@ -146,6 +150,7 @@ impl Default for DaemonConfig {
             store: StoreSettings::default(),
             api: ApiConfig::default(),
             confinement: Confinement::default(),
+            supervision: SupervisionConfig::default(),
             policy: Policy::default(),
             settings: Config::default(),
         }

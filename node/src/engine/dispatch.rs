@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use runnel_codec::{CommandId, CommandKey, CommandName, NodeId, Outcome, Part, Rejection, RejectionKind};
+use bytes::Bytes;
+use runnel_codec::{
+    CommandId, CommandKey, CommandName, NodeId, Outcome, Part, Rejection, RejectionKind, UnknownReason,
+};
 use runnel_queue::{DeliveryPart, Freed, Start, StopReason};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{Inbox, Releases, Request};
 use crate::body::{BodyReader, BodySink, BodyWriter, Whose};
 use crate::config::NodeConfig;
 use crate::env::Env;
-use crate::handler::{Call, Called, Handlers};
-use crate::updates::UpdateSink;
+use crate::handler::{Call, Called, Handlers, Run};
+use crate::updates::{Acknowledgements, UpdateSink};
 
 /// The handlers of a node and the commands that they are running.
 pub(super) struct Dispatch {
@@ -31,6 +34,15 @@ struct Running {
     /// Where the parts of its body go.
     body: Option<mpsc::UnboundedSender<DeliveryPart>>,
     stop: watch::Sender<Option<StopReason>>,
+    kept: Option<Kept>,
+}
+
+/// What the engine holds of a running handler that can be found again.
+struct Kept {
+    name: CommandName,
+    acknowledgements: Acknowledgements,
+    /// Dropping it drops the handler's future.
+    _attached: oneshot::Sender<()>,
 }
 
 impl Dispatch {
@@ -62,8 +74,12 @@ impl Dispatch {
     /// Calls the handler of a command. Returns the outcome at once if the handler is inline.
     pub(super) fn start(&mut self, receiver: &NodeId, start: Start) -> Option<Outcome> {
         let Some(handler) = self.handlers.find(&start.name) else {
-            unreachable!("a command without a handler is rejected before it starts");
+            // Others are rejected before they start; this one was started by a process that knew more.
+            return Some(Outcome::Unknown(UnknownReason::HandlerLost));
         };
+        if start.recover.is_some() && !handler.is_recoverable() {
+            return Some(Outcome::Unknown(UnknownReason::HandlerLost));
+        }
         // An inline handler sees its arguments alone: without bodies, nothing has to be made for its call.
         if !start.has_body
             && !start.wants_result_body
@@ -76,7 +92,8 @@ impl Dispatch {
         let (stop, stopped) = watch::channel(None);
         let key = start.key;
         let whose = Whose::Theirs(start.from.clone(), key);
-        let (body, body_reader) = if start.has_body {
+        // What an older process was given of a body is not there any more.
+        let (body, body_reader) = if start.has_body && start.recover.is_none() {
             let (body, parts) = mpsc::unbounded_channel();
             let (inbox, releases) = (self.inbox.clone(), self.releases.clone());
             (Some(body), Some(BodyReader::new(whose.clone(), parts, inbox, releases)))
@@ -92,31 +109,90 @@ impl Dispatch {
                 releases: self.releases.clone(),
             })
         });
+        let acknowledgements = handler.is_recoverable().then(Acknowledgements::new);
+        let run = acknowledgements.clone().map(|acknowledgements| Run {
+            from: start.from.clone(),
+            key,
+            inbox: self.inbox.clone(),
+            acknowledgements,
+        });
         let call = Call {
             id: CommandId { sender: start.from.clone(), receiver: receiver.clone(), key },
             class: start.class,
             args: start.args,
             payload: start.payload,
             deadline_at: start.deadline_at,
-            updates: UpdateSink::new(start.from.clone(), key, updates_room.clone(), self.inbox.clone()),
+            updates: UpdateSink::new(
+                start.from.clone(),
+                key,
+                updates_room.clone(),
+                self.inbox.clone(),
+                acknowledgements.clone(),
+            ),
             body: body_reader,
             result_body,
             stop: stopped,
+            run,
+            recover: start.recover,
         };
         match handler.call(call) {
             Called::Finished(outcome) => Some(outcome),
             Called::Running(future) => {
-                let running = Running { updates_room, result_body_room, body, stop };
-                self.running.insert((start.from.clone(), key), running);
                 let inbox = self.inbox.clone();
-                self.env.spawn_handler(Box::pin(async move {
+                let from = start.from.clone();
+                let task = async move {
                     let outcome = future.await;
                     // If the engine is gone, there is nobody left to tell.
-                    inbox.send(Request::Finished { from: start.from, key, outcome }).await.ok();
-                }));
+                    inbox.send(Request::Finished { from, key, outcome }).await.ok();
+                };
+                let kept = match acknowledgements {
+                    Some(acknowledgements) => {
+                        let (attached, mut detached) = oneshot::channel();
+                        self.env.spawn_handler(Box::pin(async move {
+                            tokio::select! {
+                                biased;
+                                _ = &mut detached => {}
+                                () = task => {}
+                            }
+                        }));
+                        Some(Kept { name: start.name, acknowledgements, _attached: attached })
+                    }
+                    None => {
+                        self.env.spawn_handler(Box::pin(task));
+                        None
+                    }
+                };
+                let running = Running { updates_room, result_body_room, body, stop, kept };
+                self.running.insert((start.from, key), running);
                 None
             }
         }
+    }
+
+    /// Tells recoverable handlers which of their tokens there are.
+    pub(super) fn begin(&self, mut tokens: BTreeMap<CommandName, Vec<Bytes>>) {
+        for (name, handler) in self.handlers.iter().filter(|(_, handler)| handler.is_recoverable()) {
+            self.env.spawn_handler(handler.begin(tokens.remove(name).unwrap_or_default()));
+        }
+    }
+
+    /// Tells a handler that a token of its is not needed any more.
+    pub(super) fn release(&self, name: &CommandName, token: Bytes) {
+        if let Some(handler) = self.handlers.find(name) {
+            self.env.spawn_handler(handler.release(token));
+        }
+    }
+
+    /// Returns the type of a running command whose handler can be found again.
+    pub(super) fn kept(&self, from: &NodeId, key: CommandKey) -> Option<&CommandName> {
+        let running = self.running.get(&(from.clone(), key))?;
+        running.kept.as_ref().map(|kept| &kept.name)
+    }
+
+    /// Lets go of a running handler that is to be found again: its future is dropped, and its command has not ended.
+    pub(super) fn detach(&mut self, from: &NodeId, key: CommandKey) {
+        // What it says is not refused: it would take that for an error, and end.
+        self.running.remove(&(from.clone(), key));
     }
 
     /// Forgets a handler that has ended.
@@ -160,6 +236,9 @@ impl Dispatch {
                 Part::Updates | Part::Body => &running.updates_room,
             };
             room.add_permits(freed.bytes);
+            if let (Part::Updates, Some(kept)) = (freed.part, &running.kept) {
+                kept.acknowledgements.acknowledge(freed.bytes);
+            }
         }
     }
 

@@ -108,13 +108,14 @@ impl Engine {
 
     /// Lets the receive queue say what it has to say.
     pub(super) fn drain_receive_queue(&mut self) -> bool {
-        let mut is_busy = false;
-        while let Some(start) = self.receive.poll_start() {
+        let mut is_busy = self.poll_tokens();
+        while let Some(start) = self.poll_start() {
             is_busy = true;
             let (from, key) = (start.from.clone(), start.key);
             trace!(%from, %key, name = %start.name, "calling the handler");
             if let Some(outcome) = self.dispatch.start(self.identity.node(), start) {
                 self.receive.handle_finished(&from, key, outcome);
+                self.end_token(&from, key);
             }
         }
         while let Some(stop) = self.receive.poll_stop() {
@@ -144,6 +145,7 @@ impl Engine {
     pub(super) fn handle_finished(&mut self, from: &NodeId, key: CommandKey, outcome: Outcome) {
         self.dispatch.finish(from, key);
         self.receive.handle_finished(from, key, outcome);
+        self.end_token(from, key);
         if let Some(index) = self.link_of(from) {
             self.links.note_places(index);
         }

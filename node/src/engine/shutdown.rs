@@ -39,12 +39,14 @@ impl Engine {
         info!(node = %self.identity.node(), have_ended, "the node has stopped");
     }
 
-    /// From now on nothing new begins. Handlers are told to stop; what they then say still counts.
+    /// From now on nothing new begins. Handlers are told to stop, but those that the next process finds
+    /// again; what they then say still counts.
     fn begin_draining(&mut self) {
         info!(node = %self.identity.node(), "the node stops");
         self.is_draining = true;
         self.endpoint.stop_accepting();
         self.receive.handle_draining();
+        self.detach_handlers();
         self.dispatch.stop_all();
         let indices: Vec<LinkIndex> = self.links.iter().map(|(index, _)| index).collect();
         for index in indices {

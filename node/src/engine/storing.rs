@@ -109,16 +109,29 @@ impl Engine {
     /// Has what needs no store count as stored, and sends the rest on its way if nothing else is.
     pub(super) fn drain_stores(&mut self, now: Instant) -> bool {
         let is_busy = self.send.store_in_memory(now) | self.receive.store_in_memory();
-        let Some(storing) = self.storing.as_mut().filter(|storing| storing.is_idle()) else { return is_busy };
+        let Some(storing) = self.storing.as_mut() else {
+            self.release_tokens();
+            return is_busy;
+        };
+        if !storing.is_idle() {
+            return is_busy;
+        }
         let Ok(place) = storing.line.batches.try_reserve() else { return is_busy };
         let clock = self.env.clock();
         let sent = self.send.poll_store(now, &clock);
         let received = self.receive.poll_store(now, &clock);
+        let has_all = received.is_none();
         if sent.is_some() || received.is_some() {
             storing.under_way =
                 Some((sent.as_ref().map(|batch| batch.id), received.as_ref().map(|batch| batch.id)));
             let changes = sent.into_iter().chain(received).flat_map(|batch| batch.changes);
             place.send(StoreBatch(changes.collect()));
+        } else {
+            drop(place);
+        }
+        if has_all {
+            // Every end of a handler that was heard of is durable.
+            self.release_tokens();
         }
         is_busy
     }

@@ -1,6 +1,7 @@
 //! What a process tells: its output, and how it ended.
 
 use bytes::Bytes;
+use runnel_codec::{Decode, Encode};
 
 /// One thing that happened to a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub enum ProcessEvent {
 }
 
 /// One of the two outputs of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[bincode(crate = "runnel_codec::bincode")]
 pub enum OutputStream {
     /// File descriptor 1.
     Stdout,
@@ -26,7 +28,8 @@ pub enum OutputStream {
 }
 
 /// How a process ended, and on whose account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "runnel_codec::bincode")]
 pub struct ExitReason {
     /// What the system says about the end.
     pub status: ExitStatus,
@@ -35,7 +38,8 @@ pub struct ExitReason {
 }
 
 /// What the system says about the end of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "runnel_codec::bincode")]
 pub enum ExitStatus {
     /// It returned this code, 0 to 255.
     Code(i32),
@@ -49,7 +53,8 @@ pub enum ExitStatus {
 /// Who brought about the end of a process.
 ///
 /// Says what was asked first, not what had the effect: a process that is told to stop may still return 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "runnel_codec::bincode")]
 pub enum ExitCause {
     /// The process itself, or somebody outside this node.
     Natural,

@@ -19,6 +19,7 @@ pub(super) struct Output {
     stderr: Pipe<ChildStderr>,
     /// The stream that is asked first, so that neither can keep the other waiting.
     turn: OutputStream,
+    is_cut: bool,
     buffer: Box<[u8]>,
 }
 
@@ -29,6 +30,7 @@ impl Output {
             stdout: Pipe { reader: child.stdout.take(), limit: u64::MAX },
             stderr: Pipe { reader: child.stderr.take(), limit: u64::MAX },
             turn: OutputStream::Stdout,
+            is_cut: false,
             buffer: vec![0; PIECE_BYTES_MAX].into_boxed_slice(),
         }
     }
@@ -50,8 +52,14 @@ impl Output {
 
     /// Ends both streams behind what has been written until now.
     pub(super) fn cut(&mut self) {
+        self.is_cut = true;
         self.stdout.cut();
         self.stderr.cut();
+    }
+
+    /// Whether no more can come than the pipes hold already.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_cut || self.is_closed()
     }
 
     /// Whether both streams have ended.

@@ -53,6 +53,9 @@ pub enum StdinMode {
 }
 
 impl ProcessSpec {
+    /// From the request to end to the end by force, where nothing else is said.
+    pub const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(5);
+
     /// Describes `program` without arguments, in the node's own environment and directory, without time
     /// limits.
     #[must_use]
@@ -66,7 +69,7 @@ impl ProcessSpec {
             stdin: StdinMode::default(),
             timeout: None,
             no_output_timeout: None,
-            kill_grace: Duration::from_secs(5),
+            kill_grace: Self::DEFAULT_KILL_GRACE,
             drain_timeout: Duration::from_secs(2),
         }
     }

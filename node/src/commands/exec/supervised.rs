@@ -1,0 +1,191 @@
+//! `exec` under a supervisor: the program outlives this process, and the next one goes on with it.
+//!
+//! The token is the name of the program's folder. Each record of its output becomes one update with the same number, so
+//! what the caller's node acknowledges can be let go of, and the next process knows where to go on.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use runnel_codec::CommandId;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Exec, ExecArgs, ExecResult, result_of, spec_of, update_of};
+use crate::body::BodyReader;
+use crate::handler::{Context, HandlerError, Recoverable, Run};
+use crate::process::{Confinement, ProcessSpec, StdinMode};
+use crate::supervise::{SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, Trimmed};
+use crate::updates::Acknowledged;
+
+/// The handler of `exec` on a node that keeps things.
+#[derive(Debug)]
+pub(super) struct SupervisedExec {
+    confinement: Arc<Confinement>,
+    supervision: Supervision,
+}
+
+impl SupervisedExec {
+    pub(super) fn new(confinement: Arc<Confinement>, supervision: Supervision) -> Self {
+        Self { confinement, supervision }
+    }
+}
+
+impl Recoverable<Exec> for SupervisedExec {
+    async fn run(
+        self: Arc<Self>,
+        mut context: Context<Exec>,
+        run: Run,
+        args: ExecArgs,
+    ) -> Result<ExecResult, HandlerError> {
+        let input = context.body();
+        let mut spec = self.confinement.confine(spec_of(&context, args))?;
+        if input.is_some() {
+            spec.stdin = StdinMode::Piped;
+        }
+        let kill_grace = spec.kill_grace;
+        let name = folder_name(context.id());
+        self.plan(name.clone(), spec).await?;
+        // Before the start: a program that runs is always found again.
+        run.set_token(name.clone()).await?;
+        let supervised = self.supervision.follow(&name).await.map_err(failure)?;
+        follow(context, run, supervised, input, kill_grace).await
+    }
+
+    async fn recover(
+        self: Arc<Self>,
+        context: Context<Exec>,
+        run: Run,
+        token: Bytes,
+    ) -> Result<ExecResult, HandlerError> {
+        let name = String::from_utf8_lossy(&token);
+        let supervised = self.supervision.follow(&name).await.map_err(failure)?;
+        let trimmed = supervised.trimmed();
+        run.resume(trimmed.number, trimmed.mark).await;
+        // What of the input was on its way is lost: for the program it ends here.
+        follow(context, run, supervised, None, ProcessSpec::DEFAULT_KILL_GRACE).await
+    }
+
+    async fn release(self: Arc<Self>, token: Bytes) {
+        self.settle(&String::from_utf8_lossy(&token)).await;
+    }
+
+    fn begin(self: Arc<Self>, tokens: Vec<Bytes>) -> impl Future<Output = ()> + Send + 'static {
+        let names = self.supervision.names().unwrap_or_else(|error| {
+            tracing::warn!(%error, "programs of earlier processes are left alone");
+            Vec::new()
+        });
+        async move {
+            let wanted: BTreeSet<&[u8]> = tokens.iter().map(|token| &token[..]).collect();
+            for name in names.iter().filter(|name| !wanted.contains(name.as_bytes())) {
+                self.settle(name).await;
+            }
+        }
+    }
+}
+
+impl SupervisedExec {
+    async fn plan(self: &Arc<Self>, name: String, spec: ProcessSpec) -> Result<(), HandlerError> {
+        let this = self.clone();
+        // It waits for the disk.
+        spawn_blocking(move || this.supervision.plan(&name, &spec)).await??;
+        Ok(())
+    }
+
+    async fn settle(&self, name: &str) {
+        if let Err(error) = self.supervision.settle(name).await {
+            tracing::warn!(name, %error, "what was left of a program could not be removed");
+        }
+    }
+}
+
+/// Brings a program's output back and its input to it, up to its end.
+async fn follow(
+    mut context: Context<Exec>,
+    run: Run,
+    mut supervised: Supervised,
+    input: Option<BodyReader>,
+    kill_grace: Duration,
+) -> Result<ExecResult, HandlerError> {
+    let mut feeding = pin!(feed(input, supervised.stdin()).fuse());
+    let mut stop = context.stop_signal();
+    let mut acknowledgements = run.acknowledgements();
+    loop {
+        let event = tokio::select! {
+            () = &mut feeding => continue,
+            reason = stop.stopped() => {
+                supervised.stop();
+                flush(&mut context, &mut supervised, kill_grace).await;
+                return Err(HandlerError::stopped(reason, "the program was stopped"));
+            }
+            acknowledged = acknowledgements.more() => {
+                supervised.trim(trimmed(acknowledged));
+                continue;
+            }
+            event = supervised.next() => event.map_err(failure)?,
+        };
+        match event {
+            SupervisedEvent::Output { stream, bytes, .. } => {
+                let update = update_of(stream, bytes.to_vec());
+                // While the output is pressed back, the program is still fed, room is still made for it, and the command
+                // can be stopped: its way out is above.
+                let mut sending = pin!(context.update(&update));
+                loop {
+                    tokio::select! {
+                        sent = &mut sending => break sent?,
+                        () = &mut feeding => {}
+                        acknowledged = acknowledgements.more() => supervised.trim(trimmed(acknowledged)),
+                        _ = stop.stopped() => break,
+                    }
+                }
+            }
+            SupervisedEvent::Exited(reason) => return Ok(result_of(reason)),
+        }
+    }
+}
+
+/// Brings the command's body to the program's standard input. An input that is given up ends like one that is complete:
+/// whoever gave it up may only have left.
+async fn feed(body: Option<BodyReader>, mut stdin: SupervisedStdin) {
+    if let Some(mut body) = body {
+        while let Ok(Some(mut piece)) = body.next().await {
+            if stdin.write(&mut piece).await.is_err() {
+                // The program reads no more, and need not.
+                return;
+            }
+        }
+    }
+    stdin.close();
+}
+
+/// Brings back what a stopped program still says, as long as it may take to end.
+async fn flush(context: &mut Context<Exec>, supervised: &mut Supervised, kill_grace: Duration) {
+    let until = Instant::now() + kill_grace;
+    while let Ok(SupervisedEvent::Output { stream, bytes, .. }) = supervised.next().await {
+        // Past the grace, or when nobody takes it, what it says is let go of: its end must not wait for the link.
+        timeout_at(until, context.update(&update_of(stream, bytes.to_vec()))).await.ok();
+    }
+}
+
+/// Returns the name of a command's folder, and its token: of one length, and without what a file's name may not have.
+fn folder_name(id: &CommandId) -> String {
+    blake3::hash(id.to_string().as_bytes()).to_hex()[..NAME_DIGITS].to_owned()
+}
+
+fn trimmed(acknowledged: Acknowledged) -> Trimmed {
+    Trimmed { number: acknowledged.updates, mark: acknowledged.bytes }
+}
+
+/// Says what went wrong. A program that cannot be started is told of in the same words as without a supervisor.
+fn failure(error: SuperviseError) -> HandlerError {
+    match error {
+        SuperviseError::NotStarted { message } => HandlerError::new(message),
+        error => error.into(),
+    }
+}
+
+/// Digits of a folder's name: 128 bits, and short enough for the path of a socket below most folders.
+const NAME_DIGITS: usize = 32;
