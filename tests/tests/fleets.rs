@@ -1,12 +1,13 @@
-//! Many workers and one controller that crashes: all of them come back, soon and without a storm.
+//! Many workers and one controller: it crashes, and all come back without a storm; one is gone for ever, and nobody waits
+//! for it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use runnel::LinkStatus;
-use runnel::codec::LinkNumber;
+use runnel::codec::{Class, LinkNumber};
 use runnel_tests::patience::report;
-use runnel_tests::sim::{Detail, Options, PathConfig, Trace, World};
+use runnel_tests::sim::{Detail, Options, Order, PathConfig, Trace, World};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Waits until the controller has links to all workers, and returns them.
@@ -51,6 +52,33 @@ async fn a_hundred_workers_are_back_without_a_storm() {
 #[ignore = "takes minutes of CPU time without optimisation"]
 async fn a_thousand_workers_are_back_without_a_storm() {
     Box::pin(crash_and_count(1000)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_gone_for_ever_holds_nobody_up() {
+    let mut world = World::new(Options::calm(2, 3, PATH), Trace::new(Detail::None));
+    world.start_all();
+    all_linked(&world, 3).await;
+    let mut others = world.workers();
+    let gone = others.next().expect("three workers");
+    // One way only: its packets still come, and what is sent to it is lost.
+    world.network().set_cut_one_way(world.address(CONTROLLER), world.address(gone), true);
+    let (mut lost, mut served) = (Vec::new(), Vec::new());
+    for round in 0..300 {
+        let class = Class::ALL[round % Class::ALL.len()];
+        lost.extend(world.call(CONTROLLER, |number| Order::note(number, gone, class)));
+        for worker in others.clone() {
+            served.extend(world.call(CONTROLLER, |number| Order::note(number, worker, class)));
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    // Each was submitted a second ago at least, in a world of 40 ms and few losses.
+    sleep(Duration::from_secs(1)).await;
+    let ended = served.iter_mut().map(|told| told.try_recv()).filter(|told| *told == Ok(true)).count();
+    assert_eq!(ended, 600);
+    assert!(lost.iter_mut().all(|told| told.try_recv().is_err()), "the one that is gone hears nothing");
+    world.stop_all().await;
+    assert_eq!(world.observer().violations(), []);
 }
 
 const CONTROLLER: usize = 0;

@@ -90,6 +90,11 @@ impl Process {
         &self.caller.node
     }
 
+    /// Returns how many tasks the node has, its engine aside.
+    pub(super) fn tasks(&self) -> usize {
+        self.env.tasks().len()
+    }
+
     /// Has callers submit what a workload asks for.
     pub(super) fn start_workload(&self, workload: Workload, is_on: watch::Receiver<bool>, seed: u64) {
         let random = ChaCha8Rng::seed_from_u64(seed);

@@ -128,6 +128,11 @@ impl World {
         self.hosts[host].process.as_ref().map(Process::node)
     }
 
+    /// Returns how many tasks the node on a host has, its engine aside; none if it has no process.
+    pub fn tasks(&self, host: usize) -> usize {
+        self.hosts[host].process.as_ref().map_or(0, Process::tasks)
+    }
+
     /// Returns how many commands callers have submitted, or tried to.
     pub fn orders(&self) -> u64 {
         self.numbers.count()
