@@ -1,5 +1,7 @@
 //! Power cuts at random moments: what was acknowledged is there, what was not is there whole or not at all.
 
+use std::ops::Range;
+
 use rand::Rng;
 use runnel_queue::StorageBackend;
 
@@ -21,18 +23,26 @@ fn live(subject: &mut Subject) -> Result<(), String> {
     Ok(())
 }
 
-#[track_caller]
-fn check(seeds: std::ops::Range<u64>, cuts_each: u64) {
-    let mut commits = 0;
-    for seed in seeds.clone() {
-        let mut subject = Subject::new(seed);
-        for cut in 0..cuts_each {
-            live(&mut subject).unwrap_or_else(|wrong| panic!("seed {seed}, cut {cut}: {wrong}"));
-        }
-        commits += subject.commits;
-    }
+/// Cuts the power `cuts_each` times for each seed, on two threads.
+fn check(seeds: Range<u64>, cuts_each: u64) {
+    let half = |skipped| {
+        let seeds = seeds.clone().skip(skipped).step_by(2);
+        move || seeds.map(|seed| commits_of(seed, cuts_each)).sum::<u64>()
+    };
+    let commits: u64 = std::thread::scope(|scope| {
+        let halves = [scope.spawn(half(0)), scope.spawn(half(1))];
+        halves.map(|half| half.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).iter().sum()
+    });
     let cuts = (seeds.end - seeds.start) * cuts_each;
     assert!(commits > cuts, "processes live long enough to write: {commits} batches, {cuts} cuts");
+}
+
+fn commits_of(seed: u64, cuts: u64) -> u64 {
+    let mut subject = Subject::new(seed);
+    for cut in 0..cuts {
+        live(&mut subject).unwrap_or_else(|wrong| panic!("seed {seed}, cut {cut}: {wrong}"));
+    }
+    subject.commits
 }
 
 #[test]
