@@ -1,7 +1,10 @@
 //! What the command line gets from a node that is killed and started again.
 
-use std::fs;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::{fs, io};
+
+use serde_json::Value;
 
 use crate::house::{House, end, read_line};
 
@@ -108,3 +111,46 @@ fn a_node_does_not_start_with_a_store_that_it_cannot_have() {
     assert_eq!(ended.code, Some(78), "{ended:?}");
     assert!(ended.stderr.contains("state_dri"), "{ended:?}");
 }
+
+#[test]
+fn an_older_backup_is_refused_and_it_says_what_to_do() {
+    let mut house = House::start_durable();
+    let (state, backup) = (house.path("ctl/state"), house.path("backup"));
+    let copy = |from: &Path, to: &Path| {
+        fs::remove_dir_all(to).or_else(ignore_missing).expect("it can be removed");
+        let copied = Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.expect("cp is there").success());
+    };
+    house.stop_controller();
+    copy(&state, &backup);
+    copy(&backup, &state);
+    house.start_controller();
+    house.ok(&["run", "w1", "--", "true"]);
+
+    house.stop_controller();
+    copy(&backup, &state);
+    house.start_controller();
+    // The link is up on this side for as long as the worker takes to read how far this store is.
+    let refused = (0..ASKED_MAX).find_map(|_| {
+        let nodes: Value = serde_json::from_str(&house.ok(&["nodes", "--json"])).expect("JSON");
+        let nodes = nodes["nodes"].as_array().expect("a list");
+        let w1 = nodes.iter().find(|node| node["node"] == "w1").expect("it is a peer");
+        let reason = w1["last_end"]["reason"].as_str()?;
+        reason.contains("store-regressed").then(|| reason.to_owned())
+    });
+    let reason = refused.expect("the worker knows more of this store than it says");
+    assert!(reason.contains("restore a newer backup"), "{reason}");
+
+    // The way out without a newer one.
+    house.stop_controller();
+    fs::rename(state.join("store"), house.path("set-aside")).expect("it can be moved");
+    house.start_controller();
+    house.ok(&["run", "w1", "--", "true"]);
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// How often the controller is asked before it is too late.
+const ASKED_MAX: usize = 2000;
