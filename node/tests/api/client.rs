@@ -79,7 +79,28 @@ impl Fleet {
 
     /// Starts a node and waits until it is ready.
     pub(crate) async fn start(&self, name: &str, role: Role, config: &str) -> Daemon {
-        let mut process = self.command(name, role, config).spawn().expect("the program starts");
+        self.wait_for(name, self.command(name, role, config)).await
+    }
+
+    /// Starts a node that is refused to write beyond its limits, instead of being killed for it.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn start_with_long_files_refused(&self, name: &str, role: Role, config: &str) -> Daemon {
+        let node = self.command(name, role, config);
+        let node = node.as_std();
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(node.get_program()).args(node.get_args());
+        for (variable, value) in node.get_envs() {
+            match value {
+                Some(value) => command.env(variable, value),
+                None => command.env_remove(variable),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        self.wait_for(name, command).await
+    }
+
+    async fn wait_for(&self, name: &str, mut command: Command) -> Daemon {
+        let mut process = command.spawn().expect("the program starts");
         let stdout = process.stdout.take().expect("it is piped");
         let line = BufReader::new(stdout).lines().next_line().await.expect("it can be read");
         let ready = serde_json::from_str(&line.expect("the node says that it is ready")).expect("JSON");

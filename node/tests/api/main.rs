@@ -5,6 +5,8 @@ mod client;
 mod documented;
 mod errors;
 mod follow;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod lifetime;
 mod nodes;
 mod restart;
