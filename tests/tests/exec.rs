@@ -163,6 +163,9 @@ async fn a_build_outlives_crashes_of_its_worker_and_no_byte_of_its_output_is_mis
         world.let_go().await;
         worker = world.crashing_worker().await;
     }
+    // Two that let go at once would be heard as one.
+    let some = built().find("\n4500\n").expect("it is a line");
+    read(&mut build, &mut output, some).await;
     world.let_go().await;
     read(&mut build, &mut output, usize::MAX).await;
     assert!(output == built().as_bytes(), "{} bytes are not those of an undisturbed run", output.len());
