@@ -41,14 +41,13 @@ pub enum OpenStoreError {
 /// See [`OpenStoreError`].
 pub fn open_store(folder: &Path, config: &StoreConfig) -> Result<Box<dyn Store>, OpenStoreError> {
     let failed = |source| OpenStoreError::Io { folder: folder.to_owned(), source };
+    let missing = missing_above(folder);
     let lock = lock(folder)?;
     let side_files = SideFiles::open(folder.join(SIDE_FOLDER), lock).map_err(failed)?;
     let database = open_private(&folder.join(DATABASE_FILE)).map_err(failed)?;
     // New names are durable before anything is said of what is under them.
     sync_folder(folder).map_err(failed)?;
-    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
-        sync_folder(above).map_err(failed)?;
-    }
+    folder.ancestors().skip(1).take(missing.max(1)).try_for_each(sync_folder).map_err(failed)?;
     let disk = FileBackend::new(database).map_err(|error| failed(io::Error::other(error.to_string())))?;
     Ok(Box::new(RedbStore::new(Arc::new(disk), Arc::new(side_files), config.clone())))
 }
@@ -127,8 +126,15 @@ fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
+/// Returns how many folders there are to make, from this one upwards. The name of each stands in the one above.
+fn missing_above(folder: &Path) -> usize {
+    folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count()
+}
+
+/// Makes the names in a folder durable; those of a path without folders are in the current one.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let is_here = folder.as_os_str().is_empty();
+    File::open(if is_here { Path::new(".") } else { folder })?.sync_all()
 }
 
 /// Name of the file that is locked, in the store's folder. It is empty.
