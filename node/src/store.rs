@@ -63,6 +63,10 @@ impl StoreDriver {
     pub fn run(mut self) {
         while let Some(batch) = self.batches.blocking_recv() {
             while let Err(pause) = self.apply(&batch) {
+                if self.reports.is_closed() {
+                    // Nobody waits for it any more: nothing was said that depends on it.
+                    return;
+                }
                 std::thread::sleep(pause);
             }
         }
@@ -183,6 +187,14 @@ mod tests {
         assert!(line.reports.try_recv().is_err(), "nothing is said of it");
         assert_eq!(driver.apply(&batch), Ok(()));
         assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored)));
+    }
+
+    #[test]
+    fn a_node_that_is_gone_does_not_leave_its_store_waiting_for_room() {
+        let (line, driver) = driven((0..1000).map(|_| StoreError::Full).collect(), vec![]);
+        line.batches.try_send(StoreBatch(vec![])).expect("there is a place");
+        drop(line);
+        driver.run();
     }
 
     #[test]
