@@ -1,6 +1,7 @@
 //! `exec` under a supervisor: programs outlive the worker that runs them, whether it crashes or is restarted.
 
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::Command;
 
@@ -62,7 +63,10 @@ impl World {
 
     fn supervision(&self) -> Supervision {
         let program = env!("CARGO_BIN_EXE_test-supervised");
-        Supervision::new(self.folder.path().join("exec"), program, SupervisionConfig::default())
+        // Less than the programs here write: they end only if output is let go of on the way.
+        let spool_bytes_max = NonZeroU64::new(1 << 20).expect("not 0");
+        let config = SupervisionConfig { spool_bytes_max, ..SupervisionConfig::default() };
+        Supervision::new(self.folder.path().join("exec"), program, config)
     }
 
     /// Sends the worker a script, which runs in the world's folder.
