@@ -11,7 +11,9 @@ use crate::client::{Daemon, Fleet, shell};
 
 /// A controller and a worker that both have a store.
 async fn pair(fleet: &Fleet, config: &str) -> (Daemon, Daemon) {
-    fleet.start_pair(&format!("{STORE}{config}"), STORE).await
+    // A worker that has nothing to say learns of a controller's crash with its next heartbeat.
+    let worker = format!("{STORE}[settings.liveness]\nidle_interval = \"100ms\"\n");
+    fleet.start_pair(&format!("{STORE}{config}"), &worker).await
 }
 
 /// Kills the controller and starts it again where its worker looks for it.
