@@ -12,6 +12,7 @@ mod completions;
 mod exit;
 mod fleet;
 mod follow;
+mod forget;
 mod get;
 mod ids;
 mod lines;
@@ -84,6 +85,8 @@ enum Verb {
     Why(why::WhyArgs),
     /// List the other nodes, and how well they can be reached.
     Nodes(nodes::NodesArgs),
+    /// Let go of what nodes that sent commands here have left.
+    Forget(forget::ForgetArgs),
     /// Make a fleet and certify its nodes.
     Fleet(fleet::FleetArgs),
     /// Run a node until it is told to stop (SIGTERM or Ctrl-C).
@@ -135,6 +138,7 @@ impl Verb {
             Self::Release(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Why(args) => converse(args.session(), async |session| args.run(session).await)?,
             Self::Nodes(args) => converse(args.session(), async |session| args.run(session).await)?,
+            Self::Forget(args) => converse(args.session(), async |session| args.run(session).await)?,
         };
         Ok(exit.into())
     }
@@ -152,6 +156,7 @@ impl Verb {
             Self::Release(args) => args.session().is_json(),
             Self::Why(args) => args.session().is_json(),
             Self::Nodes(args) => args.session().is_json(),
+            Self::Forget(args) => args.session().is_json(),
             Self::Fleet(args) => args.is_json(),
             Self::Demo(args) => args.is_json(),
             Self::Node(_) | Self::Relay(_) | Self::Supervise(_) | Self::Completions(_) => false,

@@ -110,6 +110,7 @@ fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/node", get(node::node))
         .route("/v1/nodes", get(node::nodes))
+        .route("/v1/nodes/{node}/forget", post(node::forget))
         .route("/v1/network-changed", post(node::network_changed))
         .route("/v1/commands", get(commands::list).post(commands::submit))
         .route("/v1/commands/{id}", get(commands::describe))

@@ -12,7 +12,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::StatusCode;
 use bytes::Bytes;
 use runnel::codec::{Class, CommandId, NodeId, UpdatePolicy};
 use runnel::commands::{Exec, FsGet, FsPut, Ping, SystemInfo};
@@ -230,11 +229,7 @@ impl Commands {
 
     async fn submit_once(self: Arc<Self>, submit: Submit) -> Result<Stored, ApiError> {
         if !self.handle.knows(&submit.to).await.map_err(|_| ApiError::stopping())? {
-            let message = format!(
-                "{} is neither among the `peers` of this node nor has it ever dialled it; GET /v1/nodes lists those that are known",
-                submit.to
-            );
-            return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-node", message));
+            return Err(ApiError::unknown_node(&submit.to));
         }
         let Some((key, hash)) = submit.key.clone() else {
             return self.store(submit).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use runnel::codec::NodeId;
 use runnel::{Bound, QueueError, SubmitError};
 use serde_json::{Value, json};
 
@@ -37,6 +38,14 @@ impl ApiError {
 
     pub(super) fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
+    }
+
+    /// The node was never met.
+    pub(super) fn unknown_node(node: &NodeId) -> Self {
+        let message = format!(
+            "{node} is neither among the `peers` of this node nor has it ever dialled it; GET /v1/nodes lists those that are known"
+        );
+        Self::new(StatusCode::NOT_FOUND, "unknown-node", message)
     }
 
     /// The command was never here, or is no longer kept.

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use runnel::{LinkEnd, LinkStatus, PeerStatus, StoreStatus};
@@ -39,6 +39,18 @@ pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, ApiError> 
 pub(super) async fn network_changed(State(api): State<Api>) -> StatusCode {
     api.handle.network_changed().await;
     StatusCode::NO_CONTENT
+}
+
+/// Lets go of what another node has left here. Done twice it does no harm.
+pub(super) async fn forget(State(api): State<Api>, Path(node): Path<String>) -> Result<StatusCode, ApiError> {
+    let node = node
+        .parse()
+        .map_err(|error| ApiError::bad_request(format!("{node:?} is no name for a node: {error}")))?;
+    let is_forgotten = api.handle.forget(&node).await.is_ok();
+    if is_forgotten || api.handle.knows(&node).await.map_err(|_| ApiError::stopping())? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(ApiError::unknown_node(&node))
 }
 
 fn store_word(store: &StoreStatus) -> &'static str {
