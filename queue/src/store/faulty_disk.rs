@@ -54,6 +54,7 @@ struct State {
     failing_syncs: u64,
     lying_syncs: Option<u64>,
     syncs: u64,
+    failed_syncs: u64,
     pages_max: Option<usize>,
 }
 
@@ -78,6 +79,7 @@ impl FaultyDisk {
             failing_syncs: 0,
             lying_syncs: None,
             syncs: 0,
+            failed_syncs: 0,
             pages_max: None,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -155,6 +157,11 @@ impl FaultyDisk {
     /// Returns the number of syncs so far.
     pub fn syncs(&self) -> u64 {
         self.state().syncs
+    }
+
+    /// Returns how many syncs were made to [fail](FaultyDisk::fail_syncs) so far.
+    pub fn failed_syncs(&self) -> u64 {
+        self.state().failed_syncs
     }
 
     /// Returns the length of a file in bytes; 0 if there is none.
@@ -241,6 +248,7 @@ impl State {
         };
         if self.failing_syncs > 0 {
             self.failing_syncs -= 1;
+            self.failed_syncs += 1;
             file.fail_sync(&mut self.random);
             return Err(io::Error::other("a sync that was made to fail"));
         }

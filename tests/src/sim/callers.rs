@@ -4,15 +4,18 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runnel::codec::{Command, NodeId};
+use bytes::Bytes;
+use runnel::codec::{Command, CommandId, NodeId};
 use runnel::{
-    Body, BodyReader, NodeHandle, NotDone, Progress, QueueError, Submission, SubmitError, SubmitOptions,
+    Body, BodyReader, Delivery, NodeHandle, NotDone, Progress, QueueError, Submission, SubmitError,
+    SubmitOptions,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::mark::Mark;
 use super::observer::{Observer, Seat};
 use super::order::{Job, Kind, Note, Order, Repeat, Unheard, Work};
+use super::tasks::TaskSet;
 use super::violation::Invariant;
 
 /// What callers in one process know.
@@ -33,13 +36,10 @@ impl Caller {
             Kind::Once => Box::pin(self.call_job::<Work>(&order)).await,
             Kind::Idempotent => Box::pin(self.call_job::<Repeat>(&order)).await,
             Kind::Unheard => Box::pin(self.call_job::<Unheard>(&order)).await,
-            Kind::Inline => {
-                let Some(submission) = self.submit::<Note>(&order, &order.job.number).await else {
-                    return false;
-                };
-                let outcome = self.follow(submission, &order).await;
-                self.tell(&order, outcome.map(|number| number == order.job.number))
-            }
+            Kind::Inline => match self.submit::<Note>(&order, &order.job.number).await {
+                Some(submission) => self.follow_note(submission, &order).await,
+                None => false,
+            },
         }
     }
 
@@ -47,7 +47,23 @@ impl Caller {
     where
         C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
     {
-        let Some(mut submission) = self.submit::<C>(order, &order.job).await else { return false };
+        match self.submit::<C>(order, &order.job).await {
+            Some(submission) => self.follow_job(submission, order).await,
+            None => false,
+        }
+    }
+
+    async fn follow_note(&self, submission: Submission<Note>, order: &Order) -> bool {
+        let id = submission.id().clone();
+        let outcome = self.follow(submission, order).await;
+        self.tell(order, &id, outcome.map(|number| number == order.job.number)).await
+    }
+
+    async fn follow_job<C>(&self, mut submission: Submission<C>, order: &Order) -> bool
+    where
+        C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
+    {
+        let id = submission.id().clone();
         let (outcome, body) = match submission.result_body() {
             None => (self.follow(submission, order).await, Ok(())),
             Some(body) => {
@@ -60,7 +76,41 @@ impl Caller {
             self.observer
                 .violation(Invariant::SameBytes, format!("the result's body of {:?} {fault}", order.job));
         }
-        self.tell(order, outcome.map(|result| result == order.job.result()))
+        self.tell(order, &id, outcome.map(|result| result == order.job.result())).await
+    }
+
+    /// Follows a durable command that an older process submitted to its end.
+    async fn go_on(self, order: Order, id: CommandId) {
+        match order.kind {
+            Kind::Once => Box::pin(self.attach_job::<Work>(&order, &id)).await,
+            Kind::Idempotent => Box::pin(self.attach_job::<Repeat>(&order, &id)).await,
+            Kind::Unheard => Box::pin(self.attach_job::<Unheard>(&order, &id)).await,
+            Kind::Inline => {
+                if let Some(submission) = self.attach::<Note>(&order, &id).await {
+                    self.follow_note(submission, &order).await;
+                }
+            }
+        }
+    }
+
+    async fn attach_job<C>(&self, order: &Order, id: &CommandId)
+    where
+        C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
+    {
+        if let Some(submission) = self.attach::<C>(order, id).await {
+            self.follow_job(submission, order).await;
+        }
+    }
+
+    async fn attach<C: Command>(&self, order: &Order, id: &CommandId) -> Option<Submission<C>> {
+        match self.node.attach::<C>(id, true).await {
+            Ok(submission) => Some(submission),
+            Err(SubmitError::NodeStopped) => None,
+            Err(error) => {
+                self.observer.violation(Invariant::NothingLost, format!("{order:?} is found: {error}"));
+                None
+            }
+        }
     }
 
     async fn submit<C: Command>(&self, order: &Order, args: &C::Args) -> Option<Submission<C>> {
@@ -74,6 +124,9 @@ impl Caller {
             result_body: has_bodies && order.job.result_body_bytes > 0,
             updates: order.updates,
             steps: true,
+            delivery: Some(if order.is_durable { Delivery::Durable } else { Delivery::Memory }),
+            label: if order.is_durable { number.to_le_bytes().to_vec().into() } else { Bytes::new() },
+            keep_outcome: order.is_durable,
             ..SubmitOptions::default()
         };
         match self.node.submit::<C>(&self.names[order.worker], args, options).await {
@@ -81,6 +134,8 @@ impl Caller {
                 self.observer.accepted(number, submission.id());
                 Some(submission)
             }
+            // It may have been stored before the node ended.
+            Err(SubmitError::NodeStopped) if order.is_durable => None,
             Err(error) => {
                 self.observer.refused(number);
                 match error {
@@ -138,8 +193,8 @@ impl Caller {
         }
     }
 
-    /// Tells the observer how a command ended; `Ok` says whether the result is the right one.
-    fn tell(&self, order: &Order, outcome: Result<bool, NotDone>) -> bool {
+    /// Tells the observer how a command ended; `Ok` says whether the result is the right one. Then it may be forgotten.
+    async fn tell(&self, order: &Order, id: &CommandId, outcome: Result<bool, NotDone>) -> bool {
         let number = order.job.number;
         if outcome == Err(NotDone::NodeStopped) {
             return false;
@@ -150,7 +205,19 @@ impl Caller {
         }
         let is_done = outcome.is_ok();
         self.observer.outcome(number, outcome.map(drop));
+        if order.is_durable {
+            // The node may have stopped: then the next process finds it again.
+            self.node.forget_outcome(id).await.ok();
+        }
         is_done
+    }
+}
+
+/// Finds the durable commands of older processes, and follows each to its end.
+pub(super) async fn take_up(caller: Caller, callers: Arc<TaskSet>) {
+    let Ok(recovered) = caller.node.recovered().await else { return };
+    for (order, id) in caller.observer.found(caller.seat, &recovered) {
+        callers.start(Box::pin(caller.clone().go_on(order, id)));
     }
 }
 

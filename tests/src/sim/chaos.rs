@@ -87,6 +87,11 @@ impl Chaos {
                 world.observer().rebound(host);
             }
             FaultKind::Crash => world.crash(host).await,
+            FaultKind::PowerCut => world.cut_power(host).await,
+            FaultKind::DiskLost => world.lose_disk(host).await,
+            FaultKind::DiskFull => world.set_disk_full(host, true),
+            FaultKind::SyncsFail => world.fail_syncs(host, 1 + u64::from(fault.lasts.subsec_millis() % 3)),
+            FaultKind::SlowDisk => world.machine(host).set_sync_delay(SLOW),
             FaultKind::Restart => {
                 // A machine that stands still cannot stop.
                 world.machine(host).thaw();
@@ -100,7 +105,10 @@ impl Chaos {
                 world.machine(host).report_change();
             }
             FaultKind::ClockStep if fault.is_other_way => world.machine(host).step_back(DAY),
-            FaultKind::ClockStep => world.machine(host).step_forward(DAY),
+            FaultKind::ClockStep => {
+                world.observer().stepped(host, DAY);
+                world.machine(host).step_forward(DAY);
+            }
             FaultKind::RouteChange => {
                 world.machine(host).set_source_address(None);
                 world.machine(host).report_change();
@@ -125,7 +133,11 @@ impl Chaos {
             FaultKind::Blackout => world.network().set_cut_off(address, false),
             FaultKind::OneWayCut => set_cut(world, fault, false),
             FaultKind::HeavyLoss => world.network().set_path_of(address, None),
-            FaultKind::Crash | FaultKind::Restart => world.start(host),
+            FaultKind::Crash | FaultKind::Restart | FaultKind::PowerCut | FaultKind::DiskLost => {
+                world.start(host);
+            }
+            FaultKind::DiskFull => world.set_disk_full(host, false),
+            FaultKind::SlowDisk => world.machine(host).set_sync_delay(world.options().sync_delay),
             FaultKind::Freeze => world.machine(host).thaw(),
             FaultKind::RouteChange => {
                 // Another address than before, as far as the node is told: it moves.
@@ -134,7 +146,7 @@ impl Chaos {
                 world.machine(host).report_change();
             }
             FaultKind::Clone => world.end_double(host).await,
-            FaultKind::Rebind | FaultKind::Sleep | FaultKind::ClockStep => {}
+            FaultKind::Rebind | FaultKind::Sleep | FaultKind::ClockStep | FaultKind::SyncsFail => {}
         }
         world.observer().trace().event(&format!("the fault is over: {fault:?}"));
     }
@@ -145,5 +157,8 @@ fn set_cut(world: &World, fault: &Fault, is_cut: bool) {
     let (from, to) = if fault.is_other_way { (peer, host) } else { (host, peer) };
     world.network().set_cut_one_way(from, to, is_cut);
 }
+
+/// What a sync takes on a disk that is busy with something else.
+const SLOW: Duration = Duration::from_millis(700);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -10,6 +10,7 @@ use quinn::rustls::crypto::CryptoProvider;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use runnel::{NetworkChanges, StoreDriver, Task};
+use runnel_queue::ClockReading;
 use runnel_transport::Socket;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -111,10 +112,15 @@ impl runnel::Env for SimEnv {
         }))
     }
 
+    fn clock(&self) -> ClockReading {
+        self.machine.clock()
+    }
+
     fn start_store(&self, mut driver: StoreDriver) {
+        let machine = self.machine.clone();
         self.tasks.start(Box::pin(async move {
             while let Some(batch) = driver.batch().await {
-                sleep(SYNC).await;
+                sleep(machine.sync_delay()).await;
                 while let Err(pause) = driver.apply(&batch) {
                     sleep(pause).await;
                 }
@@ -130,6 +136,3 @@ impl runnel::Env for SimEnv {
         self.machine.suspended()
     }
 }
-
-/// How long a batch takes to become durable.
-const SYNC: Duration = Duration::from_millis(5);

@@ -32,6 +32,16 @@ pub enum FaultKind {
     RouteChange,
     /// A second process with the same identity runs on another machine.
     Clone,
+    /// The power of the machine fails: what was not synced is lost, kept or torn. It comes back later.
+    PowerCut,
+    /// The machine comes back with an empty disk.
+    DiskLost,
+    /// No space is left on the disk, for a while.
+    DiskFull,
+    /// A few syncs fail.
+    SyncsFail,
+    /// Syncs take long, for a while.
+    SlowDisk,
 }
 
 /// One fault.
@@ -49,7 +59,7 @@ pub(super) struct Fault {
 }
 
 impl FaultKind {
-    /// All of them.
+    /// Those that need no disk.
     pub const ALL: [Self; 11] = [
         Self::Blackout,
         Self::OneWayCut,
@@ -63,6 +73,10 @@ impl FaultKind {
         Self::RouteChange,
         Self::Clone,
     ];
+
+    /// Those of machines with disks.
+    pub const OF_DISKS: [Self; 5] =
+        [Self::PowerCut, Self::DiskLost, Self::DiskFull, Self::SyncsFail, Self::SlowDisk];
 }
 
 impl Fault {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use runnel::Task;
+use runnel_queue::ClockReading;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -25,6 +26,10 @@ struct State {
     source: Option<IpAddr>,
     suspended: Duration,
     date: SystemTime,
+    /// How often it was started.
+    starts: u32,
+    /// How long a sync of its disk takes.
+    sync_delay: Duration,
     /// Tasks that wait until the machine thaws; `None` while it runs.
     frozen: Option<Vec<Waker>>,
 }
@@ -43,7 +48,14 @@ impl Machine {
     /// Outside a Tokio runtime.
     pub fn new(address: IpAddr) -> Arc<Self> {
         let date = SystemTime::UNIX_EPOCH + FIRST_DAY;
-        let state = State { source: Some(address), suspended: Duration::ZERO, date, frozen: None };
+        let state = State {
+            source: Some(address),
+            suspended: Duration::ZERO,
+            date,
+            starts: 1,
+            sync_delay: Duration::from_millis(5),
+            frozen: None,
+        };
         let changed = Arc::new(Notify::new());
         Arc::new(Self { address, started_at: Instant::now(), state: Mutex::new(state), changed })
     }
@@ -79,6 +91,16 @@ impl Machine {
         self.lock().date -= step;
     }
 
+    /// Sets how long syncs of its disk take.
+    pub fn set_sync_delay(&self, delay: Duration) {
+        self.lock().sync_delay = delay;
+    }
+
+    /// Starts it anew, as after a power cut: what its clock counts since the start means nothing from then on.
+    pub fn restart(&self) {
+        self.lock().starts += 1;
+    }
+
     /// Stops all its tasks where they are, as a stopped virtual machine would: packets arrive and nobody looks.
     pub fn freeze(&self) {
         self.lock().frozen.get_or_insert_default();
@@ -96,6 +118,18 @@ impl Machine {
 
     pub(super) fn suspended(&self) -> Duration {
         self.lock().suspended
+    }
+
+    pub(super) fn sync_delay(&self) -> Duration {
+        self.lock().sync_delay
+    }
+
+    /// Returns what its clocks show, as a system that knows its starts apart.
+    pub(super) fn clock(&self) -> ClockReading {
+        let wall = self.wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let state = self.lock();
+        let machine = u128::from(state.starts);
+        ClockReading { machine, uptime: self.started_at.elapsed() + state.suspended, wall }
     }
 
     pub(super) fn wall_clock(&self) -> SystemTime {

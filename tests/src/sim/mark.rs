@@ -54,6 +54,18 @@ pub enum Mark {
     BodyResumed,
     /// A node was told to stop, and did so in order.
     Stopped,
+    /// A durable command was found by the process after its sender's.
+    Recovered,
+    /// The outcome of a durable command was kept over the end of its sender's process.
+    OutcomeKept,
+    /// A durable command was unknown because its handler was lost with its process.
+    HandlerLost,
+    /// A node said that no space is left for its store.
+    StoreFull,
+    /// A store went on after a failed sync.
+    StoreReloaded,
+    /// A durable command ran of a sender's new store, at a receiver that had run some of an older one.
+    StoreFenced,
     /// Packets found the queue of a path full.
     PacketsDropped,
     /// Packets came twice.
@@ -64,7 +76,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them: each must be hit in a full set of runs.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::KnownAgain,
         Self::Resumed,
         Self::ResumedAfterRebind,
@@ -89,6 +101,12 @@ impl Mark {
         Self::HeldUp,
         Self::BodyResumed,
         Self::Stopped,
+        Self::Recovered,
+        Self::OutcomeKept,
+        Self::HandlerLost,
+        Self::StoreFull,
+        Self::StoreReloaded,
+        Self::StoreFenced,
         Self::PacketsDropped,
         Self::PacketsDuplicated,
         Self::RefusedByNat,

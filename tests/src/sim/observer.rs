@@ -2,6 +2,7 @@
 //!
 //! Every event is judged when it happens. What is wrong becomes a [`Violation`]; what is rare, a [`Mark`].
 
+mod found;
 mod host_life;
 mod life;
 
@@ -34,6 +35,8 @@ struct State {
     lives: BTreeMap<u64, Life>,
     /// The newest process of a sender of which a process of a receiver has run something.
     senders: BTreeMap<(Seat, usize), u32>,
+    /// The newest disk of a sender of which a receiver has run something.
+    stores: BTreeMap<(usize, usize), u32>,
     /// Links that came up between two hosts, and when the last one did.
     links: BTreeMap<(usize, usize), (u64, Duration)>,
     /// Since when there is no fault.
@@ -82,6 +85,17 @@ impl Observer {
         self.lock().hosts[host].handle_sleep(self.trace.elapsed(), slept);
     }
 
+    /// The wall clock of a machine steps forward.
+    pub fn stepped(&self, host: usize, step: Duration) {
+        self.lock().hosts[host].handle_step(self.trace.elapsed(), step);
+    }
+
+    /// The disk of a host is gone, and all that was stored on it.
+    pub fn disk_lost(&self, host: usize) {
+        self.trace.event(&format!("host {host} loses its disk"));
+        self.lock().hosts[host].handle_disk_lost(self.trace.elapsed());
+    }
+
     /// A double of a host appears or is gone.
     pub fn double(&self, host: usize, is_there: bool) {
         self.trace.event(&format!("host {host} has a double: {is_there}"));
@@ -119,6 +133,9 @@ impl Observer {
         let life = Life {
             order: order.clone(),
             sender,
+            disk: state.hosts[sender.host].disk,
+            is_resuming: false,
+            was_found: false,
             submitted_at: now,
             bound_at: linked_at.unwrap_or(now),
             id: None,
@@ -173,9 +190,13 @@ impl Observer {
                 (Invariant::NoGhosts, "a command ran that nobody sent"),
             ));
         };
-        let (sender, facts) = (life.sender, state.facts(life));
+        let (sender, disk, facts) = (life.sender, life.disk, state.facts(life));
+        let is_durable = life.order.is_durable;
         let (has_run, judged) = (!life.runs.is_empty(), life.judge_call(seat, &facts));
-        let judged = judged.and_then(|()| state.judge_sender(seat, sender));
+        let judged = judged.and_then(|()| match is_durable {
+            true => state.judge_store(seat, sender, disk),
+            false => state.judge_sender(seat, sender),
+        });
         let links = state.links(sender.host, seat.host);
         let rebinds = state.hosts[seat.host].rebinds;
         state.marks.extend(has_run.then_some(Mark::RunAgain));
@@ -201,9 +222,7 @@ impl Observer {
     pub fn updated(&self, number: u64, content: &[u8]) {
         let mut state = self.lock();
         let Some(life) = state.lives.get_mut(&number) else { return };
-        let expected = life.order.job.update(life.updates);
-        life.updates += 1;
-        if content != expected {
+        if !life.take_update(content) {
             drop(self.violated(state, number, (Invariant::SameBytes, "an update is not the next one")));
         }
     }
@@ -214,6 +233,10 @@ impl Observer {
         self.trace.event(&format!("command {number} has ended: {outcome:?}"));
         let mut state = self.lock();
         let Some(life) = state.lives.get(&number) else { return };
+        if life.was_found && life.outcome.as_ref() == Some(&outcome) {
+            // It was told already, and its process ended before it could be forgotten.
+            return;
+        }
         let facts = state.facts(life);
         let elapsed = now - life.submitted_at;
         let mut judged = life.judge_outcome(&outcome, elapsed, &facts);
@@ -319,12 +342,22 @@ impl State {
     fn facts(&self, life: &Life) -> Facts {
         let (since, receiver) = (life.submitted_at, &self.hosts[life.order.worker]);
         let called_at = life.runs.last().map(|run| run.called_at);
+        let sender = &self.hosts[life.sender.host];
+        let stepped = if life.order.is_durable {
+            receiver.stepped(since) + sender.stepped(since)
+        } else {
+            Duration::ZERO
+        };
         Facts {
-            has_forgotten: receiver.has_forgotten(life.bound_at),
+            has_forgotten: match life.order.is_durable {
+                true => receiver.has_lost_disk(life.bound_at) || receiver.had_double(life.bound_at),
+                false => receiver.has_forgotten(life.bound_at),
+            },
+            has_crashed: receiver.has_forgotten(since),
             has_forgotten_call: called_at.is_some_and(|at| receiver.has_forgotten(at)),
             was_stopped: receiver.was_stopped(since),
             had_double: receiver.had_double(since),
-            slept: receiver.slept(since) + self.hosts[life.sender.host].slept(since),
+            slept: receiver.slept(since) + sender.slept(since) + stepped,
         }
     }
 
@@ -336,6 +369,21 @@ impl State {
         }
         *newest = sender.boot;
         Ok(())
+    }
+
+    /// The same of a sender's stores, whatever became of the receiver's process.
+    fn judge_store(&mut self, seat: Seat, sender: Seat, disk: u32) -> Result<(), Breach> {
+        let known = self.stores.insert((seat.host, sender.host), disk);
+        match known {
+            Some(newest) if disk < newest => {
+                Err((Invariant::NoGhosts, "a command of a sender's earlier store started"))
+            }
+            Some(newest) if disk > newest => {
+                self.marks.insert(Mark::StoreFenced);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn links(&self, host: usize, peer: usize) -> u64 {
@@ -368,6 +416,7 @@ impl State {
             Err(NotDone::Expired) if life.is_sent => marks.push(Mark::ExpiredBeforeStart),
             Err(NotDone::Cancelled) if life.is_sent => marks.push(Mark::CancelledBeforeStart),
             Err(NotDone::Unknown(UnknownReason::ReceiverStateLost)) => marks.push(Mark::UnknownStateLost),
+            Err(NotDone::Unknown(UnknownReason::HandlerLost)) => marks.push(Mark::HandlerLost),
             Err(NotDone::Unknown(UnknownReason::Abandoned)) => marks.push(Mark::UnknownAbandoned),
             Err(_) => {}
         }

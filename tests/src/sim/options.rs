@@ -14,6 +14,7 @@ use super::fault::FaultKind;
 use super::gilbert_elliott::BurstConfig;
 use super::nat::{NatConfig, NatKind};
 use super::path::PathConfig;
+use super::process::seed_of;
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -44,6 +45,10 @@ pub struct Options {
     pub nat_idle: Duration,
     /// Queues are so small that they fill up.
     pub has_small_queues: bool,
+    /// Machines have disks with stores, and some commands are durable.
+    pub is_durable: bool,
+    /// How long a batch takes to become durable.
+    pub sync_delay: Duration,
 }
 
 impl Options {
@@ -52,8 +57,13 @@ impl Options {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let workers =
             if random.random_bool(0.3) { random.random_range(3..=6) } else { random.random_range(1..=2) };
-        let faults = FaultKind::ALL.into_iter().filter(|_| random.random_bool(0.5)).collect();
+        let faults: BTreeSet<_> = FaultKind::ALL.into_iter().filter(|_| random.random_bool(0.5)).collect();
         let path = draw_path(&mut random);
+        let nats = (0..workers).map(|_| draw_nat(&mut random)).collect();
+        let mut of_disks = ChaCha8Rng::seed_from_u64(seed_of(seed, "disks", 0, 0));
+        let is_durable = of_disks.random_bool(0.8);
+        let disk_faults = FaultKind::OF_DISKS.into_iter().filter(|_| of_disks.random_bool(0.5));
+        let faults = if is_durable { disk_faults.chain(faults).collect() } else { faults };
         Self {
             seed,
             controllers: if random.random_bool(0.3) { 2 } else { 1 },
@@ -71,9 +81,11 @@ impl Options {
             faults,
             fault_pause: Duration::from_secs(random.random_range(3..60)),
             fault_max: Duration::from_secs([5, 20, 90][random.random_range(0..3)]),
-            nats: (0..workers).map(|_| draw_nat(&mut random)).collect(),
+            nats,
             nat_idle: Duration::from_secs([10, 30, 120][random.random_range(0..3)]),
             has_small_queues: random.random_bool(0.2),
+            is_durable,
+            sync_delay: Duration::from_millis([1, 5, 25][of_disks.random_range(0..3)]),
         }
     }
 
@@ -93,6 +105,8 @@ impl Options {
             nats: vec![None; workers],
             nat_idle: Duration::from_secs(120),
             has_small_queues: false,
+            is_durable: false,
+            sync_delay: Duration::from_millis(5),
         }
     }
 
@@ -190,6 +204,6 @@ mod tests {
     #[test]
     fn every_fault_is_drawn_by_some_seed() {
         let drawn: BTreeSet<_> = (0..50).flat_map(|seed| Options::draw(seed).faults).collect();
-        assert_eq!(drawn.len(), FaultKind::ALL.len());
+        assert_eq!(drawn.len(), FaultKind::ALL.len() + FaultKind::OF_DISKS.len());
     }
 }

@@ -24,6 +24,8 @@ pub struct Order {
     pub abandon_after: Option<Duration>,
     /// What becomes of its updates.
     pub updates: UpdatePolicy,
+    /// It survives crashes of both ends.
+    pub is_durable: bool,
     /// Pause of its caller after each update and piece of a body.
     pub reading_pause: Duration,
 }
@@ -144,6 +146,7 @@ impl Order {
             deadline: random.random_bool(0.2).then(|| secs(random, 40)),
             cancel_after: random.random_bool(0.15).then(|| secs(random, 20)),
             abandon_after: random.random_bool(0.03).then(|| secs(random, 30)),
+            is_durable: false,
             updates: match random.random_range(0..10) {
                 0 => UpdatePolicy::Discard,
                 1 => UpdatePolicy::Store,
@@ -169,6 +172,7 @@ impl Order {
             cancel_after: None,
             abandon_after: None,
             updates: UpdatePolicy::Follow,
+            is_durable: false,
             reading_pause: Duration::ZERO,
         }
     }

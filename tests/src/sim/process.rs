@@ -8,12 +8,15 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use runnel::certs::Identity;
 use runnel::codec::{CloseCode, NodeId};
-use runnel::{CloseReason, Config, EndpointKeys, LinkChange, NodeBuilder, NodeHandle, Task, WaitsFor};
+use runnel::{
+    CloseReason, Config, EndpointKeys, LinkChange, NodeBuilder, NodeHandle, StoreStatus, Task, WaitsFor,
+};
+use runnel_queue::FaultyDisk;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::callers::Caller;
+use super::callers::{Caller, take_up};
 use super::env::SimEnv;
 use super::handlers::handlers;
 use super::machine::Machine;
@@ -23,6 +26,7 @@ use super::observer::{Observer, Seat};
 use super::order::Order;
 use super::tasks::TaskSet;
 use super::workload::Workload;
+use crate::crashing::store_on;
 
 /// What a process is made of.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     pub(super) endpoint_keys: EndpointKeys,
+    /// Where the store is, if there is one.
+    pub(super) store: Option<FaultyDisk>,
 }
 
 /// A node at work, with its callers.
@@ -67,6 +73,9 @@ impl Process {
             .config(plan.config)
             .endpoint_keys(plan.disk.endpoint_keys)
             .handlers(handlers(observer, seat));
+        if let Some(disk) = &plan.disk.store {
+            builder = builder.store(store_on(disk));
+        }
         if let Some(listen) = plan.listen {
             builder = builder.listen(listen);
         }
@@ -75,13 +84,18 @@ impl Process {
         }
         let env = SimEnv::on(network.clone(), machine.clone(), plan.seed);
         let stop = CancellationToken::new();
-        let (node, work) = builder.start_in(env.clone(), stop.clone()).expect("a free address");
+        let (node, work) =
+            builder.start_in(env.clone(), stop.clone()).expect("a free address and a sound store");
         let engine = TaskSet::new(machine.clone());
         engine.start(Box::pin(work));
         let caller = Caller { node, seat, observer: observer.clone(), names: names.clone() };
         let callers = Arc::new(TaskSet::new(machine.clone()));
         callers.start(Box::pin(watch_links(caller.clone())));
         callers.start(Box::pin(look_after(caller.clone())));
+        if let Some(disk) = plan.disk.store {
+            callers.start(Box::pin(watch_store(caller.clone(), disk)));
+            callers.start(Box::pin(take_up(caller.clone(), callers.clone())));
+        }
         Self { env, engine, callers, caller, stop }
     }
 
@@ -218,6 +232,26 @@ async fn look_after(caller: Caller) {
                 _ => {}
             }
         }
+    }
+}
+
+/// Looks at the store, as an operator does.
+async fn watch_store(caller: Caller, disk: FaultyDisk) {
+    let mut status = caller.node.status();
+    let (before, mut seen) = (disk.failed_syncs(), disk.failed_syncs());
+    loop {
+        sleep(LOOK_PAUSE).await;
+        let store = status.borrow_and_update().store.clone();
+        let failed = disk.failed_syncs();
+        match store {
+            StoreStatus::Full => caller.observer.mark(Mark::StoreFull),
+            // A store that could not be loaded again would have been given up by now.
+            StoreStatus::Works if failed > before && failed == seen => {
+                caller.observer.mark(Mark::StoreReloaded);
+            }
+            _ => {}
+        }
+        seen = failed;
     }
 }
 

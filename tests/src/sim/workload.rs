@@ -19,6 +19,8 @@ pub(super) struct Workload {
     pub(super) workers: usize,
     /// Bytes of one body, at most.
     pub(super) bytes_max: u32,
+    /// Some of them are durable.
+    pub(super) is_durable: bool,
     /// Numbers all orders of a run.
     pub(super) numbers: Numbers,
 }
@@ -38,6 +40,7 @@ impl Workload {
     pub(super) fn draw_order(&self, random: &mut impl Rng) -> Order {
         let mut order = Order::draw(random, self.numbers.next(), self.workers, self.bytes_max);
         order.worker += self.first_worker;
+        order.is_durable = self.is_durable && random.random_bool(0.6);
         order
     }
 }

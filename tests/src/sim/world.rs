@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use runnel::certs::Role;
 use runnel::codec::NodeId;
 use runnel::{EndpointKeys, NodeHandle};
+use runnel_queue::FaultyDisk;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -36,6 +37,8 @@ pub struct World {
     names: Arc<[NodeId]>,
     hosts: Vec<Host>,
     numbers: Numbers,
+    /// Disks that were replaced.
+    disks: u32,
     is_busy: watch::Sender<bool>,
     _carrier: JoinSet<()>,
 }
@@ -77,6 +80,7 @@ impl World {
             names,
             hosts,
             numbers: Numbers::default(),
+            disks: 0,
             is_busy: watch::Sender::new(false),
             options,
             _carrier: carrier,
@@ -144,13 +148,17 @@ impl World {
             return;
         }
         let machine = self.hosts[host].machine.clone();
-        let process = self.start_on(host, &machine, "process");
+        // Whoever starts a machine again makes room first.
+        self.set_disk_full(host, false);
+        let store = self.hosts[host].disk.store.clone();
+        let process = self.start_on(host, &machine, store, "process");
         if self.hosts[host].role == Role::Controller {
             let workload = Workload {
                 per_second: self.options.orders_per_second / self.options.controllers as f64,
                 first_worker: self.options.controllers,
                 workers: self.options.workers,
                 bytes_max: self.options.bytes_max,
+                is_durable: self.options.is_durable,
                 numbers: self.numbers.clone(),
             };
             let seed = seed_of(
@@ -191,8 +199,57 @@ impl World {
     ///
     /// The process is gone all the same if the future is dropped.
     pub async fn crash(&mut self, host: usize) {
+        if let Some(disk) = &self.hosts[host].disk.store {
+            disk.kill();
+        }
+        self.end_process(host, "crashes").await;
+    }
+
+    /// Cuts the power of a host: its process is gone, and what its disk had not synced is lost, kept or torn.
+    ///
+    /// # Cancel safety
+    ///
+    /// The process is gone all the same if the future is dropped.
+    pub async fn cut_power(&mut self, host: usize) {
+        if let Some(disk) = &self.hosts[host].disk.store {
+            disk.cut_power();
+        }
+        self.hosts[host].machine.restart();
+        self.end_process(host, "has no power").await;
+    }
+
+    /// Takes the disk of a host: its process is gone, and the next one finds an empty disk.
+    ///
+    /// # Cancel safety
+    ///
+    /// The process is gone all the same if the future is dropped.
+    pub async fn lose_disk(&mut self, host: usize) {
+        self.disks += 1;
+        let seed = seed_of(self.options.seed, "another disk", host, self.disks);
+        if let Some(disk) = self.hosts[host].disk.store.replace(FaultyDisk::new(seed)) {
+            disk.kill();
+        }
+        self.observer.disk_lost(host);
+        self.end_process(host, "loses its disk").await;
+    }
+
+    /// Fills what is free on a host's disk, or makes room.
+    pub fn set_disk_full(&self, host: usize, is_full: bool) {
+        if let Some(disk) = &self.hosts[host].disk.store {
+            disk.set_capacity(is_full.then(|| disk.used_bytes()));
+        }
+    }
+
+    /// Lets the next syncs of a host's disk fail.
+    pub fn fail_syncs(&self, host: usize, count: u64) {
+        if let Some(disk) = &self.hosts[host].disk.store {
+            disk.fail_syncs(count);
+        }
+    }
+
+    async fn end_process(&mut self, host: usize, how: &str) {
         let Some(process) = self.hosts[host].process.take() else { return };
-        self.observer.lost(host, "crashes");
+        self.observer.lost(host, how);
         let panics = process.kill(&self.network, &self.hosts[host].machine).await;
         self.judge_panics(host, &panics);
     }
@@ -253,7 +310,7 @@ impl World {
         }
         self.observer.double(host, true);
         let machine = Machine::new(address_of(DOUBLES, host));
-        let process = self.start_on(host, &machine, "double");
+        let process = self.start_on(host, &machine, None, "double");
         self.hosts[host].double = Some((machine, process));
     }
 
@@ -274,7 +331,13 @@ impl World {
         self.network.set_path(path);
     }
 
-    fn start_on(&self, host: usize, machine: &Arc<Machine>, what: &str) -> Process {
+    fn start_on(
+        &self,
+        host: usize,
+        machine: &Arc<Machine>,
+        store: Option<FaultyDisk>,
+        what: &str,
+    ) -> Process {
         let Host { name, role, disk, .. } = &self.hosts[host];
         let seat = self.observer.started(host);
         let listening = |controller: usize| SocketAddr::new(self.address(controller), PORT);
@@ -293,7 +356,7 @@ impl World {
         let plan = Plan {
             identity: identity(name, *role),
             config: self.options.config(),
-            disk: disk.clone(),
+            disk: Disk { store, ..disk.clone() },
             listen,
             dials,
             seed: seed_of(self.options.seed, what, host, seat.boot),
@@ -316,8 +379,10 @@ impl Host {
             (format!("w{:04}", host - options.controllers), Role::Worker, WORKERS)
         };
         let mut random = ChaCha8Rng::seed_from_u64(seed_of(options.seed, "disk", host, 0));
-        let disk = Disk { endpoint_keys: EndpointKeys::random(&mut random) };
+        let store = options.is_durable.then(|| FaultyDisk::new(seed_of(options.seed, "store", host, 0)));
+        let disk = Disk { endpoint_keys: EndpointKeys::random(&mut random), store };
         let machine = Machine::new(address_of(net, host));
+        machine.set_sync_delay(options.sync_delay);
         Self { name, role, machine, disk, process: None, double: None }
     }
 }

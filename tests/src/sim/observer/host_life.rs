@@ -11,6 +11,10 @@ pub(super) struct HostLife {
     losses: Vec<Duration>,
     stops: Vec<Duration>,
     sleeps: Vec<(Duration, Duration)>,
+    steps: Vec<(Duration, Duration)>,
+    disk_losses: Vec<Duration>,
+    /// Which of its disks it has.
+    pub(super) disk: u32,
     /// When a double appeared, and when it was gone.
     doubles: Vec<(Duration, Option<Duration>)>,
     /// How often its NAT forgot its ports.
@@ -37,6 +41,15 @@ impl HostLife {
         self.sleeps.push((now, slept));
     }
 
+    pub(super) fn handle_step(&mut self, now: Duration, step: Duration) {
+        self.steps.push((now, step));
+    }
+
+    pub(super) fn handle_disk_lost(&mut self, now: Duration) {
+        self.disk += 1;
+        self.disk_losses.push(now);
+    }
+
     pub(super) fn handle_double(&mut self, now: Duration, is_there: bool) {
         match self.doubles.last_mut() {
             Some((_, end @ None)) if !is_there => *end = Some(now),
@@ -48,6 +61,16 @@ impl HostLife {
     /// Returns whether peers may have found a memory gone since then: one process followed another, or two took turns.
     pub(super) fn has_forgotten(&self, since: Duration) -> bool {
         self.losses.iter().any(|at| *at >= since) || self.had_double(since)
+    }
+
+    /// Returns whether what was stored on it is gone since then.
+    pub(super) fn has_lost_disk(&self, since: Duration) -> bool {
+        self.disk_losses.iter().any(|at| *at >= since)
+    }
+
+    /// Returns how far its wall clock has stepped forward since then.
+    pub(super) fn stepped(&self, since: Duration) -> Duration {
+        self.steps.iter().filter(|(at, _)| *at >= since).map(|(_, step)| *step).sum()
     }
 
     /// Returns whether it was told to stop since then.

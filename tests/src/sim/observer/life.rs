@@ -32,7 +32,14 @@ pub enum Ended {
 #[derive(Debug)]
 pub(super) struct Life {
     pub(super) order: Order,
+    /// The process that submitted it, or that has found it since.
     pub(super) sender: Seat,
+    /// The disk of its sender.
+    pub(super) disk: u32,
+    /// A process after its sender's has found it.
+    pub(super) was_found: bool,
+    /// Updates that were seen before may come again.
+    pub(super) is_resuming: bool,
     pub(super) submitted_at: Duration,
     /// When it was bound to its receiver's process, at the earliest.
     pub(super) bound_at: Duration,
@@ -61,8 +68,10 @@ pub(super) struct Run {
 /// What is known of the receiver besides.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Facts {
-    /// It lost its memory since the command was bound to it, at the earliest.
+    /// What it knew of the command is gone since it was bound to it, at the earliest: its memory, or its disk.
     pub(super) has_forgotten: bool,
+    /// Its process ended since the submit.
+    pub(super) has_crashed: bool,
     /// It lost its memory since the last call.
     pub(super) has_forgotten_call: bool,
     /// It was told to stop since then.
@@ -106,6 +115,16 @@ impl Life {
         }
     }
 
+    /// Takes the next update, or after a crash of the sender one that was seen before. Returns whether it is one of these.
+    pub(super) fn take_update(&mut self, content: &[u8]) -> bool {
+        let job = &self.order.job;
+        let is_resuming = std::mem::take(&mut self.is_resuming);
+        let first = if is_resuming { 0 } else { self.updates };
+        let place = (first..=self.updates).rev().find(|place| job.update(*place) == content);
+        self.updates = place.unwrap_or(self.updates) + 1;
+        place.is_some()
+    }
+
     /// Judges an outcome that comes `elapsed` after the submit.
     pub(super) fn judge_outcome(
         &self,
@@ -143,7 +162,9 @@ impl Life {
             UpdatePolicy::Discard => 0,
             UpdatePolicy::Follow | UpdatePolicy::Store => self.order.job.updates,
         };
-        if self.order.kind != Kind::Inline && self.updates != expected {
+        // Empty ones that come again do not show it.
+        let is_countable = self.order.job.update_bytes > 0 || !self.was_found;
+        if self.order.kind != Kind::Inline && is_countable && self.updates != expected {
             return Err((Invariant::SameBytes, "done with updates missing"));
         }
         Ok(())
@@ -166,13 +187,23 @@ impl Life {
 
     fn judge_unknown(&self, reason: UnknownReason, facts: &Facts) -> Result<(), Breach> {
         let is_true = match reason {
-            UnknownReason::ReceiverStateLost => facts.has_forgotten,
+            UnknownReason::ReceiverStateLost => facts.has_forgotten || self.cannot_be_run_again(facts),
             UnknownReason::Abandoned => self.is_abandoned,
-            UnknownReason::Poisoned => self.order.kind == Kind::Idempotent && facts.has_forgotten,
-            // Nothing of a call survives its process: there is no journal on a disk.
-            UnknownReason::HandlerLost => false,
+            UnknownReason::Poisoned => {
+                self.order.kind == Kind::Idempotent && (facts.has_forgotten || facts.has_crashed)
+            }
+            // Without a journal on a disk nothing of a call survives its process. With one, what was called survives, or
+            // was about to be, though not how it was about to end.
+            UnknownReason::HandlerLost => self.order.is_durable && facts.has_crashed,
         };
         ensure(is_true, "unknown without reason")
+    }
+
+    /// An idempotent command that lost its handler is run again, unless its sender holds a part of what that said: another
+    /// run need not say the same.
+    fn cannot_be_run_again(&self, facts: &Facts) -> bool {
+        let has_said = self.updates > 0 || self.order.job.result_body_bytes > 0;
+        self.order.is_durable && self.order.kind == Kind::Idempotent && facts.has_crashed && has_said
     }
 
     fn has_ended(&self, ended: Ended) -> bool {
@@ -202,6 +233,9 @@ mod tests {
         Life {
             order: Order { kind, ..Order::plain(Job::short(1), WORKER.host) },
             sender: Seat { host: 0, boot: 1 },
+            disk: 0,
+            was_found: false,
+            is_resuming: false,
             submitted_at: Duration::ZERO,
             bound_at: Duration::ZERO,
             id: None,
@@ -249,6 +283,29 @@ mod tests {
         assert_eq!(judged(&life(Kind::Once), unknown(), Facts::default()), Some(Invariant::TrueOutcome));
         assert_eq!(judged(&life(Kind::Once), Ok(()), lost), Some(Invariant::TrueOutcome));
         assert_eq!(judged(&ran(Kind::Once, Some(Ended::Result)), Ok(()), lost), None);
+    }
+
+    #[test]
+    fn only_a_durable_handler_is_lost_and_only_by_a_crash() {
+        let lost = || Err(NotDone::Unknown(UnknownReason::HandlerLost));
+        let crashed = Facts { has_crashed: true, ..Facts::default() };
+        let mut ran = ran(Kind::Once, None);
+        assert_eq!(judged(&ran, lost(), crashed), Some(Invariant::TrueOutcome));
+        ran.order.is_durable = true;
+        assert_eq!(judged(&ran, lost(), crashed), None);
+        assert_eq!(judged(&ran, lost(), Facts::default()), Some(Invariant::TrueOutcome));
+    }
+
+    #[test]
+    fn updates_come_in_order_and_again_only_after_a_crash_of_the_sender() {
+        let mut life = life(Kind::Once);
+        life.order.job = Job { updates: 5, update_bytes: 9, ..Job::short(1) };
+        let update = |place| life.order.job.update(place);
+        let updates = [0, 1, 2, 3].map(update);
+        assert!(life.take_update(&updates[0]) && life.take_update(&updates[1]));
+        life.is_resuming = true;
+        assert!(life.take_update(&updates[0]) && life.take_update(&updates[1]));
+        assert!(!life.take_update(&updates[0]) && !life.take_update(&updates[2]));
     }
 
     #[test]
