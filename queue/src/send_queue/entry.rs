@@ -14,7 +14,7 @@ use super::usage::Share;
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
 use crate::config::SendQueueConfig;
-use crate::store::Idempotency;
+use crate::store::{Idempotency, OutcomeRow};
 
 /// A command to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +121,8 @@ pub(super) struct Entry {
     pub(super) body: Option<OutgoingBody>,
     pub(super) result_body: Option<BodyIntake>,
     pub(super) outcome: Option<Outcome>,
+    /// What is written of its end, on the way into the store.
+    pub(super) end_row: Option<Box<OutcomeRow>>,
 }
 
 /// The body of a command that is sent.
@@ -173,6 +175,7 @@ impl Entry {
             is_followed,
             kept_updates: VecDeque::new(),
             outcome: None,
+            end_row: None,
         }
     }
 

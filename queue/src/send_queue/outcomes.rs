@@ -116,9 +116,9 @@ impl SendQueue {
     /// A durable command has ended and that is stored. Its outcome takes its place in the queue.
     pub(super) fn keep_outcome(&mut self, now: Instant, id: &CommandId, entry: &mut Entry) {
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
-        let Some(kept) = peer.kept.get_mut(&id.key) else { return };
+        let Some(row) = entry.end_row.take() else { return };
+        let mut kept = Kept::new(*row, now);
         kept.share = Some(entry.share);
-        kept.ended_at = now;
         if entry.command.updates == UpdatePolicy::Store {
             kept.stored_updates = (entry.taken.number + 1, entry.updates_received);
         }
@@ -126,6 +126,7 @@ impl SendQueue {
             kept.updates = std::mem::take(&mut entry.kept_updates);
         }
         let forget_at = kept.forget_at();
+        peer.kept.insert(id.key, kept);
         self.total.add(&mut peer.usage, peer.link.is_some(), entry.share, entry.command.class, 0);
         if let Some(at) = forget_at {
             self.set_alarm(at, Alarm::Forget(id.receiver.clone(), id.key));

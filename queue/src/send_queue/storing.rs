@@ -6,7 +6,6 @@ use runnel_codec::{CommandId, CommandKey, Epoch, NodeId, Outcome};
 
 use super::entry::{Entry, Stage};
 use super::notes::Note;
-use super::outcomes::Kept;
 use super::words::{SendEvent, Transmit};
 use super::{Alarm, SendQueue};
 use crate::body_intake::BodyIntake;
@@ -89,7 +88,7 @@ impl SendQueue {
                 }
                 self.write_progress(id, changes);
             }
-            Note::Ended(id) => self.write_end(id, now, clock, changes),
+            Note::Ended(id) => self.write_end(id, clock, changes),
             Note::OutcomeTaken(id) => {
                 let kept = self.peers.get(&id.receiver).and_then(|peer| peer.kept.get(&id.key));
                 let row = kept.map(|kept| Row::Outcome(id.receiver.clone(), id.key, kept.row.clone()));
@@ -112,15 +111,14 @@ impl SendQueue {
     }
 
     /// Writes the end of a command. Whoever reads the store again finds its outcome, and that it is settled.
-    fn write_end(&mut self, id: &CommandId, now: Instant, clock: &ClockReading, changes: &mut Vec<Change>) {
+    fn write_end(&mut self, id: &CommandId, clock: &ClockReading, changes: &mut Vec<Change>) {
         let (to, key) = (&id.receiver, id.key);
-        let Some(row) = self.entry_mut(to, key).and_then(|entry| entry.outcome_row(clock)) else { return };
+        let Some(entry) = self.entry_mut(to, key) else { return };
+        let Some(row) = entry.outcome_row(clock) else { return };
+        entry.end_row = Some(Box::new(row.clone()));
         changes.push(Change::Delete(RowKey::Command(to.clone(), key)));
         changes.push(Change::Delete(RowKey::Progress(to.clone(), key)));
-        changes.push(Change::Put(Row::Outcome(to.clone(), key, row.clone())));
-        if let Some(peer) = self.peers.get_mut(to) {
-            peer.kept.insert(key, Kept::new(row, now));
-        }
+        changes.push(Change::Put(Row::Outcome(to.clone(), key, row)));
     }
 
     /// Returns what is stored of a receiver.

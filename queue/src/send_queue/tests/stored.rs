@@ -111,6 +111,20 @@ fn an_outcome_keeps_its_place_until_it_is_taken_and_is_found_by_the_next_process
 }
 
 #[test]
+fn an_outcome_on_its_way_into_the_store_is_not_there_yet() {
+    let mut stored = Stored::new();
+    let id = stored.submit(new(None, UpdatePolicy::Follow));
+    stored.reply(&id, StreamFrame::Outcome(done()));
+    let batch = stored.queue.poll_store(stored.now, &CLOCK).expect("its end");
+    assert_eq!((stored.queue.outcome(&id), stored.queue.untaken_outcomes().count()), (None, 0));
+    assert_eq!(stored.queue.unfinished().count(), 1, "it is one of those that have not ended");
+    stored.queue.repeat_outcome(&id);
+    assert!(!matches!(stored.queue.poll_event(), Some(SendEvent::Outcome { .. })), "it is not said");
+    stored.queue.handle_stored(stored.now, batch.id);
+    assert_eq!((stored.queue.untaken_outcomes().count(), stored.queue.unfinished().count()), (1, 0));
+}
+
+#[test]
 fn nobody_takes_an_outcome_and_it_is_forgotten_after_a_week() {
     let mut stored = Stored::new();
     let id = stored.submit(new(None, UpdatePolicy::Follow));
