@@ -97,6 +97,10 @@ impl SendQueue {
         let Some(body) = entry.body.as_mut() else {
             return if received == 0 && credit == 0 { Ok(()) } else { Err(ProtocolError::BodyRefused) };
         };
+        if is_durable && credit == 0 && received > 0 {
+            // The receiver has all that it wants of it, whatever an older process of this node knew.
+            return Ok(());
+        }
         let is_first = body.window == 0 && credit > 0;
         if is_first {
             // Its first credit was lost with a link, or an older process of this node has written what comes before; that
@@ -206,7 +210,7 @@ impl SendQueue {
         take: impl FnOnce(&mut crate::body_intake::BodyIntake) -> Option<u64>,
     ) {
         let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
-        let (updates, was_sent) = (entry.updates_received, entry.was_sent);
+        let (updates, was_sent) = (entry.updates_to_let_go(), entry.was_sent);
         let Some(intake) = entry.result_body.as_mut() else { return };
         let Some(offset) = take(intake).filter(|_| was_sent) else { return };
         let result_body = intake.taken();

@@ -123,6 +123,8 @@ pub(super) struct Entry {
     pub(super) outcome: Option<Outcome>,
     /// What is written of its end, on the way into the store.
     pub(super) end_row: Option<Box<OutcomeRow>>,
+    /// The first and the last of the updates that are stored with it.
+    pub(super) end_updates: (u64, u64),
 }
 
 /// The body of a command that is sent.
@@ -176,6 +178,7 @@ impl Entry {
             kept_updates: VecDeque::new(),
             outcome: None,
             end_row: None,
+            end_updates: (1, 0),
         }
     }
 

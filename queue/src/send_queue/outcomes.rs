@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use runnel_codec::{CommandId, CommandKey, NodeId, UpdatePolicy};
+use runnel_codec::{CommandId, CommandKey, NodeId};
 
 use super::entry::Entry;
 use super::notes::Note;
@@ -119,9 +119,8 @@ impl SendQueue {
         let Some(row) = entry.end_row.take() else { return };
         let mut kept = Kept::new(*row, now);
         kept.share = Some(entry.share);
-        if entry.command.updates == UpdatePolicy::Store {
-            kept.stored_updates = (entry.taken.number + 1, entry.updates_received);
-        }
+        // Those that were taken since are deleted with the others.
+        kept.stored_updates = entry.end_updates;
         if !entry.is_followed {
             kept.updates = std::mem::take(&mut entry.kept_updates);
         }

@@ -183,7 +183,7 @@ impl Entry {
             if *number == self.updates_received + 1 {
                 self.updates_received = *number;
                 self.update_bytes_received += content.len() as u64;
-                self.taken.came(content.len() as u64);
+                self.taken.came(content.clone());
             }
         }
         self.kept_updates = updates;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use runnel_codec::{CommandId, CommandKey, Epoch, NodeId, Outcome};
+use runnel_codec::{CommandId, CommandKey, Epoch, NodeId, Outcome, UpdatePolicy};
 
 use super::entry::{Entry, Stage};
 use super::notes::Note;
@@ -116,6 +116,12 @@ impl SendQueue {
         let Some(entry) = self.entry_mut(to, key) else { return };
         let Some(row) = entry.outcome_row(clock) else { return };
         entry.end_row = Some(Box::new(row.clone()));
+        entry.end_updates = (entry.taken.number + 1, entry.updates_received);
+        // Once it is settled its receiver keeps nothing, and what was told and not taken would be lost with this process.
+        let is_stored = entry.command.updates == UpdatePolicy::Store;
+        let untaken = entry.taken.untaken().filter(|_| !is_stored);
+        let rows = untaken.map(|(number, content)| Row::Update(to.clone(), key, number, content.clone()));
+        changes.extend(rows.map(Change::Put));
         changes.push(Change::Delete(RowKey::Command(to.clone(), key)));
         changes.push(Change::Delete(RowKey::Progress(to.clone(), key)));
         changes.push(Change::Put(Row::Outcome(to.clone(), key, row)));

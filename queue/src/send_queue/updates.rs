@@ -52,7 +52,7 @@ impl SendQueue {
             entry.grant_updates(config, left)
         });
         if let Some(offset) = offset {
-            let (peer, key, updates) = (id.receiver.clone(), id.key, entry.updates_received);
+            let (peer, key, updates) = (id.receiver.clone(), id.key, entry.updates_to_let_go());
             let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
             if !is_durable {
                 self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
@@ -91,7 +91,7 @@ impl SendQueue {
         let class = entry.command.class;
         let is_stored = entry.is_durable() && entry.command.updates == UpdatePolicy::Store;
         if entry.is_durable() {
-            entry.taken.came(content.len() as u64);
+            entry.taken.came(content.clone());
         }
         if !entry.is_followed {
             entry.kept_updates.push_back((number, content.clone()));
@@ -107,7 +107,7 @@ impl SendQueue {
     /// Says on a new stream what the receiver need not keep: it may not have heard it.
     pub(super) fn say_received(&mut self, id: &CommandId) {
         let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
-        let updates = if entry.is_durable() { entry.updates_held } else { entry.updates_received };
+        let updates = entry.updates_to_let_go();
         let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
         if updates > 0 || result_body > 0 {
             let (peer, key) = (id.receiver.clone(), id.key);
@@ -130,8 +130,8 @@ pub(super) struct TakenUpdates {
     pub(super) number: u64,
     /// Bytes of these.
     pub(super) bytes: u64,
-    /// Lengths of those that came after them.
-    untaken: VecDeque<u64>,
+    /// Those that came after them.
+    untaken: VecDeque<Bytes>,
     /// Bytes taken of the first of these.
     begun: u64,
 }
@@ -142,16 +142,23 @@ impl TakenUpdates {
         Self { number, bytes, ..Self::default() }
     }
 
+    /// Returns the updates that are not taken, with their numbers.
+    pub(super) fn untaken(&self) -> impl Iterator<Item = (u64, &Bytes)> {
+        (self.number + 1..).zip(&self.untaken)
+    }
+
     /// An update came.
-    pub(super) fn came(&mut self, bytes: u64) {
-        self.untaken.push_back(bytes);
+    pub(super) fn came(&mut self, content: Bytes) {
+        self.untaken.push_back(content);
     }
 
     /// Bytes were taken. Returns the first and the last of the updates that are taken whole by that.
     fn take(&mut self, bytes: u64) -> Option<(u64, u64)> {
         let first = self.number + 1;
         self.begun = self.begun.saturating_add(bytes);
-        while let Some(length) = self.untaken.front().copied().filter(|length| *length <= self.begun) {
+        while let Some(length) = self.untaken.front().map(|content| content.len() as u64)
+            && length <= self.begun
+        {
             self.untaken.pop_front();
             self.begun -= length;
             self.bytes += length;
@@ -166,6 +173,12 @@ impl TakenUpdates {
 }
 
 impl Entry {
+    /// Returns up to which update its receiver need not keep them any longer. Of a durable command it is what outlives this
+    /// process, of any other what is here.
+    pub(super) fn updates_to_let_go(&self) -> u64 {
+        if self.is_durable() { self.updates_held } else { self.updates_received }
+    }
+
     /// Takes the updates that were kept, as the events that they become.
     pub(super) fn release_updates(&mut self, id: &CommandId) -> impl Iterator<Item = SendEvent> {
         let kept = std::mem::take(&mut self.kept_updates);

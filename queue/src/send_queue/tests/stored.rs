@@ -236,6 +236,47 @@ fn kept_updates_are_acknowledged_once_they_are_stored_and_found_by_the_next_proc
 }
 
 #[test]
+fn updates_that_a_caller_had_not_taken_come_again_with_the_outcome() {
+    let mut stored = Stored::new();
+    let id = stored.submit(new(None, UpdatePolicy::Follow));
+    stored.reply(&id, StreamFrame::Started);
+    for (number, content) in [(1, "a"), (2, "bb"), (3, "ccc")] {
+        stored.reply(&id, StreamFrame::Update { number, content: content.into() });
+    }
+    stored.queue.handle_updates_taken(&id, 1);
+    stored.end(&id);
+    let mut stored = stored.restart(CLOCK);
+    stored.queue.follow(&id).expect("they are kept");
+    stored.queue.repeat_outcome(&id);
+    let said: Vec<_> = std::iter::from_fn(|| stored.queue.poll_event()).collect();
+    let update =
+        |number, content: &'static str| SendEvent::Update { id: id.clone(), number, content: content.into() };
+    let outcome = SendEvent::Outcome { id: id.clone(), outcome: done() };
+    assert_eq!(said, [update(2, "bb"), update(3, "ccc"), outcome]);
+    stored.queue.handle_outcome_taken(stored.now, &id).expect("it is kept");
+    stored.turn();
+    assert!(!stored.rows.keys().any(|key| matches!(key, RowKey::Update(..))), "{:?}", stored.rows.keys());
+}
+
+#[test]
+fn a_receiver_that_has_the_whole_body_gets_no_word_of_it_from_the_next_process() {
+    let mut stored = Stored::new();
+    let mut command = new(None, UpdatePolicy::Follow);
+    command.has_body = true;
+    command.durable.as_mut().expect("it is durable").body = Some("a file".into());
+    let id = stored.submit(command);
+    let mut stored = stored.restart(CLOCK);
+    stored.meet();
+    stored.turn();
+    stored.reply(&id, StreamFrame::Accepted { body_received: 7, body_credit: 0 });
+    let failure = Outcome::failed(runnel_codec::FailureKind::Handler, "its own");
+    stored.reply(&id, StreamFrame::Outcome(failure.clone()));
+    let (events, transmits) = stored.turn();
+    assert_eq!(outcomes(&events), [(id, failure)], "what failed there is what failed");
+    assert!(!transmits.iter().any(|transmit| matches!(transmit, Transmit::BodyAborted { .. })));
+}
+
+#[test]
 fn without_a_store_nothing_is_durable() {
     let mut queue = SendQueue::new(SendQueueConfig::default(), node("ctl"), Epoch::from_random(6), 1);
     let refused = queue.submit(Instant::now(), new(None, UpdatePolicy::Follow));
