@@ -1,19 +1,15 @@
 //! A node that crashes and comes back at the same address: how soon its peers know, over real sockets.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use runnel::certs::{Identity, Role};
 use runnel::codec::Command;
 use runnel::{
-    CloseReason, Config, Context, EndpointKeys, HandlerError, Handlers, LinkEnd, NodeBuilder, NodeHandle,
-    SubmitOptions, SystemEnv,
+    CloseReason, Config, Context, EndpointKeys, HandlerError, Handlers, LinkEnd, NodeBuilder, SubmitOptions,
 };
+use runnel_tests::crashing::CrashingNode;
 use runnel_tests::fleet::TestFleet;
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 /// Runs until it is told to stop.
 enum Linger {}
@@ -25,39 +21,8 @@ impl Command for Linger {
     type Result = ();
 }
 
-/// A controller on a thread of its own, which can be ended as a crash ends a process: without a word.
-struct Controller {
-    handle: NodeHandle,
-    crash: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Controller {
-    async fn start(identity: Identity, listen: SocketAddr, keys: EndpointKeys) -> Self {
-        let (crash, crashed) = oneshot::channel();
-        let (started, has_started) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.expect("the system has room for a runtime");
-            runtime.block_on(async move {
-                let env = Arc::new(SystemEnv::new(tokio::runtime::Handle::current()));
-                let builder = NodeBuilder::new(identity).listen(listen).endpoint_keys(keys);
-                let node = builder.start_in(env, CancellationToken::new());
-                let (handle, engine) = node.expect("the address is free");
-                started.send(handle).expect("the test waits");
-                tokio::select! {
-                    () = engine => unreachable!("nobody stops it"),
-                    _ = crashed => {}
-                }
-            });
-        });
-        Self { handle: has_started.await.expect("the node starts"), crash, thread }
-    }
-
-    fn crash(self) {
-        self.crash.send(()).expect("it runs");
-        self.thread.join().expect("it does not panic");
-    }
+async fn controller(identity: Identity, listen: SocketAddr, keys: EndpointKeys) -> CrashingNode {
+    CrashingNode::start(NodeBuilder::new(identity).listen(listen).endpoint_keys(keys)).await
 }
 
 fn worker(identity: Identity, controller: SocketAddr) -> NodeBuilder {
@@ -80,22 +45,22 @@ async fn crash_and_restart(keys: EndpointKeys) -> LinkEnd {
     let fleet = TestFleet::new(SystemTime::now());
     let identity = || fleet.identity("c1", Role::Controller);
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let before = Controller::start(identity(), any_port, keys.clone()).await;
-    let address = before.handle.listening()[0];
+    let before = controller(identity(), any_port, keys.clone()).await;
+    let address = before.handle().listening()[0];
     let worker = worker(fleet.identity("w1", Role::Worker), address).start().await.expect("it starts");
     let peer = worker.handle().node().clone();
-    before.handle.wait_for_link(&peer).await.expect("the controller runs");
-    let mut running = before.handle.submit::<Linger>(&peer, &(), SubmitOptions::default()).await;
+    before.handle().wait_for_link(&peer).await.expect("the controller runs");
+    let mut running = before.handle().submit::<Linger>(&peer, &(), SubmitOptions::default()).await;
     running.as_mut().expect("there is room").progress().await.expect("it starts").expect("it is known");
 
     before.crash();
-    let after = Controller::start(identity(), address, keys).await;
+    let after = controller(identity(), address, keys).await;
     let mut status = worker.handle().status();
-    let controller = after.handle.node().clone();
-    let ended = status.wait_for(|status| status.end(&controller).is_some());
+    let peer_of_worker = after.handle().node().clone();
+    let ended = status.wait_for(|status| status.end(&peer_of_worker).is_some());
     let end =
-        ended.await.expect("the worker runs").end(&controller).cloned().expect("it has just been there");
-    after.handle.wait_for_link(&peer).await.expect("the controller runs");
+        ended.await.expect("the worker runs").end(&peer_of_worker).cloned().expect("it has just been there");
+    after.handle().wait_for_link(&peer).await.expect("the controller runs");
     worker.shutdown().await;
     after.crash();
     end

@@ -45,7 +45,7 @@ fn the_programs_surroundings_are_as_ordered() {
     ]);
     let lines: Vec<&str> = printed.lines().collect();
     assert!(lines[0].starts_with("hello=you ctl.w1."), "{printed}");
-    assert!(lines[1].ends_with("/work/sub"), "{printed}");
+    assert!(lines[1].ends_with("/sub"), "{printed}");
 }
 
 #[test]
