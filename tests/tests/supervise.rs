@@ -3,7 +3,7 @@
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use runnel::process::{ExitCause, ExitReason, ExitStatus, ProcessSpec, StdinMode};
@@ -353,6 +353,50 @@ async fn a_program_that_no_node_asks_for_ends_in_time() {
     drop(supervised);
     expect_nobody_left(witness).await;
     supervision.settle("a").await.expect("it is gone, or about to");
+}
+
+#[tokio::test]
+async fn a_program_whose_folder_is_removed_ends_and_so_does_its_supervisor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = SupervisionConfig {
+        folder_check_interval: Duration::from_millis(20),
+        ..SupervisionConfig::default()
+    };
+    let supervision = with_config(folder.path(), config);
+    let script = with_witness(folder.path(), "trap '' HUP TERM PIPE; sleep 600 & wait");
+    let mut supervised = run(&supervision, &script).await;
+    next(&mut supervised).await.expect("it runs");
+    let witness = open_witness(folder.path());
+    let lock = fs::File::open(folder.path().join("exec/a/lock")).expect("it is the supervisor's");
+    fs::remove_dir_all(folder.path().join("exec")).expect("it can be removed");
+    expect_nobody_left(witness).await;
+    let unlocked = patient("the supervisor to end", tokio::task::spawn_blocking(move || lock.lock())).await;
+    unlocked.expect("it does not panic").expect("nobody holds it");
+    let end = next(&mut supervised).await;
+    assert!(matches!(end, Err(SuperviseError::Gone)), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_moved_is_not_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config =
+        SupervisionConfig { folder_check_interval: Duration::from_millis(1), ..SupervisionConfig::default() };
+    let spec = ProcessSpec { stdin: StdinMode::Piped, ..sh("cat > /dev/null; exit 5") };
+    let mut supervised = run(&with_config(folder.path(), config), &spec).await;
+    let moved = folder.path().join("moved");
+    fs::create_dir(&moved).expect("it is new");
+    fs::rename(folder.path().join("exec"), moved.join("exec")).expect("it can be moved");
+    // Each piece is taken by the supervisor's loop, which looks at the folder on its way.
+    let (mut stdin, moved_at) = (supervised.stdin(), Instant::now());
+    while moved_at.elapsed() < Duration::from_millis(20) {
+        patient("input to be taken", stdin.write(&mut Bytes::from_static(b"x")))
+            .await
+            .expect("somebody reads");
+    }
+    fs::rename(moved.join("exec"), folder.path().join("exec")).expect("it can be moved");
+    stdin.close();
+    assert_eq!(read_to_end(&mut supervised).await.1.ok(), Some(natural(5)));
+    supervised.settle().await.expect("it can be settled");
 }
 
 #[tokio::test]

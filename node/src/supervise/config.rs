@@ -18,6 +18,12 @@ pub struct SupervisionConfig {
     /// run on.
     #[serde(with = "humantime_serde")]
     pub absence_timeout: Duration,
+    /// How often a supervisor looks whether its folder is still there; without it, it kills the program and ends.
+    /// Default: 5 s.
+    ///
+    /// Too low, idle machines wake up for it; too high, programs of a node whose folder was removed run on that long.
+    #[serde(with = "humantime_serde")]
+    pub folder_check_interval: Duration,
 }
 
 impl Default for SupervisionConfig {
@@ -25,6 +31,7 @@ impl Default for SupervisionConfig {
         Self {
             spool_bytes_max: NonZeroU64::new(64 << 20).expect("64 MiB are not 0"),
             absence_timeout: Duration::from_secs(7 * 24 * 3600),
+            folder_check_interval: Duration::from_secs(5),
         }
     }
 }

@@ -60,6 +60,11 @@ impl Folder {
         }
     }
 
+    /// Returns whether the folder is there no more, for a process that works in it: it has not gone if it was moved.
+    pub(super) fn is_gone_from_here() -> bool {
+        matches!(Path::new(LOCK).try_exists(), Ok(false))
+    }
+
     /// Keeps what is to be run.
     pub(super) fn write_plan(&self, plan: &Plan) -> Result<(), SuperviseError> {
         self.write(PLAN, plan)

@@ -29,6 +29,7 @@ pub(super) struct Plan {
     drain_timeout: Duration,
     spool_bytes_max: NonZeroU64,
     absence_timeout: Duration,
+    folder_check_interval: Duration,
 }
 
 impl Plan {
@@ -46,6 +47,7 @@ impl Plan {
             drain_timeout: spec.drain_timeout,
             spool_bytes_max: config.spool_bytes_max,
             absence_timeout: config.absence_timeout,
+            folder_check_interval: config.folder_check_interval,
         }
     }
 
@@ -73,6 +75,11 @@ impl Plan {
     /// Returns how long the supervisor goes on alone.
     pub(super) fn absence_timeout(&self) -> Duration {
         self.absence_timeout
+    }
+
+    /// Returns how often the supervisor looks whether its folder is there.
+    pub(super) fn folder_check_interval(&self) -> Duration {
+        self.folder_check_interval
     }
 }
 

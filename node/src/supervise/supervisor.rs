@@ -91,6 +91,9 @@ struct Supervisor {
     absence_timeout: Duration,
     /// When nobody will have asked for too long.
     absent_at: Option<Instant>,
+    folder_check_interval: Duration,
+    /// When to look whether the folder is still there.
+    folder_check_at: Option<Instant>,
 }
 
 /// What the supervisor woke up for.
@@ -102,13 +105,16 @@ enum Happened {
     Signalled,
     RetryDue,
     Absent,
+    FolderCheckDue,
 }
 
 /// Whether the supervisor goes on.
-#[derive(PartialEq, Eq)]
 enum Next {
     GoOn,
+    /// With the folder.
     Leave,
+    /// There is no folder any more; should another have its name by now, it is not ours.
+    LeaveAlone,
 }
 
 impl Supervisor {
@@ -118,6 +124,7 @@ impl Supervisor {
             Err(error) => (None, Some(End::NotStarted(whole_story(&error)))),
         };
         let absence_timeout = plan.absence_timeout();
+        let folder_check_interval = plan.folder_check_interval().max(FOLDER_CHECK_INTERVAL_MIN);
         Self {
             spool: SpoolWriter::new(folder.path(), plan.spool_bytes_max()),
             input: Input::new(process.as_mut().and_then(Process::take_stdin)),
@@ -134,6 +141,8 @@ impl Supervisor {
             end,
             absence_timeout,
             absent_at: Instant::now().checked_add(absence_timeout),
+            folder_check_interval,
+            folder_check_at: Instant::now().checked_add(folder_check_interval),
         }
     }
 
@@ -144,8 +153,13 @@ impl Supervisor {
                 connection.tell(&state);
             }
             let happened = self.wait().await;
-            if self.handle(happened).await == Next::Leave {
-                break;
+            match self.handle(happened).await {
+                Next::GoOn => {}
+                Next::Leave => break,
+                Next::LeaveAlone => {
+                    self.process = None;
+                    return Ok(());
+                }
             }
         }
         // Whatever still runs is killed before the folder goes.
@@ -167,6 +181,7 @@ impl Supervisor {
             () = self.signals.recv() => Happened::Signalled,
             () = until(self.retry_at) => Happened::RetryDue,
             () = until(absent_at) => Happened::Absent,
+            () = until(self.folder_check_at) => Happened::FolderCheckDue,
             // Before the output: a program that always has something to say must get its input all the same.
             () = self.input.feed() => Happened::Fed,
             event = next_event(&mut self.process, is_full, self.refused.is_some()) => Happened::Told(event),
@@ -197,6 +212,13 @@ impl Supervisor {
             Happened::Absent => {
                 warn!("no node has asked for the program for too long");
                 return Next::Leave;
+            }
+            Happened::FolderCheckDue if Folder::is_gone_from_here() => {
+                warn!("the folder was removed: the program is killed");
+                return Next::LeaveAlone;
+            }
+            Happened::FolderCheckDue => {
+                self.folder_check_at = Instant::now().checked_add(self.folder_check_interval);
             }
         }
         Next::GoOn
@@ -354,6 +376,9 @@ async fn until(at: Option<Instant>) {
         None => pending().await,
     }
 }
+
+/// Less would be nothing but checks.
+const FOLDER_CHECK_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// From one try to the next while the disk is full.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

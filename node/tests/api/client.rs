@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
+use crate::supervisors::end_supervisors;
+
 /// A folder and an authority for the nodes of one test.
 pub(crate) struct Fleet {
     folder: TempDir,
@@ -130,6 +132,13 @@ impl Fleet {
         let leaf = leaf.expect("the request is our own");
         Identity::from_pem(&key, &leaf.pem(), &self.authority.certificate().pem())
             .expect("they belong together")
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // Its nodes have ended: they are made after it.
+        end_supervisors(&self.folder().join("w1/state"));
     }
 }
 

@@ -11,3 +11,5 @@ mod lifetime;
 mod nodes;
 mod restart;
 mod submit;
+#[path = "../shared/supervisors.rs"]
+mod supervisors;

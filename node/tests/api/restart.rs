@@ -8,11 +8,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::client::{Daemon, Fleet, shell};
+use crate::supervisors::SUPERVISION;
 
 /// A controller and a worker that both have a store.
 async fn pair(fleet: &Fleet, config: &str) -> (Daemon, Daemon) {
     // A worker that has nothing to say learns of a controller's crash with its next heartbeat.
-    let worker = format!("{STORE}[settings.liveness]\nidle_interval = \"100ms\"\n");
+    let worker = format!("{STORE}{SUPERVISION}[settings.liveness]\nidle_interval = \"100ms\"\n");
     fleet.start_pair(&format!("{STORE}{config}"), &worker).await
 }
 

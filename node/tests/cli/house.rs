@@ -9,6 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::supervisors::{SUPERVISION, end_supervisors};
+
 /// A controller `ctl`, a worker `w1`, and a name `gone` that never comes.
 pub(crate) struct House {
     folder: TempDir,
@@ -35,7 +37,7 @@ impl House {
 
     /// The same with nodes that have a store.
     pub(crate) fn start_durable() -> Self {
-        let house = Self::begin("state_dir = \"state\"\n", "", "");
+        let house = Self::begin("state_dir = \"state\"\n", "", SUPERVISION);
         house.ok(&["run", "w1", "--", "true"]);
         house
     }
@@ -199,10 +201,17 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        for node in &mut self.nodes {
-            // Best effort: a test that failed says so by itself.
-            node.kill().and_then(|()| node.wait()).ok();
+        // Best effort: a test that failed says so by itself. The worker goes first and in order, so that it ends its
+        // programs.
+        while let Some(mut node) = self.nodes.pop() {
+            if !self.nodes.is_empty() {
+                try_signal(&node, Signal::CONT).and_then(|()| try_signal(&node, Signal::TERM)).ok();
+            } else {
+                node.kill().ok();
+            }
+            node.wait().ok();
         }
+        end_supervisors(&self.path("w1/state"));
     }
 }
 
@@ -231,8 +240,12 @@ pub(crate) fn read_line(child: &mut Child) -> String {
 /// Sends a signal to a program that runs.
 #[track_caller]
 pub(crate) fn signal(child: &Child, signal: Signal) {
+    try_signal(child, signal).expect("it runs");
+}
+
+fn try_signal(child: &Child, signal: Signal) -> rustix::io::Result<()> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
-    kill_process(pid, signal).expect("it runs");
+    kill_process(pid, signal)
 }
 
 /// Waits for the end of a program.

@@ -7,4 +7,6 @@ mod house;
 mod leaving;
 mod run;
 mod store;
+#[path = "../shared/supervisors.rs"]
+mod supervisors;
 mod verbs;
