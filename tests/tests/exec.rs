@@ -145,8 +145,9 @@ async fn expect_nobody_left(mut witness: pipe::Receiver) {
     patient("everybody to be gone", witness.read_to_end(&mut rest)).await.expect("a pipe can be read");
 }
 
-/// Five times a thousand lines, some of them while no worker is there; each part waits for the gate.
-const BUILD: &str = "echo run >> runs; for part in 0 1 2 3 4; do seq $((part * 1000)) $((part * 1000 + 999)); read go < gate; \
+/// Five times a thousand lines, some of them while no worker is there; each part waits for the gate, again if it found
+/// no more than the end of whoever let the part before go on.
+const BUILD: &str = "echo run >> runs; for part in 0 1 2 3 4; do seq $((part * 1000)) $((part * 1000 + 999)); until read go < gate; do :; done; \
                      done; exit 7";
 
 fn built() -> String {

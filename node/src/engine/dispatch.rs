@@ -148,7 +148,11 @@ impl Dispatch {
                 let kept = match acknowledgements {
                     Some(acknowledgements) => {
                         let (attached, mut detached) = oneshot::channel();
+                        // As long as its future is there it hears nothing of being let go of, not even in the middle of
+                        // its own code: it would take that for an order to stop, or for the end of its input.
+                        let ends = (stop.clone(), body.clone());
                         self.env.spawn_handler(Box::pin(async move {
+                            let _ends = ends;
                             tokio::select! {
                                 biased;
                                 _ = &mut detached => {}

@@ -90,7 +90,12 @@ impl Engine {
             is_busy = true;
             let Some(left) = self.tokens.left.get_mut(&at) else { continue };
             left.is_stored = true;
-            if let Some(reply) = left.waiting.pop_front() {
+            let reply = left.waiting.pop_front();
+            if self.is_draining {
+                // Those that were stored before have been let go of, and this one must not begin what it leads to.
+                self.detach_handlers();
+            }
+            if let Some(reply) = reply {
                 reply.send(()).ok();
             }
         }
