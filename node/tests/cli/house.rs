@@ -17,6 +17,7 @@ pub(crate) struct House {
     nodes: Vec<Child>,
     /// The controller's configuration, with the address that it listens on.
     controller: String,
+    worker: String,
 }
 
 /// How a program ended, and what it said.
@@ -53,6 +54,7 @@ impl House {
             folder: tempfile::tempdir().expect("a temporary folder"),
             nodes: Vec::new(),
             controller: String::new(),
+            worker: String::new(),
         };
         let controller = |address: &str| format!("listen = [{address:?}]\n{top}{PEERS}{more_of_ctl}");
         house.ok(&["fleet", "init", "lab"]);
@@ -62,11 +64,11 @@ impl House {
         let address = ready["listening"][0].as_str().expect("it listens").to_owned();
         house.controller = controller(&address);
         fs::create_dir(house.path("work")).expect("it is new");
-        let config = format!(
+        house.worker = format!(
             "{top}[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n{more_of_w1}",
             house.path("work")
         );
-        house.start_node("w1", &config);
+        house.start_worker();
         house
     }
 
@@ -78,15 +80,27 @@ impl House {
 
     /// Kills the controller: it has no time for anything.
     pub(crate) fn kill_controller(&mut self) {
-        let mut controller = self.nodes.remove(0);
-        controller.kill().and_then(|()| controller.wait()).expect("it can be ended");
+        kill(self.nodes.remove(0));
     }
 
     /// Stops the controller in order.
     pub(crate) fn stop_controller(&mut self) {
-        let mut controller = self.nodes.remove(0);
-        signal(&controller, Signal::TERM);
-        assert!(controller.wait().expect("it is our child").success());
+        stop(self.nodes.remove(0));
+    }
+
+    /// Kills the worker.
+    pub(crate) fn kill_worker(&mut self) {
+        kill(self.nodes.pop().expect("it runs"));
+    }
+
+    /// Stops the worker in order.
+    pub(crate) fn stop_worker(&mut self) {
+        stop(self.nodes.pop().expect("it runs"));
+    }
+
+    /// Starts the worker, which is not there.
+    pub(crate) fn start_worker(&mut self) {
+        self.start_node("w1", &self.worker.clone());
     }
 
     /// Starts the controller that was ended.
@@ -246,6 +260,15 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 fn try_signal(child: &Child, signal: Signal) -> rustix::io::Result<()> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
     kill_process(pid, signal)
+}
+
+fn kill(mut node: Child) {
+    node.kill().and_then(|()| node.wait()).expect("it can be ended");
+}
+
+fn stop(mut node: Child) {
+    signal(&node, Signal::TERM);
+    assert!(node.wait().expect("it is our child").success());
 }
 
 /// Waits for the end of a program.

@@ -1,5 +1,7 @@
 //! What the command line gets from a node that is killed and started again.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{fs, io};
@@ -16,22 +18,81 @@ fn expected() -> String {
 }
 
 #[test]
-fn a_controller_that_is_killed_in_the_middle_costs_no_output_and_no_exit_code() {
+fn a_build_is_that_of_an_undisturbed_run_whichever_daemons_are_killed_in_the_middle() {
     let mut house = House::start_durable();
-    let mut run = house.spawn(&["run", "w1", "--propagate-exit", "--cwd", ".", "--", "sh", "-c", SCRIPT]);
-    assert_eq!(read_line(&mut run), "1");
-    house.kill_controller();
-    fs::write(house.path("work/go"), "").expect("the folder can be written");
-    house.start_controller();
-    let ended = end(run);
-    assert_eq!(ended.code, Some(7), "{}", ended.stderr);
-    assert!(format!("1\n{}", ended.stdout) == expected(), "{} bytes came", ended.stdout.len());
-    assert!(ended.stderr.contains("the node went away"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("the node is back"), "{}", ended.stderr);
+    check_build(&mut house, &[Daemon::Worker], House::kill_worker, House::kill_controller);
+    let said = check_build(&mut house, &[Daemon::Controller], House::kill_worker, House::kill_controller);
+    assert!(said.contains("the node went away"), "{said}");
+    assert!(said.contains("the node is back"), "{said}");
+    check_build(
+        &mut house,
+        &[Daemon::Controller, Daemon::Worker],
+        House::kill_worker,
+        House::kill_controller,
+    );
 }
 
 #[test]
-fn the_same_goes_for_one_that_is_stopped_in_order_and_for_who_comes_later() {
+fn the_same_goes_for_daemons_that_are_restarted_in_order() {
+    let mut house = House::start_durable();
+    check_build(&mut house, &[Daemon::Worker], House::stop_worker, House::stop_controller);
+    check_build(&mut house, &[Daemon::Controller], House::stop_worker, House::stop_controller);
+    check_build(
+        &mut house,
+        &[Daemon::Controller, Daemon::Worker],
+        House::stop_worker,
+        House::stop_controller,
+    );
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Daemon {
+    Controller,
+    Worker,
+}
+
+/// Ends daemons in the middle of `runnel run w1 -- ./long-build.sh` and starts them again once the build has gone on
+/// without them: its exit code and the hash of its log are those of an undisturbed run. Returns what it said beside.
+#[track_caller]
+fn check_build(
+    house: &mut House,
+    restarted: &[Daemon],
+    end_worker: fn(&mut House),
+    end_controller: fn(&mut House),
+) -> String {
+    let (go, ran) = (house.path("work/go"), house.path("work/ran"));
+    for path in [&go, &ran] {
+        fs::remove_file(path).or_else(ignore_missing).expect("it can be removed");
+    }
+    let script = house.path("work/long-build.sh");
+    fs::write(&script, format!("#!/bin/sh\necho x >> ran\n{SCRIPT}\n")).expect("the folder can be written");
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("it is ours");
+
+    let mut run = house.spawn(&["run", "w1", "--propagate-exit", "--cwd", ".", "--", "./long-build.sh"]);
+    assert_eq!(read_line(&mut run), "1");
+    for daemon in restarted {
+        match daemon {
+            Daemon::Controller => end_controller(house),
+            Daemon::Worker => end_worker(house),
+        }
+    }
+    fs::write(&go, "").expect("the folder can be written");
+    for daemon in restarted {
+        match daemon {
+            Daemon::Controller => house.start_controller(),
+            Daemon::Worker => house.start_worker(),
+        }
+    }
+    let ended = end(run);
+    assert_eq!(ended.code, Some(7), "{restarted:?}: {}", ended.stderr);
+    let log = blake3::hash(format!("1\n{}", ended.stdout).as_bytes());
+    assert_eq!(log, blake3::hash(expected().as_bytes()), "{restarted:?}: {} bytes came", ended.stdout.len());
+    assert_eq!(fs::read_to_string(&ran).expect("it ran"), "x\n", "{restarted:?}");
+    ended.stderr
+}
+
+#[test]
+fn who_comes_later_finds_what_a_controller_that_was_stopped_in_order_has_missed() {
     let mut house = House::start_durable();
     let id = house.ok(&["run", "w1", "--detach", "--cwd", ".", "--", "sh", "-c", SCRIPT]).trim().to_owned();
     let mut logs = house.spawn(&["logs", "-f", &id]);
