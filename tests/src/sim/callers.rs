@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::mark::Mark;
 use super::observer::{Observer, Seat};
-use super::order::{Job, Kind, Note, Order, Repeat, Unheard, Work};
+use super::order::{Job, Keep, Kind, Note, Order, Repeat, Unheard, Work};
 use super::tasks::TaskSet;
 use super::violation::Invariant;
 
@@ -35,6 +35,7 @@ impl Caller {
         match order.kind {
             Kind::Once => Box::pin(self.call_job::<Work>(&order)).await,
             Kind::Idempotent => Box::pin(self.call_job::<Repeat>(&order)).await,
+            Kind::Kept => Box::pin(self.call_job::<Keep>(&order)).await,
             Kind::Unheard => Box::pin(self.call_job::<Unheard>(&order)).await,
             Kind::Inline => match self.submit::<Note>(&order, &order.job.number).await {
                 Some(submission) => self.follow_note(submission, &order).await,
@@ -84,6 +85,7 @@ impl Caller {
         match order.kind {
             Kind::Once => Box::pin(self.attach_job::<Work>(&order, &id)).await,
             Kind::Idempotent => Box::pin(self.attach_job::<Repeat>(&order, &id)).await,
+            Kind::Kept => Box::pin(self.attach_job::<Keep>(&order, &id)).await,
             Kind::Unheard => Box::pin(self.attach_job::<Unheard>(&order, &id)).await,
             Kind::Inline => {
                 if let Some(submission) = self.attach::<Note>(&order, &id).await {

@@ -1,18 +1,23 @@
 //! The handlers of the workload: they do as their job says, and tell the observer.
 
+mod kept;
+
 use std::time::Duration;
 
 use runnel::codec::Command;
-use runnel::{BodyError, BodyReader, BodyWriter, Context, HandlerError, Handlers};
+use runnel::{BodyError, BodyReader, BodyWriter, Context, HandlerError, Handlers, StopSignal};
 use tokio::time::sleep;
 
+use self::kept::KeptWork;
 use super::observer::{Ended, Observer, Seat};
-use super::order::{Ending, Job, Note, Repeat, Work};
+use super::order::{Ending, Job, Keep, Note, Repeat, Work};
+use super::programs::Programs;
 use super::violation::Invariant;
 
 /// Makes the handlers of a process.
-pub(super) fn handlers(observer: &Observer, seat: Seat) -> Handlers {
+pub(super) fn handlers(observer: &Observer, seat: Seat, programs: &Programs) -> Handlers {
     let mut handlers = Handlers::new();
+    handlers.on_recoverable::<Keep, _>(KeptWork::new(observer, seat, programs));
     let seen = observer.clone();
     handlers.on::<Work, _, _>(move |context, job| run(context, job, seen.clone(), seat));
     let seen = observer.clone();
@@ -36,16 +41,34 @@ where
     C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
 {
     observer.called(job.number, seat);
-    let mut stop = context.stop_signal();
-    let result = if job.is_deaf {
-        perform(&mut context, &job, &observer).await
-    } else {
-        tokio::select! {
-            biased;
-            reason = stop.stopped() => Err(HandlerError::stopped(reason, "told to stop")),
-            result = perform(&mut context, &job, &observer) => result,
-        }
-    };
+    let stop = context.stop_signal();
+    let result = heed(stop, &job, perform(&mut context, &job, &observer)).await;
+    conclude(&job, result, &observer, seat)
+}
+
+/// Does a job's work until it is done, or told to stop and not deaf.
+async fn heed(
+    mut stop: StopSignal,
+    job: &Job,
+    work: impl Future<Output = Result<Vec<u8>, HandlerError>>,
+) -> Result<Vec<u8>, HandlerError> {
+    if job.is_deaf {
+        return work.await;
+    }
+    tokio::select! {
+        biased;
+        reason = stop.stopped() => Err(HandlerError::stopped(reason, "told to stop")),
+        result = work => result,
+    }
+}
+
+/// Tells how a job ends, and ends so.
+fn conclude(
+    job: &Job,
+    result: Result<Vec<u8>, HandlerError>,
+    observer: &Observer,
+    seat: Seat,
+) -> Result<Vec<u8>, HandlerError> {
     let ended = match (&result, job.ending) {
         (Ok(_), Ending::Panic) => Ended::Panic,
         (Ok(_), _) => Ended::Result,
@@ -75,6 +98,10 @@ where
     if let Some(body) = context.result_body() {
         write_body(body, job).await?;
     }
+    result_of(job)
+}
+
+fn result_of(job: &Job) -> Result<Vec<u8>, HandlerError> {
     match job.ending {
         Ending::Error => Err(HandlerError::new("an error that the job asks for")),
         Ending::Result | Ending::Panic => Ok(job.result()),

@@ -28,6 +28,8 @@ pub enum Mark {
     UnknownAbandoned,
     /// An idempotent command was run again after its receiver lost its memory.
     RunAgain,
+    /// A handler was found by its token, and went on.
+    RecoveredByToken,
     /// A command that had left was cancelled before it started: the receiver's word.
     CancelledBeforeStart,
     /// A command was cancelled while it ran.
@@ -76,7 +78,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them: each must be hit in a full set of runs.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::KnownAgain,
         Self::Resumed,
         Self::ResumedAfterRebind,
@@ -88,6 +90,7 @@ impl Mark {
         Self::UnknownStateLost,
         Self::UnknownAbandoned,
         Self::RunAgain,
+        Self::RecoveredByToken,
         Self::CancelledBeforeStart,
         Self::CancelledRunning,
         Self::ExpiredBeforeStart,

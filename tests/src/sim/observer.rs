@@ -140,6 +140,7 @@ impl Observer {
             bound_at: linked_at.unwrap_or(now),
             id: None,
             is_sent: false,
+            has_token: false,
             runs: Vec::new(),
             updates: 0,
             is_cancelled: false,
@@ -200,6 +201,29 @@ impl Observer {
         let links = state.links(sender.host, seat.host);
         let rebinds = state.hosts[seat.host].rebinds;
         state.marks.extend(has_run.then_some(Mark::RunAgain));
+        if let Some(life) = state.lives.get_mut(&number) {
+            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds });
+        }
+        if let Err(breach) = judged {
+            drop(self.violated(state, number, breach));
+        }
+    }
+
+    /// The handler of a command can be found again from now on.
+    pub fn left_token(&self, number: u64) {
+        self.with_life(number, |life| life.has_token = true);
+    }
+
+    /// The handler of a command is found again by its token.
+    pub fn recovered(&self, number: u64, seat: Seat) {
+        self.trace.event(&format!("command {number} is recovered at host {}", seat.host));
+        let now = self.trace.elapsed();
+        let mut state = self.lock();
+        let Some(life) = state.lives.get(&number) else { return };
+        let judged = life.judge_recovery(seat, &state.facts(life));
+        let links = state.links(life.sender.host, seat.host);
+        let rebinds = state.hosts[seat.host].rebinds;
+        state.marks.insert(Mark::RecoveredByToken);
         if let Some(life) = state.lives.get_mut(&number) {
             life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds });
         }

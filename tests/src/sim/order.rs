@@ -39,6 +39,8 @@ pub enum Kind {
     Idempotent,
     /// [`Note`], which runs on the engine.
     Inline,
+    /// [`Keep`], whose work outlives the process that called its handler.
+    Kept,
     /// [`Unheard`], for which there is no handler.
     Unheard,
 }
@@ -89,6 +91,10 @@ pub enum Work {}
 #[derive(Debug)]
 pub enum Repeat {}
 
+/// A job that goes on while its node is away, and must not run twice.
+#[derive(Debug)]
+pub enum Keep {}
+
 /// Gives a number back, on the engine's thread.
 #[derive(Debug)]
 pub enum Note {}
@@ -107,6 +113,13 @@ impl Command for Work {
 impl Command for Repeat {
     const NAME: &'static str = "sim.repeat/1";
     const IDEMPOTENT: bool = true;
+    type Args = Job;
+    type Update = Vec<u8>;
+    type Result = Vec<u8>;
+}
+
+impl Command for Keep {
+    const NAME: &'static str = "sim.keep/1";
     type Args = Job;
     type Update = Vec<u8>;
     type Result = Vec<u8>;

@@ -24,6 +24,7 @@ use super::mark::Mark;
 use super::network::Network;
 use super::observer::{Observer, Seat};
 use super::order::Order;
+use super::programs::Programs;
 use super::tasks::TaskSet;
 use super::workload::Workload;
 use crate::crashing::store_on;
@@ -45,6 +46,8 @@ pub(super) struct Disk {
     pub(super) endpoint_keys: EndpointKeys,
     /// Where the store is, if there is one.
     pub(super) store: Option<FaultyDisk>,
+    /// What goes on running.
+    pub(super) programs: Programs,
 }
 
 /// A node at work, with its callers.
@@ -72,7 +75,7 @@ impl Process {
         let mut builder = NodeBuilder::new(plan.identity)
             .config(plan.config)
             .endpoint_keys(plan.disk.endpoint_keys)
-            .handlers(handlers(observer, seat));
+            .handlers(handlers(observer, seat, &plan.disk.programs));
         if let Some(disk) = &plan.disk.store {
             builder = builder.store(store_on(disk));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::order::Order;
+use super::order::{Kind, Order};
 
 /// What the callers of one controller ask for.
 #[derive(Clone, Debug)]
@@ -41,9 +41,17 @@ impl Workload {
         let mut order = Order::draw(random, self.numbers.next(), self.workers, self.bytes_max);
         order.worker += self.first_worker;
         order.is_durable = self.is_durable && random.random_bool(0.6);
+        if order.kind == Kind::Once && order.job.number.is_multiple_of(KEPT_EVERY) {
+            order.kind = Kind::Kept;
+            // What was on its way of it would be lost with the process.
+            order.job.result_body_bytes = 0;
+        }
         order
     }
 }
+
+/// One in so many of the commands that must not run twice outlives its worker's process.
+const KEPT_EVERY: u64 = 4;
 
 impl Numbers {
     pub(super) fn next(&self) -> u64 {

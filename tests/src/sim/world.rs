@@ -1,5 +1,6 @@
 //! A world: hosts with whole nodes on one network, and everything that can happen to them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::options::Options;
 use super::order::Order;
 use super::path::PathConfig;
 use super::process::{Disk, Plan, Process, seed_of};
+use super::programs::Programs;
 use super::trace::Trace;
 use super::violation::Invariant;
 use super::workload::{Numbers, Workload};
@@ -150,8 +152,8 @@ impl World {
         let machine = self.hosts[host].machine.clone();
         // Whoever starts a machine again makes room first.
         self.set_disk_full(host, false);
-        let store = self.hosts[host].disk.store.clone();
-        let process = self.start_on(host, &machine, store, "process");
+        let disk = self.hosts[host].disk.clone();
+        let process = self.start_on(host, &machine, disk, "process");
         if self.hosts[host].role == Role::Controller {
             let workload = Workload {
                 per_second: self.options.orders_per_second / self.options.controllers as f64,
@@ -214,6 +216,7 @@ impl World {
         if let Some(disk) = &self.hosts[host].disk.store {
             disk.cut_power();
         }
+        self.hosts[host].disk.programs.retain(&BTreeSet::new());
         self.hosts[host].machine.restart();
         self.end_process(host, "has no power").await;
     }
@@ -229,6 +232,7 @@ impl World {
         if let Some(disk) = self.hosts[host].disk.store.replace(FaultyDisk::new(seed)) {
             disk.kill();
         }
+        self.hosts[host].disk.programs.retain(&BTreeSet::new());
         self.observer.disk_lost(host);
         self.end_process(host, "loses its disk").await;
     }
@@ -310,7 +314,8 @@ impl World {
         }
         self.observer.double(host, true);
         let machine = Machine::new(address_of(DOUBLES, host));
-        let process = self.start_on(host, &machine, None, "double");
+        let disk = Disk { store: None, programs: Programs::default(), ..self.hosts[host].disk.clone() };
+        let process = self.start_on(host, &machine, disk, "double");
         self.hosts[host].double = Some((machine, process));
     }
 
@@ -331,14 +336,8 @@ impl World {
         self.network.set_path(path);
     }
 
-    fn start_on(
-        &self,
-        host: usize,
-        machine: &Arc<Machine>,
-        store: Option<FaultyDisk>,
-        what: &str,
-    ) -> Process {
-        let Host { name, role, disk, .. } = &self.hosts[host];
+    fn start_on(&self, host: usize, machine: &Arc<Machine>, disk: Disk, what: &str) -> Process {
+        let Host { name, role, .. } = &self.hosts[host];
         let seat = self.observer.started(host);
         let listening = |controller: usize| SocketAddr::new(self.address(controller), PORT);
         let (listen, dials) = match role {
@@ -356,7 +355,7 @@ impl World {
         let plan = Plan {
             identity: identity(name, *role),
             config: self.options.config(),
-            disk: Disk { store, ..disk.clone() },
+            disk,
             listen,
             dials,
             seed: seed_of(self.options.seed, what, host, seat.boot),
@@ -380,7 +379,8 @@ impl Host {
         };
         let mut random = ChaCha8Rng::seed_from_u64(seed_of(options.seed, "disk", host, 0));
         let store = options.is_durable.then(|| FaultyDisk::new(seed_of(options.seed, "store", host, 0)));
-        let disk = Disk { endpoint_keys: EndpointKeys::random(&mut random), store };
+        let endpoint_keys = EndpointKeys::random(&mut random);
+        let disk = Disk { endpoint_keys, store, programs: Programs::default() };
         let machine = Machine::new(address_of(net, host));
         machine.set_sync_delay(options.sync_delay);
         Self { name, role, machine, disk, process: None, double: None }

@@ -46,6 +46,8 @@ pub(super) struct Life {
     /// Once it is stored.
     pub(super) id: Option<CommandId>,
     pub(super) is_sent: bool,
+    /// Its handler has left a token, which is stored.
+    pub(super) has_token: bool,
     pub(super) runs: Vec<Run>,
     pub(super) updates: u32,
     pub(super) is_cancelled: bool,
@@ -105,13 +107,27 @@ impl Life {
         }
         match self.order.kind {
             Kind::Unheard => Err((Invariant::TrueOutcome, "a command without a handler started")),
-            Kind::Once | Kind::Inline if !self.runs.is_empty() => {
+            Kind::Once | Kind::Kept | Kind::Inline if !self.runs.is_empty() => {
                 Err((Invariant::NothingTwice, "a handler was called twice"))
             }
             Kind::Idempotent if !self.runs.is_empty() && !facts.has_forgotten_call => {
                 Err((Invariant::NothingTwice, "an idempotent command ran again though nothing was forgotten"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Judges that a handler is found again by its token: the same run, in another process.
+    pub(super) fn judge_recovery(&self, seat: Seat, facts: &Facts) -> Result<(), Breach> {
+        match self.runs.last() {
+            None => Err((Invariant::TrueOutcome, "a command that never ran was recovered")),
+            Some(run) if run.seat.host != seat.host => {
+                Err((Invariant::NoGhosts, "a command was recovered at another worker"))
+            }
+            Some(_) if !facts.has_forgotten_call => {
+                Err((Invariant::NothingTwice, "a command was recovered though its handler was not lost"))
+            }
+            Some(_) => Ok(()),
         }
     }
 
@@ -194,7 +210,9 @@ impl Life {
             }
             // Without a journal on a disk nothing of a call survives its process. With one, what was called survives, or
             // was about to be, though not how it was about to end.
-            UnknownReason::HandlerLost => self.order.is_durable && facts.has_crashed,
+            UnknownReason::HandlerLost => {
+                self.order.is_durable && facts.has_crashed && (!self.has_token || facts.has_forgotten)
+            }
         };
         ensure(is_true, "unknown without reason")
     }
@@ -240,6 +258,7 @@ mod tests {
             bound_at: Duration::ZERO,
             id: None,
             is_sent: true,
+            has_token: false,
             runs: Vec::new(),
             updates: 0,
             is_cancelled: false,
@@ -294,6 +313,22 @@ mod tests {
         ran.order.is_durable = true;
         assert_eq!(judged(&ran, lost(), crashed), None);
         assert_eq!(judged(&ran, lost(), Facts::default()), Some(Invariant::TrueOutcome));
+    }
+
+    #[test]
+    fn a_handler_that_left_a_token_is_recovered_once_its_process_is_gone_and_is_not_lost() {
+        let crashed = Facts { has_crashed: true, has_forgotten_call: true, ..Facts::default() };
+        let mut kept = ran(Kind::Kept, None);
+        assert!(kept.judge_recovery(WORKER, &crashed).is_ok());
+        assert!(kept.judge_recovery(WORKER, &Facts::default()).is_err());
+        assert!(
+            kept.judge_call(WORKER, &crashed).is_err()
+                && life(Kind::Kept).judge_recovery(WORKER, &crashed).is_err()
+        );
+        (kept.order.is_durable, kept.has_token) = (true, true);
+        let lost = || Err(NotDone::Unknown(UnknownReason::HandlerLost));
+        assert_eq!(judged(&kept, lost(), crashed), Some(Invariant::TrueOutcome));
+        assert_eq!(judged(&kept, lost(), Facts { has_forgotten: true, ..crashed }), None);
     }
 
     #[test]
