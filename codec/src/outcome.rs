@@ -75,7 +75,7 @@ pub enum UnknownReason {
     ReceiverStateLost,
     /// The receiver restarted between the start and the end of the handler.
     HandlerLost,
-    /// The caller gave the command up, or its node was removed.
+    /// The caller gave the command up, its node was removed, or its store was restored from an older backup.
     Abandoned,
     /// An idempotent command took its receiver down each time it was run.
     Poisoned,

@@ -18,6 +18,7 @@ mod ids;
 mod lines;
 mod listing;
 mod logs;
+mod new_epoch;
 mod node;
 mod nodes;
 mod outcome;
@@ -91,6 +92,8 @@ enum Verb {
     Fleet(fleet::FleetArgs),
     /// Run a node until it is told to stop (SIGTERM or Ctrl-C).
     Node(node::NodeArgs),
+    /// Let a node whose store was restored from an older backup go on, at the price of what it cannot know.
+    NewEpoch(new_epoch::NewEpochArgs),
     /// Watch real commands run on real workers over a bad network.
     Demo(crate::demo::DemoArgs),
     /// Forward UDP packets, badly: with loss, delay, a rate, rebinds and blackouts.
@@ -123,6 +126,7 @@ impl Verb {
         let exit = match self {
             Self::Demo(args) => return Ok(crate::demo::run(args)?),
             Self::Node(args) => node::run(&args).map(|()| Exit::Success)?,
+            Self::NewEpoch(args) => new_epoch::run(&args)?,
             Self::Relay(args) => relay::run(args).map(|()| Exit::Success)?,
             Self::Supervise(args) => supervise::run(&args).map(|()| Exit::Success)?,
             Self::Completions(args) => completions::run(&args)?,
@@ -159,6 +163,7 @@ impl Verb {
             Self::Forget(args) => args.session().is_json(),
             Self::Fleet(args) => args.is_json(),
             Self::Demo(args) => args.is_json(),
+            Self::NewEpoch(args) => args.speech.json,
             Self::Node(_) | Self::Relay(_) | Self::Supervise(_) | Self::Completions(_) => false,
         }
     }

@@ -17,6 +17,7 @@ mod engine;
 mod env;
 mod handler;
 mod link_changes;
+mod new_epoch;
 mod node;
 mod path;
 mod policy;
@@ -37,18 +38,19 @@ pub use endpoint_keys::{ENDPOINT_KEYS_FILE, EndpointKeysError, load_or_create_en
 pub use env::{Env, NetworkChanges, SystemEnv, Task};
 pub use handler::{Context, HandlerError, Handlers, Recoverable, Run, StopSignal, TokenError};
 pub use link_changes::{LinkChange, LinkChanges, LinkChangesError};
+pub use new_epoch::StoreRenewal;
 pub use node::{Delivery, Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
 pub use policy::{Action, Policy, Rule};
 pub use recovered::Recovered;
 pub use runnel_certs as certs;
 pub use runnel_codec as codec;
 pub use runnel_queue::{
-    Bound, ClockReading, Idempotency, KeyConflict, Stage, StopReason, Store, StoreConfig, StoreError,
-    SubmitError as QueueError, Waiting, WaitsFor,
+    Bound, ClockReading, GivenUp, Idempotency, KeyConflict, NewEpoch, Stage, StopReason, Store, StoreConfig,
+    StoreError, SubmitError as QueueError, Waiting, WaitsFor,
 };
 pub use runnel_transport::{CloseReason, EndpointKeys};
 pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStatus};
 pub use store::{StoreBatch, StoreDriver};
-pub use store_folder::{OpenStoreError, open_store};
+pub use store_folder::{OpenStoreError, open_existing_store, open_store};
 pub use submission::{NotDone, Progress, Submission, UpdateMark};
 pub use updates::{Acknowledged, Acknowledgements, UpdateError};

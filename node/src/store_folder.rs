@@ -20,6 +20,12 @@ pub enum OpenStoreError {
         /// The folder.
         folder: PathBuf,
     },
+    /// There is no store.
+    #[error("there is no store in {}", folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file or folder could not be made, opened or locked.
     #[error("the store in {} cannot be opened", folder.display())]
     Io {
@@ -50,6 +56,18 @@ pub fn open_store(folder: &Path, config: &StoreConfig) -> Result<Box<dyn Store>,
     folder.ancestors().skip(1).take(missing.max(1)).try_for_each(sync_folder).map_err(failed)?;
     let disk = FileBackend::new(database).map_err(|error| failed(io::Error::other(error.to_string())))?;
     Ok(Box::new(RedbStore::new(Arc::new(disk), Arc::new(side_files), config.clone())))
+}
+
+/// Opens the store in a folder like [`open_store`], and makes none.
+///
+/// # Errors
+///
+/// See [`OpenStoreError`].
+pub fn open_existing_store(folder: &Path, config: &StoreConfig) -> Result<Box<dyn Store>, OpenStoreError> {
+    if !folder.join(DATABASE_FILE).exists() {
+        return Err(OpenStoreError::Missing { folder: folder.to_owned() });
+    }
+    open_store(folder, config)
 }
 
 /// Makes the folder and takes its lock, which the returned file holds.

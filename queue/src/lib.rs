@@ -16,6 +16,7 @@ mod clock;
 mod config;
 mod error;
 mod journal;
+mod new_epoch;
 mod positions;
 mod receive_queue;
 mod room;
@@ -30,6 +31,7 @@ pub use clock::ClockReading;
 pub use config::SendQueueConfig;
 pub use error::{Bound, KeyConflict, NotFound, ProtocolError, SubmitError};
 pub use journal::{Batch, BatchId};
+pub use new_epoch::{GivenUp, NewEpoch};
 pub use positions::Regressed;
 pub use receive_queue::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig, Reply, Start,
@@ -48,4 +50,4 @@ pub use store::{
     StoreConfig, StoreError, StoreRow, StoredDeadline,
 };
 #[cfg(any(test, feature = "sim"))]
-pub use store::{DiskBlobs, DiskFile, FaultyDisk, read_row, write_row};
+pub use store::{DiskBlobs, DiskFile, DiskImage, FaultyDisk, read_row, write_row};

@@ -23,7 +23,7 @@ pub use self::row::{
 };
 #[cfg(any(test, feature = "sim"))]
 pub use self::{
-    faulty_disk::{DiskBlobs, DiskFile, FaultyDisk},
+    faulty_disk::{DiskBlobs, DiskFile, DiskImage, FaultyDisk},
     format::{read_row, write_row},
 };
 /// The disk below a database: what a [`RedbStore`] is given. A node gives a [`FileBackend`], made of a file that it has

@@ -116,7 +116,7 @@ impl DaemonConfig {
     }
 
     /// Returns the folder of the store, if there is to be one.
-    pub(super) fn store_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn store_folder(&self) -> Option<PathBuf> {
         self.state_dir.as_ref().filter(|_| self.store.enabled).map(|folder| folder.join(STORE_FOLDER))
     }
 

@@ -228,7 +228,7 @@ impl Engine {
         let sent = self.receive.check_sent(node, hello.store, hello.sent);
         let positions = sent.and(self.send.check_journaled(node, hello.receiver, hello.journaled));
         if let Err(regressed) = positions {
-            error!(peer = %node, %regressed, "the peer's store was restored from an older backup");
+            error!(peer = %node, %regressed, "the peer's store was restored from an older backup: there, `runnel new-epoch`");
             return Err(REGRESSED);
         }
         let peer = self.peers.entry(node.clone()).or_default();

@@ -47,7 +47,7 @@ pub(super) fn check_hello(
 /// The peer has forgotten what its store had promised.
 pub(super) const REGRESSED: Refusal = Refusal {
     code: CloseCode::StoreRegressed,
-    text: "this store is older than what it has promised: restore a newer backup, or begin with an empty store",
+    text: "this store is older than what it has promised: restore a newer backup, or stop the node and run `runnel new-epoch`",
     retry_after: None,
 };
 

@@ -174,7 +174,7 @@ fn a_node_does_not_start_with_a_store_that_it_cannot_have() {
 }
 
 #[test]
-fn an_older_backup_is_refused_and_it_says_what_to_do() {
+fn an_older_backup_is_refused_and_goes_on_with_a_new_epoch() {
     let mut house = House::start_durable();
     let (state, backup) = (house.path("ctl/state"), house.path("backup"));
     let copy = |from: &Path, to: &Path| {
@@ -182,6 +182,7 @@ fn an_older_backup_is_refused_and_it_says_what_to_do() {
         let copied = Command::new("cp").arg("-a").args([from, to]).status();
         assert!(copied.expect("cp is there").success());
     };
+    let waiting = house.ok(&["run", "gone", "--detach", "--", "true"]).trim().to_owned();
     house.stop_controller();
     copy(&state, &backup);
     copy(&backup, &state);
@@ -201,12 +202,34 @@ fn an_older_backup_is_refused_and_it_says_what_to_do() {
     });
     let reason = refused.expect("the worker knows more of this store than it says");
     assert!(reason.contains("restore a newer backup"), "{reason}");
+    assert!(reason.contains("runnel new-epoch"), "{reason}");
 
-    // The way out without a newer one.
+    let new_epoch = ["new-epoch", "--json", "--config", "ctl/node.toml"];
+    house.check(&new_epoch, 74, "stop the node first");
     house.stop_controller();
-    fs::rename(state.join("store"), house.path("set-aside")).expect("it can be moved");
+    house.check(&new_epoch, 1, "say --yes");
+    house.check(&new_epoch, 1, "1 commands without an outcome");
+    let said = house.ok(&[&new_epoch[..], &["--yes"]].concat());
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["unknown"][0]["id"], *waiting, "{said}");
+    assert_eq!(said["unknown"][0]["was_bound"], false, "{said}");
+
     house.start_controller();
     house.ok(&["run", "w1", "--", "true"]);
+    house.check(&["attach", &waiting], 86, "unknown");
+    house.stop_controller();
+    assert!(house.ok(&new_epoch).contains("\"unknown\":[]"), "nothing is left without an outcome");
+}
+
+#[test]
+fn a_folder_without_a_store_gets_none_by_a_new_epoch() {
+    let house = House::start();
+    let config = "state_dir = \"state\"\n";
+    drop(house.node_command("ctl", config));
+    house.check(&["new-epoch", "--config", "ctl/node.toml"], 74, "there is no store");
+    assert!(!house.path("ctl/state").exists());
+    drop(house.node_command("ctl", ""));
+    house.check(&["new-epoch", "--config", "ctl/node.toml"], 78, "names no store");
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {

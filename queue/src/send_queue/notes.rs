@@ -48,14 +48,14 @@ impl SendQueue {
         journal.push(class, note);
     }
 
-    /// Returns whether a command outlives this process.
+    /// Returns whether a command outlives this process. One that ended under an older epoch of the store does too.
     pub(super) fn is_durable(&self, key: CommandKey) -> bool {
-        Some(key.epoch) == self.store
+        self.store.is_some() && key.epoch != self.boot
     }
 
     /// Returns whether a command was numbered by this process or its store.
     pub(super) fn is_mine(&self, key: CommandKey) -> bool {
-        key.epoch == self.boot || self.is_durable(key)
+        key.epoch == self.boot || Some(key.epoch) == self.store
     }
 }
 

@@ -121,7 +121,10 @@ impl SendQueue {
     ) {
         let ended_at = now.checked_sub(clock.since(&row.ended_at)).unwrap_or(now);
         let state = self.peers.entry(peer.clone()).or_default();
-        state.store.settled.insert(key.seq);
+        // The numbers of an older epoch are not those of this one.
+        if Some(key.epoch) == self.store {
+            state.store.settled.insert(key.seq);
+        }
         if let Some(idempotency) = &row.idempotency {
             state.keys.insert(idempotency.key.clone(), key);
         }

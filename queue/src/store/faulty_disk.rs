@@ -5,6 +5,7 @@
 //! calls give equal disks.
 
 mod file;
+mod image;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,6 +16,7 @@ use rand::rngs::StdRng;
 use redb::StorageBackend;
 
 use self::file::File;
+pub use self::image::DiskImage;
 use super::blobs::{BlobName, Blobs};
 
 /// The disk of one machine. Clones are the same disk.

@@ -35,6 +35,17 @@ enum Pending {
 }
 
 impl File {
+    /// Makes a file that is on the disk.
+    pub(super) fn restored(content: Vec<u8>) -> Self {
+        let pages = pages(0, content.len()).collect();
+        Self { live: content.clone(), durable: content, pages, is_named: true, ..Self::default() }
+    }
+
+    /// Returns what is on the disk of it, if it is there.
+    pub(super) fn durable(&self) -> Option<&[u8]> {
+        (self.is_named && !self.is_removed).then_some(&self.durable)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.live.len()
     }
