@@ -2,7 +2,7 @@
 //!
 //! One batch is under way at a time, and what gathers meanwhile is the next: so many records share one sync. A full disk is
 //! tried again until there is room; after a failed sync the store is loaded again and the batch repeated, for nobody knows
-//! what of it is there.
+//! what of it is there. Loading again needs room too, and waits for it in the same way.
 
 use std::time::Duration;
 
@@ -89,13 +89,10 @@ impl StoreDriver {
     pub fn apply(&mut self, batch: &StoreBatch) -> Result<(), Duration> {
         let report = match self.store.apply(&batch.0) {
             Ok(()) => StoreReport::Stored,
-            Err(StoreError::Full) => {
-                warn!("no space is left for the store: what is to be durable waits until there is some");
-                self.report(StoreReport::Full);
-                return Err(FULL_PAUSE);
-            }
+            Err(StoreError::Full) => return Err(self.wait_for_room()),
             Err(error) if error.is_poisonous() => match self.reload(&error) {
                 Ok(()) => return Err(Duration::ZERO),
+                Err(StoreError::Full) => return Err(self.wait_for_room()),
                 Err(error) if self.failures < FAILURES_MAX => {
                     warn!(%error, "the store cannot be loaded again yet");
                     return Err(RELOAD_PAUSE);
@@ -111,8 +108,19 @@ impl StoreDriver {
 
     fn reload(&mut self, error: &StoreError) -> Result<(), StoreError> {
         error!(%error, "the store is loaded again");
-        self.failures += 1;
-        self.store.load().map(drop)
+        let loaded = self.store.load().map(drop);
+        // A disk without room says nothing of its health.
+        if !matches!(loaded, Err(StoreError::Full)) {
+            self.failures += 1;
+        }
+        loaded
+    }
+
+    /// Tells that there is no room. Returns the pause before the next try.
+    fn wait_for_room(&self) -> Duration {
+        warn!("no space is left for the store: what is to be durable waits until there is some");
+        self.report(StoreReport::Full);
+        FULL_PAUSE
     }
 
     /// Tells the engine. If it is gone, or does not listen, there is nobody to tell.
@@ -185,6 +193,20 @@ mod tests {
         let batch = StoreBatch(vec![]);
         assert_eq!(driver.apply(&batch), Err(RELOAD_PAUSE));
         assert!(line.reports.try_recv().is_err(), "nothing is said of it");
+        assert_eq!(driver.apply(&batch), Ok(()));
+        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored)));
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_loaded_again_for_want_of_room_waits_for_it() {
+        let full = (0..FAILURES_MAX * 2).map(|_| StoreError::Full).collect();
+        let failed = (0..FAILURES_MAX * 2).map(|_| broken()).collect();
+        let (mut line, mut driver) = driven(failed, full);
+        let batch = StoreBatch(vec![]);
+        for _ in 0..FAILURES_MAX * 2 {
+            assert_eq!(driver.apply(&batch), Err(FULL_PAUSE));
+            assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Full)));
+        }
         assert_eq!(driver.apply(&batch), Ok(()));
         assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored)));
     }
