@@ -118,6 +118,7 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         updates: UpdatePolicy::Follow,
         deadline: None,
         has_body: false,
+        body_repeats: false,
         body_held_bytes: 0,
         wants_result_body: false,
         durable: None,

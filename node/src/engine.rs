@@ -87,8 +87,8 @@ pub(crate) enum Request {
     Taken { id: CommandId, bytes: u64 },
     /// A handler sends an update.
     Update { from: NodeId, key: CommandKey, content: Bytes },
-    /// Bytes of a body were produced.
-    Body { whose: Whose, content: Bytes },
+    /// Bytes of a body were produced that begin at `offset`.
+    Body { whose: Whose, offset: u64, content: Bytes },
     /// A body was produced whole.
     BodyEnd { whose: Whose, end: BodyEnd },
     /// A body will not come whole.
@@ -365,7 +365,7 @@ impl Engine {
             }
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
             Request::Ask(question) => self.answer(now, question),
-            Request::Body { whose, content } => self.handle_body(&whose, content),
+            Request::Body { whose, offset, content } => self.handle_body(&whose, offset, content),
             Request::BodyEnd { whose, end } => self.handle_body_end(&whose, end),
             Request::BodyFailed { whose, kind, message } => self.handle_body_failed(&whose, kind, message),
             Request::BodyTaken { whose, bytes } => self.handle_body_taken(&whose, bytes),

@@ -358,6 +358,7 @@ impl NodeHandle {
             args: C::encode_args(args)?,
             payload: options.payload,
             has_body: body.is_some(),
+            body_repeats: body.as_ref().is_some_and(Source::can_repeat),
             body_held_bytes,
             wants_result_body: options.result_body,
             updates: options.updates,

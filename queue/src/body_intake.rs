@@ -109,6 +109,12 @@ impl BodyIntake {
         self.is_over && self.taken == self.received
     }
 
+    /// Returns what is answered to its writer on a new stream: [`offsets`](Self::offsets), or that all of it is here if its
+    /// reader is gone.
+    pub(crate) fn answer(&mut self) -> (u64, u64) {
+        if self.is_unread { (EVERYTHING, 0) } else { self.offsets() }
+    }
+
     /// Returns how far it has come and the credit, for a new stream.
     pub(crate) fn offsets(&mut self) -> (u64, u64) {
         self.granted = if self.is_open() { self.taken + self.window } else { 0 };

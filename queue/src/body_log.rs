@@ -46,11 +46,28 @@ impl BodyLog {
         Self { held_from: offset, held_to: offset, written: offset, written_max: offset, ..Self::default() }
     }
 
+    /// Makes one of what an older process held: any of it may have been written.
+    pub(crate) fn recovered<'a>(offset: u64, pieces: impl IntoIterator<Item = &'a Bytes>) -> Self {
+        let mut log = Self::begun_at(offset);
+        pieces.into_iter().for_each(|piece| log.push(piece.clone()));
+        log.written_max = log.held_to;
+        log
+    }
+
     /// Adds bytes that were produced.
     pub(crate) fn push(&mut self, content: Bytes) {
         if !content.is_empty() && self.end.is_none() {
             self.held_to += content.len() as u64;
             self.pieces.push_back(content);
+        }
+    }
+
+    /// Adds bytes that were produced and begin at `offset`, as far as they are what comes next: what is here already is
+    /// dropped, and so is what lies ahead.
+    pub(crate) fn push_at(&mut self, offset: u64, mut content: Bytes) {
+        if let Some(held) = self.held_to.checked_sub(offset) {
+            content.advance(usize::try_from(held).unwrap_or(usize::MAX).min(content.len()));
+            self.push(content);
         }
     }
 
@@ -134,6 +151,26 @@ impl BodyLog {
             *offset += piece.len() as u64;
             Some((at, piece))
         })
+    }
+
+    /// Returns how far it was produced.
+    pub(crate) fn produced_to(&self) -> u64 {
+        self.held_to
+    }
+
+    /// Returns how far it may be written.
+    pub(crate) fn credit(&self) -> u64 {
+        self.credit
+    }
+
+    /// Goes back to the beginning, if all of it is held, for a reader that has granted nothing yet. Returns whether it is.
+    pub(crate) fn rewind(&mut self) -> bool {
+        let is_whole = self.held_from == 0;
+        if is_whole {
+            (self.cursor, self.written, self.written_max) = ((0, 0), 0, 0);
+            (self.credit, self.is_end_written) = (0, false);
+        }
+        is_whole
     }
 
     /// Returns its length and hash, once everything is produced.

@@ -490,7 +490,7 @@ impl ReceiveQueue {
     fn greet(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
         let Some(known) = self.known_mut(peer, key) else { return };
         let (was_accepted, was_called) = (known.accepted.is_some(), known.was_called);
-        let (body_received, body_credit) = known.body.as_mut().map_or((0, 0), BodyIntake::offsets);
+        let (body_received, body_credit) = known.body.as_mut().map_or((0, 0), BodyIntake::answer);
         if was_accepted {
             self.reply(peer, at, StreamFrame::Accepted { body_received, body_credit }, false);
         }

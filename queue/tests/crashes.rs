@@ -211,6 +211,7 @@ impl World {
                     args: Bytes::from_static(b"args"),
                     payload: Bytes::new(),
                     has_body: false,
+                    body_repeats: false,
                     body_held_bytes: 0,
                     wants_result_body: false,
                     updates: UpdatePolicy::Store,

@@ -32,6 +32,20 @@ pub(crate) struct Stamp {
 }
 
 impl Source {
+    /// Returns whether its bytes can be produced more than once.
+    pub(crate) fn can_repeat(&self) -> bool {
+        !matches!(self, Self::Live(_))
+    }
+
+    /// Takes it to be produced now. What can be produced again stays.
+    pub(crate) fn take(kept: &mut Option<Box<Self>>) -> Option<Self> {
+        match kept.as_deref() {
+            Some(Self::Bytes(content)) => Some(Self::Bytes(content.clone())),
+            Some(Self::File(path, stamp)) => Some(Self::File(path.clone(), *stamp)),
+            Some(Self::Live(_)) | None => kept.take().map(|source| *source),
+        }
+    }
+
     pub(super) async fn file(path: PathBuf) -> io::Result<Self> {
         let metadata = tokio::fs::metadata(&path).await?;
         if !metadata.is_file() {
@@ -64,7 +78,7 @@ impl Stamp {
     }
 }
 
-/// Brings a source into the engine, once and from its beginning.
+/// Brings a source into the engine, read from its beginning.
 pub(crate) async fn feed(source: Source, sink: BodySink) {
     match source {
         Source::Bytes(content) => {
@@ -128,3 +142,24 @@ async fn write_file(path: &std::path::Path, stamp: Stamp, writer: &mut BodyWrite
 
 /// Bytes read from a file at once: each read costs a hand-over to a thread that may block.
 const READ_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_produced_again_stays() {
+        let (live, _awaited) = oneshot::channel();
+        let stamp = Stamp { bytes: 1, inode: 2, modified_ns: 3 };
+        for (source, repeats) in [
+            (Source::Bytes(Bytes::from_static(b"content")), true),
+            (Source::File(PathBuf::from("/a"), stamp), true),
+            (Source::Live(live), false),
+        ] {
+            assert_eq!(source.can_repeat(), repeats);
+            let mut kept = Some(Box::new(source));
+            assert!(Source::take(&mut kept).is_some());
+            assert_eq!(kept.is_some(), repeats);
+        }
+    }
+}

@@ -71,7 +71,7 @@ impl BodyWriter {
             let sink = self.sink().await?;
             let known =
                 usize::try_from(sink.skip.saturating_sub(bytes)).unwrap_or(usize::MAX).min(piece.len());
-            sink.send_piece(piece.slice(known..)).await?;
+            sink.send_piece(bytes + known as u64, piece.slice(known..)).await?;
             self.hasher.update(&piece);
             self.bytes += piece.len() as u64;
         }
@@ -122,21 +122,24 @@ impl BodyWriter {
 
 impl Drop for BodyWriter {
     fn drop(&mut self) {
-        if let State::Ready(sink) = &self.sink {
+        // Without room the command is over, or the body is produced again by another writer.
+        if let State::Ready(sink) = &self.sink
+            && !sink.room.is_closed()
+        {
             sink.releases.send(Release::BodyWriter(sink.whose.clone())).ok();
         }
     }
 }
 
 impl BodySink {
-    async fn send_piece(&self, content: Bytes) -> Result<(), BodyError> {
+    async fn send_piece(&self, offset: u64, content: Bytes) -> Result<(), BodyError> {
         if content.is_empty() {
             return Ok(());
         }
         let permits = u32::try_from(content.len()).map_err(|_| BodyError::Ended)?;
         let permits = self.room.acquire_many(permits).await.map_err(|_| BodyError::Ended)?;
         let place = self.inbox.reserve().await.map_err(|_| BodyError::Ended)?;
-        place.send(Request::Body { whose: self.whose.clone(), content });
+        place.send(Request::Body { whose: self.whose.clone(), offset, content });
         permits.forget();
         Ok(())
     }

@@ -8,9 +8,9 @@ use super::{Engine, Release};
 use crate::body::Whose;
 
 impl Engine {
-    pub(super) fn handle_body(&mut self, whose: &Whose, content: Bytes) {
+    pub(super) fn handle_body(&mut self, whose: &Whose, offset: u64, content: Bytes) {
         match whose {
-            Whose::Ours(id) => self.send.handle_body(id, content),
+            Whose::Ours(id) => self.send.handle_body(id, offset, content),
             Whose::Theirs(from, key) => self.receive.handle_result_body(from, *key, content),
         }
     }

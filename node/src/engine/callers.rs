@@ -26,7 +26,8 @@ pub(crate) struct Caller {
     pub(super) wants_steps: bool,
     /// The furthest step that it was told, or would have been.
     pub(super) furthest: Stage,
-    /// Where its body comes from, until the receiver wants it.
+    /// Where its body comes from: one that is produced once until the receiver wants it, another until the end, unless the
+    /// store has it.
     pub(super) body: Option<Box<Source>>,
     /// How much more of its body may be held, once that is under way.
     pub(super) body_room: Option<Arc<Semaphore>>,
@@ -68,6 +69,12 @@ impl Caller {
     /// Stands for a caller that was in an older process.
     pub(super) fn gone() -> Self {
         Self::new(caller_events().0, false, true, None, None)
+    }
+
+    /// Has room for a body that is produced from now on. An older production of it ends.
+    pub(super) fn open_body(&mut self, bytes: usize) -> Arc<Semaphore> {
+        self.close_body();
+        self.body_room.insert(Arc::new(Semaphore::new(bytes))).clone()
     }
 
     /// Its body goes nowhere any more.

@@ -1,13 +1,11 @@
 //! What this node sends: from the caller through the send queue onto a stream, and the replies back.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame};
 use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Stage, Transmit};
 use runnel_transport::StreamId;
-use tokio::sync::Semaphore;
 use tracing::{debug, trace, warn};
 
 use super::link_set::{LinkIndex, StreamUse};
@@ -113,17 +111,22 @@ impl Engine {
         caller.teller.step(&mut self.wakes, step);
     }
 
-    /// The receiver wants a command's body: whoever produces it may begin.
+    /// The receiver wants a command's body: whoever produces it begins, perhaps once more.
     fn begin_body(&mut self, id: &CommandId, from: u64) {
         if self.callers.get(id).is_none() {
             self.callers.insert(id.clone(), Caller::gone());
         }
         let stored = self.send.stored_body(id);
         let Some(caller) = self.callers.get_mut(id) else { return };
-        let source = caller.body.take().or_else(|| Source::from_stored(stored?).map(Box::new));
+        let source = match stored {
+            Some(stored) => {
+                caller.body = None;
+                Source::from_stored(stored)
+            }
+            None => Source::take(&mut caller.body),
+        };
         let Some(source) = source else { return };
-        let room = Arc::new(Semaphore::new(self.config.node.body_held_bytes()));
-        caller.body_room = Some(room.clone());
+        let room = caller.open_body(self.config.node.body_held_bytes());
         let sink = BodySink {
             whose: Whose::Ours(id.clone()),
             room,
@@ -131,7 +134,7 @@ impl Engine {
             inbox: self.inbox.to_self.clone(),
             releases: self.inbox.releases.clone(),
         };
-        self.env.spawn_handler(Box::pin(feed(*source, sink)));
+        self.env.spawn_handler(Box::pin(feed(source, sink)));
     }
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {

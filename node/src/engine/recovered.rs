@@ -42,8 +42,9 @@ impl Engine {
         if stage != Some(Stage::Storing) {
             caller.teller.stored(&mut self.wakes, Ok(id.key));
         }
-        let body_room = self.callers.remove(&id).and_then(|older| older.body_room);
-        self.callers.insert(id.clone(), Caller { body_room, ..caller });
+        let (body, body_room) =
+            self.callers.remove(&id).map(|older| (older.body, older.body_room)).unwrap_or_default();
+        self.callers.insert(id.clone(), Caller { body, body_room, ..caller });
         self.send.follow(&id).ok();
         self.send.repeat_outcome(&id);
     }

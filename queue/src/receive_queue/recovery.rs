@@ -147,8 +147,7 @@ impl AcceptedRow {
     fn result_body(&self, pieces: &[(u64, Bytes)]) -> BodyLog {
         let end = self.result_end.map(|(bytes, hash)| BodyEnd { bytes, hash });
         let from = pieces.first().map(|(offset, _)| *offset).or(end.map(|end| end.bytes)).unwrap_or(0);
-        let mut log = BodyLog::begun_at(from);
-        pieces.iter().for_each(|(_, content)| log.push(content.clone()));
+        let mut log = BodyLog::recovered(from, pieces.iter().map(|(_, content)| content));
         if let Some(end) = end {
             log.end(end);
         }

@@ -1,7 +1,9 @@
 //! Bodies in the send queue: those that go with commands, and those that come with results.
 
 use bytes::Bytes;
-use runnel_codec::{BodyEnd, Class, CommandId, CommandKey, Failure, FailureKind, NodeId, Part, StreamFrame};
+use runnel_codec::{
+    BodyEnd, Class, CommandId, CommandKey, Epoch, Failure, FailureKind, NodeId, Part, StreamFrame,
+};
 
 use super::SendQueue;
 use super::entry::{Entry, Stage};
@@ -10,18 +12,20 @@ use crate::body_log::{BodyLog, BodyPart};
 use crate::error::ProtocolError;
 
 impl SendQueue {
-    /// The next bytes of a command's body were produced. How many may wait here is up to whoever produces them: see
-    /// [`SendEvent::BodyTaken`].
-    pub fn handle_body(&mut self, id: &CommandId, content: Bytes) {
+    /// Bytes of a command's body were produced that begin at `offset`. How many may wait here is up to whoever produces
+    /// them: see [`SendEvent::BodyTaken`]. When a body is wanted again, pieces of the older production may still be under
+    /// way: what is not next is dropped.
+    pub fn handle_body(&mut self, id: &CommandId, offset: u64, content: Bytes) {
         if let Some(body) = self.entry_mut(&id.receiver, id.key).and_then(|entry| entry.body.as_mut()) {
-            body.log.push(content);
+            body.log.push_at(offset, content);
             self.offer_body(&id.receiver, id.key);
         }
     }
 
-    /// A command's body is produced whole.
+    /// A command's body is produced whole. An end that is not where its bytes end is of an older production.
     pub fn handle_body_end(&mut self, id: &CommandId, end: BodyEnd) {
-        if let Some(body) = self.entry_mut(&id.receiver, id.key).and_then(|entry| entry.body.as_mut()) {
+        let body = self.entry_mut(&id.receiver, id.key).and_then(|entry| entry.body.as_mut());
+        if let Some(body) = body.filter(|body| body.log.produced_to() == end.bytes) {
             body.log.end(end);
             self.offer_body(&id.receiver, id.key);
         }
@@ -50,22 +54,26 @@ impl SendQueue {
         part: Part,
         offset: u64,
     ) -> Result<(), ProtocolError> {
-        let id = self.id(peer, key);
+        let (id, reader) = (self.id(peer, key), self.process_of(peer));
         let Some(entry) = self.entry_mut(peer, key) else { return Ok(()) };
+        let repeats = entry.command.body_repeats;
         let Some(body) = entry.body.as_mut().filter(|_| part == Part::Body) else {
             return Err(ProtocolError::BodyRefused);
         };
-        if offset == 0 {
+        let Some(reader) = reader.filter(|_| offset > 0) else { return Ok(()) };
+        body.meet(reader, repeats);
+        body.log.grant(offset);
+        if !body.is_reader_met {
+            // It has overtaken the word that says how far the reader has come.
             return Ok(());
         }
-        let is_first = body.window == 0;
-        if is_first {
+        if body.window == 0 {
             body.window = offset;
         }
-        body.log.grant(offset);
         // A credit is what was taken and the window.
         let freed = body.log.acknowledge(offset.saturating_sub(body.window));
-        if is_first {
+        let is_news = body.failure.is_none() && !std::mem::replace(&mut body.is_wanted, true);
+        if is_news {
             self.events.push_back(SendEvent::BodyWanted { id: id.clone(), from: 0 });
         }
         self.tell_taken(id, freed);
@@ -91,41 +99,36 @@ impl SendQueue {
         received: u64,
         credit: u64,
     ) -> Result<(), ProtocolError> {
-        let id = self.id(peer, key);
+        let (id, reader) = (self.id(peer, key), self.process_of(peer));
         let Some(entry) = self.entry_mut(peer, key) else { return Ok(()) };
-        let is_durable = entry.is_durable();
+        let (is_durable, repeats) = (entry.is_durable(), entry.command.body_repeats);
         let Some(body) = entry.body.as_mut() else {
             return if received == 0 && credit == 0 { Ok(()) } else { Err(ProtocolError::BodyRefused) };
         };
+        let Some(reader) = reader else { return Ok(()) };
+        body.meet(reader, repeats);
+        body.is_reader_met = true;
         if is_durable && credit == 0 && received > 0 {
-            // The receiver has all that it wants of it, whatever an older process of this node knew.
+            // The receiver has all that it wants of it, whatever this process knows.
             return Ok(());
         }
-        let is_first = body.window == 0 && credit > 0;
-        if is_first {
-            // Its first credit was lost with a link, or an older process of this node has written what comes before; that
-            // the receiver has that is enough.
-            body.log = BodyLog::begun_at(received);
-            body.window = credit.saturating_sub(received).max(1);
-        }
-        let freed = match body.log.attach(received, credit) {
-            Ok(freed) => freed,
-            Err(_) if is_durable => {
-                let message =
-                    "the receiver has lost a part of the body that is not held here any more".to_owned();
-                self.handle_body_failed(&id, FailureKind::BodyBroken, message);
-                return Ok(());
-            }
-            Err(_) => return Err(ProtocolError::OffsetRefused),
-        };
-        if is_first {
-            self.events.push_back(SendEvent::BodyWanted { id: id.clone(), from: received });
-        }
-        let Some(body) = self.entry_mut(peer, key).and_then(|entry| entry.body.as_mut()) else {
-            return Ok(());
-        };
         if body.failure.is_some() {
             self.control.push_back(Transmit::BodyAborted { peer: peer.clone(), key });
+            return Ok(());
+        }
+        let credit = credit.max(body.log.credit());
+        if body.window == 0 && credit > 0 {
+            // The reader has what comes before, whoever wrote it. Of a first credit that was lost with a link nothing is
+            // taken.
+            body.window = credit.saturating_sub(received).max(1);
+        }
+        let is_news = body.window > 0 && !std::mem::replace(&mut body.is_wanted, true);
+        if is_news {
+            body.log = BodyLog::begun_at(received);
+        }
+        let freed = body.log.attach(received, credit).map_err(|_| ProtocolError::OffsetRefused)?;
+        if is_news {
+            self.events.push_back(SendEvent::BodyWanted { id: id.clone(), from: received });
         }
         self.tell_taken(id, freed);
         self.offer_body(peer, key);
@@ -196,6 +199,11 @@ impl SendQueue {
             peer.bodies[class].push_back(key);
             self.scheduler.activate(class, node);
         }
+    }
+
+    /// Returns the epoch of a peer's process, while it has a link.
+    fn process_of(&self, peer: &NodeId) -> Option<Epoch> {
+        self.peers.get(peer)?.link.as_ref().map(|link| link.boot)
     }
 
     fn tell_taken(&mut self, id: CommandId, bytes: usize) {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use runnel_codec::{
-    Class, CommandKey, CommandName, Epoch, Failure, Head, NodeId, Outcome, UnknownReason, UpdatePolicy,
+    Class, CommandKey, CommandName, Epoch, Failure, FailureKind, Head, NodeId, Outcome, UnknownReason,
+    UpdatePolicy,
 };
 
 use super::credits::result_body_window;
@@ -33,6 +34,8 @@ pub struct NewCommand {
     pub payload: Bytes,
     /// A body follows: see [`SendEvent::BodyWanted`](crate::SendEvent::BodyWanted).
     pub has_body: bool,
+    /// The body can be produced again, from any offset, for a receiver that has lost it.
+    pub body_repeats: bool,
     /// Bytes of the body that this node holds until the command has ended.
     pub body_held_bytes: u64,
     /// The caller reads a body of the result.
@@ -131,12 +134,36 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct OutgoingBody {
     pub(super) log: BodyLog,
+    /// The process of the receiver that reads it: another one has nothing of it.
+    pub(super) reader: Option<Epoch>,
+    /// That process has said how far it has it.
+    pub(super) is_reader_met: bool,
     /// How far the receiver lets it be written ahead of what is taken: its first credit. 0 before that.
     pub(super) window: u64,
+    /// Whoever produces it was told to.
+    pub(super) is_wanted: bool,
     /// Why it will not come whole.
     pub(super) failure: Option<Failure>,
     /// It stands in the ring of bodies that can be written.
     pub(super) is_in_ring: bool,
+}
+
+impl OutgoingBody {
+    /// Hears of it from a process of the receiver. If that is another one than before, it goes back to the beginning: by
+    /// itself if nothing of it was let go of, else by being produced again.
+    pub(super) fn meet(&mut self, reader: Epoch, repeats: bool) {
+        if self.reader.replace(reader) == Some(reader) {
+            return;
+        }
+        (self.is_reader_met, self.window) = (false, 0);
+        if repeats {
+            (self.log, self.is_wanted) = (BodyLog::default(), false);
+        } else if !self.log.rewind() {
+            let message =
+                "the receiver has lost a part of the body that is not held here any more".to_owned();
+            self.failure.get_or_insert(Failure { kind: FailureKind::BodyBroken, message });
+        }
+    }
 }
 
 impl Entry {

@@ -61,6 +61,9 @@ impl Entry {
             self.is_held = false;
             self.answered();
         }
+        if let Some(body) = &mut self.body {
+            body.reader = None;
+        }
         self.bound = None;
         Ok(())
     }
@@ -73,6 +76,6 @@ impl Entry {
     /// Returns whether anything of a run has come back or gone there that a second run would need anew.
     fn has_progress(&mut self) -> bool {
         let has_result = self.result_body.as_mut().is_some_and(|intake| intake.offsets().0 > 0);
-        has_result || self.updates_received > 0 || self.command.has_body
+        has_result || self.updates_received > 0 || (self.command.has_body && !self.command.body_repeats)
     }
 }

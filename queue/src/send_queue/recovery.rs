@@ -156,6 +156,7 @@ impl CommandRow {
             args: self.args.clone(),
             payload: self.payload.clone(),
             has_body: self.body.is_some(),
+            body_repeats: self.body.is_some(),
             body_held_bytes: self.body_held_bytes,
             wants_result_body: self.wants_result_body,
             updates: self.updates,

@@ -39,6 +39,7 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         args: Bytes::from_static(b"args"),
         payload: Bytes::new(),
         has_body: false,
+        body_repeats: false,
         body_held_bytes: 0,
         wants_result_body: false,
         updates: UpdatePolicy::Follow,

@@ -42,7 +42,7 @@ where
 {
     observer.called(job.number, seat);
     let stop = context.stop_signal();
-    let result = heed(stop, &job, perform(&mut context, &job, &observer)).await;
+    let result = heed(stop, &job, perform(&mut context, &job, &observer, seat)).await;
     conclude(&job, result, &observer, seat)
 }
 
@@ -82,12 +82,17 @@ fn conclude(
     result
 }
 
-async fn perform<C>(context: &mut Context<C>, job: &Job, observer: &Observer) -> Result<Vec<u8>, HandlerError>
+async fn perform<C>(
+    context: &mut Context<C>,
+    job: &Job,
+    observer: &Observer,
+    seat: Seat,
+) -> Result<Vec<u8>, HandlerError>
 where
     C: Command<Args = Job, Update = Vec<u8>, Result = Vec<u8>>,
 {
     if let Some(body) = context.body() {
-        read_body(body, job, observer).await?;
+        read_body(body, job, observer, seat).await?;
     }
     let pause = Duration::from_millis(job.run_ms) / (job.updates + 1);
     for index in 0..job.updates {
@@ -108,7 +113,12 @@ fn result_of(job: &Job) -> Result<Vec<u8>, HandlerError> {
     }
 }
 
-async fn read_body(mut body: BodyReader, job: &Job, observer: &Observer) -> Result<(), BodyError> {
+async fn read_body(
+    mut body: BodyReader,
+    job: &Job,
+    observer: &Observer,
+    seat: Seat,
+) -> Result<(), BodyError> {
     let mut taken = 0;
     loop {
         let piece = match body.next().await {
@@ -121,6 +131,7 @@ async fn read_body(mut body: BodyReader, job: &Job, observer: &Observer) -> Resu
             }
         };
         let Some(piece) = piece else { break };
+        observer.took_body(job.number, seat);
         if piece[..] != job.body(taken, piece.len())[..] {
             observer.violation(Invariant::SameBytes, format!("the body of {job:?} differs at {taken}"));
         }

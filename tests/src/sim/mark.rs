@@ -54,6 +54,8 @@ pub enum Mark {
     HeldUp,
     /// A body went on over another link than the one on which it began.
     BodyResumed,
+    /// A body was read again by another run, of a later process.
+    BodySentAgain,
     /// A node was told to stop, and did so in order.
     Stopped,
     /// A durable command was found by the process after its sender's.
@@ -78,7 +80,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them: each must be hit in a full set of runs.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::KnownAgain,
         Self::Resumed,
         Self::ResumedAfterRebind,
@@ -103,6 +105,7 @@ impl Mark {
         Self::HeldBack,
         Self::HeldUp,
         Self::BodyResumed,
+        Self::BodySentAgain,
         Self::Stopped,
         Self::Recovered,
         Self::OutcomeKept,

@@ -202,7 +202,7 @@ impl Observer {
         let rebinds = state.hosts[seat.host].rebinds;
         state.marks.extend(has_run.then_some(Mark::RunAgain));
         if let Some(life) = state.lives.get_mut(&number) {
-            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds });
+            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds, has_body: false });
         }
         if let Err(breach) = judged {
             drop(self.violated(state, number, breach));
@@ -225,7 +225,7 @@ impl Observer {
         let rebinds = state.hosts[seat.host].rebinds;
         state.marks.insert(Mark::RecoveredByToken);
         if let Some(life) = state.lives.get_mut(&number) {
-            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds });
+            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds, has_body: false });
         }
         if let Err(breach) = judged {
             drop(self.violated(state, number, breach));
@@ -240,6 +240,18 @@ impl Observer {
                 run.ended = Some(ended);
             }
         });
+    }
+
+    /// A handler has taken bytes of its command's body.
+    pub fn took_body(&self, number: u64, seat: Seat) {
+        let mut is_again = false;
+        self.with_life(number, |life| {
+            is_again = life.runs.iter().any(|run| run.seat != seat && run.has_body);
+            if let Some(run) = life.runs.iter_mut().rfind(|run| run.seat == seat) {
+                run.has_body = true;
+            }
+        });
+        self.mark_all(is_again.then_some(Mark::BodySentAgain));
     }
 
     /// A caller sees the next update of a command.

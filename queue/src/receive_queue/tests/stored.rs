@@ -1,5 +1,7 @@
 //! What is stored: enough to go on from, and no more than that.
 
+use runnel_codec::BodyEnd;
+
 use super::*;
 use crate::store::{Change, Row};
 
@@ -194,4 +196,32 @@ fn a_store_that_has_forgotten_what_is_known_here_is_found_out() {
     let rig = rows.restart(CLOCK);
     assert!(rig.queue.check_sent(&ctl(), store, 4).is_err());
     assert!(rig.queue.journaled_position(&ctl()) > 0);
+}
+
+#[test]
+fn what_its_sender_has_of_a_result_body_is_not_said_again_by_the_next_process() {
+    let end = BodyEnd { bytes: 6, hash: [0; 32] };
+    for (received, rest) in [(0, &b"abcdef"[..]), (4, b"ef"), (6, b"")] {
+        let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+        rig.head(4, Head { result_body_credit: 100, ..head(1) });
+        rows.take(&mut rig);
+        rig.queue.handle_result_body(&ctl(), key(1), Bytes::from_static(b"abc"));
+        rig.queue.handle_result_body(&ctl(), key(1), Bytes::from_static(b"def"));
+        rig.queue.handle_result_body_end(&ctl(), key(1), end);
+        rig.finish(1, done("yes"));
+        rows.take(&mut rig);
+
+        let mut rig = rows.restart(CLOCK);
+        let resent =
+            Head { result_body_received: received, result_body_credit: 100, resent: true, ..head(1) };
+        rig.head_on(2, 8, resent);
+        let said = rows.take(&mut rig).on(8);
+        let body = said.iter().filter_map(|frame| match frame {
+            StreamFrame::ResultBody(content) => Some(content.to_vec()),
+            _ => None,
+        });
+        assert_eq!(body.collect::<Vec<_>>().concat(), rest, "{received} bytes were received");
+        let last = [StreamFrame::ResultBodyEnd(end), StreamFrame::Outcome(done("yes"))];
+        assert_eq!(said[said.len() - 2..], last, "{received} bytes were received");
+    }
 }

@@ -121,6 +121,13 @@ fn what_a_second_run_would_repeat_before_its_caller_is_not_run_again() {
     assert_ends(&mut queue, &id, lost);
 }
 
+#[test]
+fn a_body_that_can_be_produced_again_does_not_keep_a_command_from_running_again() {
+    let (mut queue, id) = linked(NewCommand { has_body: true, body_repeats: true, ..idempotent() });
+    meet(&mut queue, &id.receiver, 2);
+    assert!(settle(&mut queue, Instant::now()).0.contains(&SendEvent::Again(id)));
+}
+
 #[track_caller]
 fn settle_until_outcome(queue: &mut SendQueue, id: &CommandId, expected: &Outcome) {
     let (events, _) = settle(queue, Instant::now());

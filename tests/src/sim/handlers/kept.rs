@@ -32,7 +32,7 @@ impl KeptWork {
         job: &Job,
     ) -> Result<Program, HandlerError> {
         if let Some(body) = context.body() {
-            read_body(body, job, &self.observer).await?;
+            read_body(body, job, &self.observer, self.seat).await?;
         }
         // Before the start: a program that runs is always found again.
         run.set_token(job.number.to_le_bytes().to_vec()).await?;

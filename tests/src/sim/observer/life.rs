@@ -65,6 +65,8 @@ pub(super) struct Run {
     pub(super) links: u64,
     /// How often the receiver's NAT had forgotten its ports.
     pub(super) rebinds: u64,
+    /// It has taken bytes of the body.
+    pub(super) has_body: bool,
 }
 
 /// What is known of the receiver besides.
@@ -268,7 +270,8 @@ mod tests {
     }
 
     fn ran(kind: Kind, ended: Option<Ended>) -> Life {
-        let run = Run { seat: WORKER, called_at: Duration::ZERO, ended, links: 1, rebinds: 0 };
+        let run =
+            Run { seat: WORKER, called_at: Duration::ZERO, ended, links: 1, rebinds: 0, has_body: false };
         Life { runs: vec![run], ..life(kind) }
     }
 
