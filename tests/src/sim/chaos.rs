@@ -92,6 +92,7 @@ impl Chaos {
             FaultKind::DiskFull => world.set_disk_full(host, true),
             FaultKind::SyncsFail => world.fail_syncs(host, 1 + u64::from(fault.lasts.subsec_millis() % 3)),
             FaultKind::SlowDisk => world.machine(host).set_sync_delay(SLOW),
+            FaultKind::BackupRestored => world.back_up(host),
             FaultKind::Restart => {
                 // A machine that stands still cannot stop.
                 world.machine(host).thaw();
@@ -136,6 +137,7 @@ impl Chaos {
             FaultKind::Crash | FaultKind::Restart | FaultKind::PowerCut | FaultKind::DiskLost => {
                 world.start(host);
             }
+            FaultKind::BackupRestored => world.restore_backup(host).await,
             FaultKind::DiskFull => world.set_disk_full(host, false),
             FaultKind::SlowDisk => world.machine(host).set_sync_delay(world.options().sync_delay),
             FaultKind::Freeze => world.machine(host).thaw(),

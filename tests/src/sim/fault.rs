@@ -42,6 +42,8 @@ pub enum FaultKind {
     SyncsFail,
     /// Syncs take long, for a while.
     SlowDisk,
+    /// The disk is backed up, and is later what it was then; the store gets a new epoch.
+    BackupRestored,
 }
 
 /// One fault.
@@ -77,6 +79,9 @@ impl FaultKind {
     /// Those of machines with disks.
     pub const OF_DISKS: [Self; 5] =
         [Self::PowerCut, Self::DiskLost, Self::DiskFull, Self::SyncsFail, Self::SlowDisk];
+
+    /// Those of machines with disks that are backed up.
+    pub const OF_BACKUPS: [Self; 1] = [Self::BackupRestored];
 }
 
 impl Fault {
@@ -92,6 +97,9 @@ impl Fault {
         let host = match kind {
             // Those that dial, and sit behind NATs.
             FaultKind::Rebind | FaultKind::RouteChange | FaultKind::Clone => worker,
+            // A sender's store is the one that peers find out.
+            FaultKind::BackupRestored if is_worker => controller,
+            FaultKind::BackupRestored => worker,
             _ if is_worker => worker,
             _ => controller,
         };

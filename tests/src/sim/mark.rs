@@ -70,6 +70,10 @@ pub enum Mark {
     StoreReloaded,
     /// A durable command ran of a sender's new store, at a receiver that had run some of an older one.
     StoreFenced,
+    /// A store that was restored from a backup was refused by a peer that knew more of it.
+    StoreRegressed,
+    /// A command had no outcome in a backup, and was unknown once that was restored.
+    UnknownRestored,
     /// Packets found the queue of a path full.
     PacketsDropped,
     /// Packets came twice.
@@ -80,7 +84,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them: each must be hit in a full set of runs.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::KnownAgain,
         Self::Resumed,
         Self::ResumedAfterRebind,
@@ -113,6 +117,8 @@ impl Mark {
         Self::StoreFull,
         Self::StoreReloaded,
         Self::StoreFenced,
+        Self::StoreRegressed,
+        Self::UnknownRestored,
         Self::PacketsDropped,
         Self::PacketsDuplicated,
         Self::RefusedByNat,

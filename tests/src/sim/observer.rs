@@ -96,6 +96,12 @@ impl Observer {
         self.lock().hosts[host].handle_disk_lost(self.trace.elapsed());
     }
 
+    /// The disk of a host is what it was when it was backed up.
+    pub fn restored(&self, host: usize) {
+        self.trace.event(&format!("the backup of host {host} is restored"));
+        self.lock().hosts[host].handle_disk_lost(self.trace.elapsed());
+    }
+
     /// A double of a host appears or is gone.
     pub fn double(&self, host: usize, is_there: bool) {
         self.trace.event(&format!("host {host} has a double: {is_there}"));
@@ -273,6 +279,14 @@ impl Observer {
             // It was told already, and its process ended before it could be forgotten.
             return;
         }
+        if state.is_of_backup(life, &outcome) {
+            state.marks.insert(Mark::UnknownRestored);
+            *state.outcomes.entry(word(&outcome)).or_default() += 1;
+            if let Some(life) = state.lives.get_mut(&number) {
+                life.outcome.get_or_insert(outcome);
+            }
+            return;
+        }
         let facts = state.facts(life);
         let elapsed = now - life.submitted_at;
         let mut judged = life.judge_outcome(&outcome, elapsed, &facts);
@@ -395,6 +409,13 @@ impl State {
             had_double: receiver.had_double(since),
             slept: receiver.slept(since) + sender.slept(since) + stepped,
         }
+    }
+
+    /// Returns whether an outcome is only what an operator says of a command that a restored disk has without one. It may
+    /// have had another, which the lost disk knew.
+    fn is_of_backup(&self, life: &Life, outcome: &Result<(), NotDone>) -> bool {
+        let is_given_up = *outcome == Err(NotDone::Unknown(UnknownReason::Abandoned));
+        is_given_up && life.was_found && life.disk < self.hosts[life.sender.host].disk
     }
 
     /// A receiver that knows a sender's new process runs nothing of the old one any more.

@@ -63,7 +63,12 @@ impl Options {
         let mut of_disks = ChaCha8Rng::seed_from_u64(seed_of(seed, "disks", 0, 0));
         let is_durable = of_disks.random_bool(0.8);
         let disk_faults = FaultKind::OF_DISKS.into_iter().filter(|_| of_disks.random_bool(0.5));
-        let faults = if is_durable { disk_faults.chain(faults).collect() } else { faults };
+        let mut faults: BTreeSet<_> = if is_durable { disk_faults.chain(faults).collect() } else { faults };
+        // Drawn apart, so that older seeds draw what they drew.
+        let mut of_backups = ChaCha8Rng::seed_from_u64(seed_of(seed, "backups", 0, 0));
+        if is_durable {
+            faults.extend(FaultKind::OF_BACKUPS.into_iter().filter(|_| of_backups.random_bool(0.4)));
+        }
         Self {
             seed,
             controllers: if random.random_bool(0.3) { 2 } else { 1 },
@@ -204,6 +209,7 @@ mod tests {
     #[test]
     fn every_fault_is_drawn_by_some_seed() {
         let drawn: BTreeSet<_> = (0..50).flat_map(|seed| Options::draw(seed).faults).collect();
-        assert_eq!(drawn.len(), FaultKind::ALL.len() + FaultKind::OF_DISKS.len());
+        let kinds = FaultKind::ALL.len() + FaultKind::OF_DISKS.len() + FaultKind::OF_BACKUPS.len();
+        assert_eq!(drawn.len(), kinds);
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) listen: Option<SocketAddr>,
     pub(super) dials: Vec<(NodeId, SocketAddr)>,
     pub(super) seed: u64,
+    /// Callers take up what older processes have submitted.
+    pub(super) has_callers: bool,
 }
 
 /// What a crash leaves behind.
@@ -95,7 +97,7 @@ impl Process {
         let callers = Arc::new(TaskSet::new(machine.clone()));
         callers.start(Box::pin(watch_links(caller.clone())));
         callers.start(Box::pin(look_after(caller.clone())));
-        if let Some(disk) = plan.disk.store {
+        if let Some(disk) = plan.disk.store.filter(|_| plan.has_callers) {
             callers.start(Box::pin(watch_store(caller.clone(), disk)));
             callers.start(Box::pin(take_up(caller.clone(), callers.clone())));
         }
@@ -211,6 +213,7 @@ fn mark_of(reason: &CloseReason) -> Option<Mark> {
         CloseReason::Local { code, .. } | CloseReason::Remote { code: Some(code), .. } => match code {
             CloseCode::DuplicateNode => Some(Mark::DuplicateRefused),
             CloseCode::Replaced => Some(Mark::Replaced),
+            CloseCode::StoreRegressed => Some(Mark::StoreRegressed),
             _ => None,
         },
         _ => None,

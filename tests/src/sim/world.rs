@@ -1,5 +1,7 @@
 //! A world: hosts with whole nodes on one network, and everything that can happen to them.
 
+mod backup;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use runnel::certs::Role;
 use runnel::codec::NodeId;
 use runnel::{EndpointKeys, NodeHandle};
-use runnel_queue::FaultyDisk;
+use runnel_queue::{DiskImage, FaultyDisk};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -54,6 +56,30 @@ struct Host {
     disk: Disk,
     process: Option<Process>,
     double: Option<(Arc<Machine>, Process)>,
+    /// What was on its disk when it was backed up.
+    backup: Option<DiskImage>,
+}
+
+/// What a process is to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// The one that runs there.
+    Process,
+    /// One that has its identity and runs elsewhere.
+    Double,
+    /// One that runs on a restored disk as if nothing had happened, without anybody who submits commands.
+    Restored,
+}
+
+impl What {
+    /// Returns what its randomness is drawn from.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Double => "double",
+            Self::Restored => "restored",
+        }
+    }
 }
 
 impl World {
@@ -153,7 +179,7 @@ impl World {
         // Whoever starts a machine again makes room first.
         self.set_disk_full(host, false);
         let disk = self.hosts[host].disk.clone();
-        let process = self.start_on(host, &machine, disk, "process");
+        let process = self.start_on(host, &machine, disk, What::Process);
         if self.hosts[host].role == Role::Controller {
             let workload = Workload {
                 per_second: self.options.orders_per_second / self.options.controllers as f64,
@@ -315,7 +341,7 @@ impl World {
         self.observer.double(host, true);
         let machine = Machine::new(address_of(DOUBLES, host));
         let disk = Disk { store: None, programs: Programs::default(), ..self.hosts[host].disk.clone() };
-        let process = self.start_on(host, &machine, disk, "double");
+        let process = self.start_on(host, &machine, disk, What::Double);
         self.hosts[host].double = Some((machine, process));
     }
 
@@ -336,7 +362,7 @@ impl World {
         self.network.set_path(path);
     }
 
-    fn start_on(&self, host: usize, machine: &Arc<Machine>, disk: Disk, what: &str) -> Process {
+    fn start_on(&self, host: usize, machine: &Arc<Machine>, disk: Disk, what: What) -> Process {
         let Host { name, role, .. } = &self.hosts[host];
         let seat = self.observer.started(host);
         let listening = |controller: usize| SocketAddr::new(self.address(controller), PORT);
@@ -358,7 +384,8 @@ impl World {
             disk,
             listen,
             dials,
-            seed: seed_of(self.options.seed, what, host, seat.boot),
+            seed: seed_of(self.options.seed, what.word(), host, seat.boot),
+            has_callers: what != What::Restored,
         };
         Process::start(plan, &self.network, machine, (&self.observer, seat, &self.names))
     }
@@ -383,7 +410,7 @@ impl Host {
         let disk = Disk { endpoint_keys, store, programs: Programs::default() };
         let machine = Machine::new(address_of(net, host));
         machine.set_sync_delay(options.sync_delay);
-        Self { name, role, machine, disk, process: None, double: None }
+        Self { name, role, machine, disk, process: None, double: None, backup: None }
     }
 }
 
