@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use runnel::SubmitOptions;
+use runnel::{CloseReason, LinkChange, SubmitOptions};
 use runnel_tests::commands::{Echo, Gate, handlers};
 use runnel_tests::patience::report;
-use runnel_tests::sim::{Pair, PathConfig, WORKER_HOST};
+use runnel_tests::sim::{Detail, Options, Pair, PathConfig, Trace, WORKER_HOST, World};
 use runnel_tests::tally::Tally;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -52,6 +52,47 @@ fn check(blackout: Duration) {
         "after {blackout:?} in the dark: {median:?} in the median, at most {longest:?} of {SEEDS} seeds"
     ));
     assert!(longest <= LONGEST, "seed {seed} took {longest:?} after {blackout:?} in the dark");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_controller_is_known_to_its_worker_within_a_round_trip_of_the_next_packet() {
+    let delay = Duration::from_millis(40);
+    let path = PathConfig::lossy(delay, Duration::ZERO, 0.0);
+    let mut world = World::new(Options::calm(1, 1, path), Trace::new(Detail::None));
+    world.start_all();
+    let (controller, worker) = (0, 1);
+    let name = world.name(controller).clone();
+    let node = world.node(worker).expect("it runs").clone();
+    node.wait_for_link(&name).await.expect("it runs");
+    for round in 0..5 {
+        sleep(Duration::from_secs(20)).await;
+        let mut changes = node.link_changes().expect("it runs");
+        world.crash(controller).await;
+        world.start(controller);
+        // The controller dials nobody: what comes to it first is the worker's next packet.
+        let before = world.network().counts().delivered;
+        while world.network().counts().delivered == before {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let came_at = Instant::now();
+        let down = timeout(LONGEST * 20, async {
+            loop {
+                match changes.next().await {
+                    Ok(LinkChange::Down { reason, .. }) => return reason,
+                    Ok(_) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        let reason = down.await.expect("it is known");
+        assert!(matches!(reason, CloseReason::Reset), "round {round}: {reason:?}");
+        // Half of the round trip was over when the packet came.
+        let took = came_at.elapsed();
+        assert!(took <= delay + Duration::from_millis(5), "round {round}: known {took:?} after it came");
+        node.wait_for_link(&name).await.expect("it runs");
+    }
+    world.stop_all().await;
+    assert_eq!(world.observer().violations(), []);
 }
 
 #[test]
