@@ -9,6 +9,9 @@
 // Unit tests may look at a clock; what they test may not.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+#[macro_use]
+mod planted;
+
 mod body_intake;
 mod body_log;
 mod budget;
@@ -32,6 +35,8 @@ pub use config::SendQueueConfig;
 pub use error::{Bound, KeyConflict, NotFound, ProtocolError, SubmitError};
 pub use journal::{Batch, BatchId};
 pub use new_epoch::{GivenUp, NewEpoch};
+#[cfg(planted)]
+pub use planted::PlantedBug;
 pub use positions::Regressed;
 pub use receive_queue::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig, Reply, Start,

@@ -161,7 +161,7 @@ impl ReceiveQueue {
         if sender.has_settled(head.key) {
             return self.reply(peer, at, StreamFrame::Stale, true);
         }
-        match sender.known.get(&head.key) {
+        match sender.known.get(&head.key).filter(|_| !planted!(NoDeduplication)) {
             Some(known) if !known.may_attach(at) => self.reply(peer, at, StreamFrame::Duplicate, true),
             Some(_) => self.attach(now, peer, at, &head),
             None => self.admit(now, peer, at, head, payload),
@@ -180,6 +180,7 @@ impl ReceiveQueue {
             return;
         }
         match sender.known.get(&key).map(|known| &known.state) {
+            None if planted!(CancelWithoutTombstone) => {}
             None if self.journal_has_room(sender) => self.bury(peer, key, None, Outcome::Cancelled),
             Some(State::Queued(_) | State::Starting(_)) => self.call_off(peer, key, Outcome::Cancelled),
             Some(State::Running) => self.stop(now, peer, key, StopReason::Cancelled),
@@ -445,6 +446,9 @@ impl ReceiveQueue {
         let outcome = known.final_outcome(outcome);
         known.state = State::Ending(outcome.clone());
         self.note_end(peer, key, &outcome);
+        if planted!(OutcomeBeforeJournal) {
+            self.handle_note(Note::Ended { from: peer.clone(), key, bytes: 0 });
+        }
     }
 
     /// Says "never" about a command that is not in the queue, once that is stored.

@@ -186,7 +186,7 @@ impl Sender {
     /// The link is gone, and all its streams with it.
     pub(super) fn detach_all(&mut self) {
         for known in self.known.values_mut() {
-            known.at = None;
+            known.at = known.at.filter(|_| planted!(AttachWithoutDetach));
             known.is_in_ring = false;
         }
         self.writers = ClassMap::default();
@@ -222,7 +222,7 @@ impl Sender {
 
     /// Returns whether an epoch is of one of its older processes or stores: everything of it is settled.
     fn is_gone(&self, epoch: Epoch) -> bool {
-        self.boot.is_some() && ![self.boot, self.store].contains(&Some(epoch))
+        !planted!(NoSenderFence) && self.boot.is_some() && ![self.boot, self.store].contains(&Some(epoch))
     }
 
     /// Returns the known commands in `settled`. The cost is that of what is found, however much is known.

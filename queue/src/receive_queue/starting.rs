@@ -33,7 +33,10 @@ impl ReceiveQueue {
             known.state = State::Starting(None);
             known.runs += 1;
             let class = accepted.class;
-            self.note(class, key, Note::Started(peer, key));
+            self.note(class, key, Note::Started(peer.clone(), key));
+            if planted!(StartBeforeSync) {
+                self.started(peer, key);
+            }
         }
     }
 

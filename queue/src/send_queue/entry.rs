@@ -266,7 +266,8 @@ impl Entry {
             resent: self.was_sent,
             updates: self.command.updates,
             deadline_remaining: self.deadline_at.map(|at| at.saturating_duration_since(now)),
-            updates_received: self.updates_received,
+            updates_received: self.updates_received
+                + u64::from(planted!(UpdateOffsetOff) && self.updates_received > 0),
             result_body_received,
             updates_credit: granted,
             result_body_credit,

@@ -46,6 +46,7 @@ impl SendQueue {
                     let updates = updates.remove(&(peer, *key)).unwrap_or_default();
                     self.recover_command(now, clock, (peer, *key), row, &progress, updates);
                 }
+                Row::Outcome(..) if planted!(OutcomeForgotten) => {}
                 Row::Outcome(peer, key, row) => {
                     let updates = updates.remove(&(peer, *key)).unwrap_or_default();
                     self.recover_outcome(now, clock, (peer, *key), row, updates);
@@ -73,7 +74,7 @@ impl SendQueue {
 
     fn recover_receiver(&mut self, peer: &NodeId, row: &ReceiverRow) {
         let state = self.peers.entry(peer.clone()).or_default();
-        state.store.last = Seq::from_wire(row.last);
+        state.store.last = Seq::from_wire(if planted!(SequenceRestarted) { 0 } else { row.last });
         state.store.last_stored = state.store.last;
         state.store.settled = SettledSet::from_wire(&row.settled);
         (state.receiver, state.journaled) = (row.receiver, row.journaled);

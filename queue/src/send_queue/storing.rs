@@ -30,6 +30,9 @@ impl SendQueue {
         for peer in std::mem::take(&mut self.stale_rows) {
             changes.extend(self.receiver_row(&peer).map(|row| Change::Put(Row::Receiver(peer, row))));
         }
+        if planted!(StoredBeforeSync) {
+            self.handle_stored(now, id);
+        }
         Some(Batch { id, changes })
     }
 
@@ -59,11 +62,14 @@ impl SendQueue {
         };
         entry.stage = Stage::Ending;
         entry.outcome = Some(entry.final_outcome(outcome));
-        let class = entry.command.class;
+        let (class, is_durable) = (entry.command.class, entry.is_durable());
         if std::mem::take(&mut entry.is_in_line) {
             state.lines[class].remove(&key);
         }
         state.remove_body(key);
+        if planted!(SettleBeforeDurable) {
+            state.numbering_mut(is_durable).settle(key.seq);
+        }
         self.note(class, key, Note::Ended(id));
     }
 

@@ -134,6 +134,9 @@ impl Caller {
         match self.node.submit::<C>(&self.names[order.worker], args, options).await {
             Ok(submission) => {
                 self.observer.accepted(number, submission.id());
+                if !order.look_after.is_zero() {
+                    sleep(order.look_after).await;
+                }
                 Some(submission)
             }
             // It may have been stored before the node ended.
@@ -185,7 +188,7 @@ impl Caller {
                 Some(Ok(Progress::Sent)) => self.observer.sent(number),
                 Some(Ok(Progress::Overdue)) => self.observer.mark(Mark::Overdue),
                 Some(Ok(Progress::Update(update))) => {
-                    self.observer.updated(number, update.content());
+                    self.observer.updated(number, submission.last_update().number, update.content());
                     if !order.reading_pause.is_zero() {
                         sleep(order.reading_pause).await;
                     }

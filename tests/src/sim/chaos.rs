@@ -63,14 +63,16 @@ impl Chaos {
 
     async fn begin_one(&mut self, world: &mut World) {
         let Some(fault) = Fault::draw(&mut self.random, world.options()) else { return };
-        let is_same = |active: &&Fault| (active.kind, active.host) == (fault.kind, fault.host);
-        if self.active.values().any(|active| is_same(&active)) {
-            return;
+        let company = fault.company();
+        for fault in std::iter::once(fault).chain(company) {
+            if self.active.values().any(|active| excludes(active, &fault)) {
+                return;
+            }
+            self.drawn += 1;
+            world.observer().trace().event(&format!("fault: {fault:?}"));
+            self.begin(world, &fault).await;
+            self.active.insert((Instant::now() + fault.lasts, self.drawn), fault);
         }
-        self.drawn += 1;
-        world.observer().trace().event(&format!("fault: {fault:?}"));
-        self.begin(world, &fault).await;
-        self.active.insert((Instant::now() + fault.lasts, self.drawn), fault);
     }
 
     async fn begin(&mut self, world: &mut World, fault: &Fault) {
@@ -93,6 +95,7 @@ impl Chaos {
             FaultKind::SyncsFail => world.fail_syncs(host, 1 + u64::from(fault.lasts.subsec_millis() % 3)),
             FaultKind::SlowDisk => world.machine(host).set_sync_delay(SLOW),
             FaultKind::BackupRestored => world.back_up(host),
+            FaultKind::DiskStuck => world.machine(host).set_sync_delay(FOR_EVER),
             FaultKind::Restart => {
                 // A machine that stands still cannot stop.
                 world.machine(host).thaw();
@@ -140,6 +143,11 @@ impl Chaos {
             FaultKind::BackupRestored => world.restore_backup(host).await,
             FaultKind::DiskFull => world.set_disk_full(host, false),
             FaultKind::SlowDisk => world.machine(host).set_sync_delay(world.options().sync_delay),
+            FaultKind::DiskStuck => {
+                world.machine(host).set_sync_delay(world.options().sync_delay);
+                world.cut_power(host).await;
+                world.start(host);
+            }
             FaultKind::Freeze => world.machine(host).thaw(),
             FaultKind::RouteChange => {
                 // Another address than before, as far as the node is told: it moves.
@@ -154,6 +162,14 @@ impl Chaos {
     }
 }
 
+/// Returns whether a fault cannot begin beside an active one. A node whose disk is stuck cannot stop in order.
+fn excludes(active: &Fault, fault: &Fault) -> bool {
+    let cannot_meet = [FaultKind::DiskStuck, FaultKind::Restart];
+    active.host == fault.host
+        && (active.kind == fault.kind
+            || [active.kind, fault.kind].iter().all(|kind| cannot_meet.contains(kind)))
+}
+
 fn set_cut(world: &World, fault: &Fault, is_cut: bool) {
     let (host, peer) = (world.address(fault.host), world.address(fault.peer));
     let (from, to) = if fault.is_other_way { (peer, host) } else { (host, peer) };
@@ -162,5 +178,8 @@ fn set_cut(world: &World, fault: &Fault, is_cut: bool) {
 
 /// What a sync takes on a disk that is busy with something else.
 const SLOW: Duration = Duration::from_millis(700);
+
+/// What a sync takes on a disk that is stuck.
+const FOR_EVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -44,6 +44,8 @@ pub enum FaultKind {
     SlowDisk,
     /// The disk is backed up, and is later what it was then; the store gets a new epoch.
     BackupRestored,
+    /// No sync ends, until the power of the machine fails: whatever was said meanwhile must have been on the disk before.
+    DiskStuck,
 }
 
 /// One fault.
@@ -76,7 +78,7 @@ impl FaultKind {
         Self::Clone,
     ];
 
-    /// Those of machines with disks.
+    /// Those of machines with disks, but [`DiskStuck`](Self::DiskStuck).
     pub const OF_DISKS: [Self; 5] =
         [Self::PowerCut, Self::DiskLost, Self::DiskFull, Self::SyncsFail, Self::SlowDisk];
 
@@ -108,5 +110,12 @@ impl Fault {
         let lasts = Duration::from_millis(random.random_range(50..=longest));
         let is_other_way = random.random_bool(0.5);
         Some(Self { kind, host, peer, lasts, is_other_way })
+    }
+
+    /// Returns what else is wrong, if trouble comes in company: a machine whose disk is stuck may lose the network too, and
+    /// have it back before its power fails.
+    pub(super) fn company(&self) -> Option<Self> {
+        let has_company = self.kind == FaultKind::DiskStuck && self.is_other_way;
+        has_company.then(|| Self { kind: FaultKind::Blackout, lasts: self.lasts / 2, ..self.clone() })
     }
 }

@@ -4,6 +4,7 @@
 
 mod found;
 mod host_life;
+mod image;
 mod life;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub struct Observer {
 struct State {
     hosts: Vec<HostLife>,
     lives: BTreeMap<u64, Life>,
+    /// The ids that were given out.
+    ids: BTreeMap<CommandId, u64>,
     /// The newest process of a sender of which a process of a receiver has run something.
     senders: BTreeMap<(Seat, usize), u32>,
     /// The newest disk of a sender of which a receiver has run something.
@@ -159,7 +162,14 @@ impl Observer {
     /// A command is stored.
     pub fn accepted(&self, number: u64, id: &CommandId) {
         self.trace.event(&format!("command {number} is stored as {id}"));
-        self.with_life(number, |life| life.id = Some(id.clone()));
+        let mut state = self.lock();
+        if let Some(life) = state.lives.get_mut(&number) {
+            life.id = Some(id.clone());
+        }
+        let other = state.ids.insert(id.clone(), number).filter(|other| *other != number);
+        if other.is_some() {
+            drop(self.violated(state, number, (Invariant::NothingTwice, "two commands have one id")));
+        }
     }
 
     /// A command is not stored.
@@ -205,10 +215,18 @@ impl Observer {
             false => state.judge_sender(seat, sender),
         });
         let links = state.links(sender.host, seat.host);
-        let rebinds = state.hosts[seat.host].rebinds;
+        let (rebinds, on_disk) = (state.hosts[seat.host].rebinds, state.hosts[seat.host].disk);
         state.marks.extend(has_run.then_some(Mark::RunAgain));
         if let Some(life) = state.lives.get_mut(&number) {
-            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds, has_body: false });
+            life.runs.push(Run {
+                seat,
+                disk: on_disk,
+                called_at: now,
+                ended: None,
+                links,
+                rebinds,
+                has_body: false,
+            });
         }
         if let Err(breach) = judged {
             drop(self.violated(state, number, breach));
@@ -228,10 +246,10 @@ impl Observer {
         let Some(life) = state.lives.get(&number) else { return };
         let judged = life.judge_recovery(seat, &state.facts(life));
         let links = state.links(life.sender.host, seat.host);
-        let rebinds = state.hosts[seat.host].rebinds;
+        let (rebinds, disk) = (state.hosts[seat.host].rebinds, state.hosts[seat.host].disk);
         state.marks.insert(Mark::RecoveredByToken);
         if let Some(life) = state.lives.get_mut(&number) {
-            life.runs.push(Run { seat, called_at: now, ended: None, links, rebinds, has_body: false });
+            life.runs.push(Run { seat, disk, called_at: now, ended: None, links, rebinds, has_body: false });
         }
         if let Err(breach) = judged {
             drop(self.violated(state, number, breach));
@@ -260,11 +278,11 @@ impl Observer {
         self.mark_all(is_again.then_some(Mark::BodySentAgain));
     }
 
-    /// A caller sees the next update of a command.
-    pub fn updated(&self, number: u64, content: &[u8]) {
+    /// A caller sees an update of a command: the first has the number 1.
+    pub fn updated(&self, number: u64, update: u64, content: &[u8]) {
         let mut state = self.lock();
         let Some(life) = state.lives.get_mut(&number) else { return };
-        if !life.take_update(content) {
+        if !life.take_update(update, content) {
             drop(self.violated(state, number, (Invariant::SameBytes, "an update is not the next one")));
         }
     }

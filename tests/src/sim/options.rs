@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
@@ -45,6 +45,8 @@ pub struct Options {
     pub nat_idle: Duration,
     /// Queues are so small that they fill up.
     pub has_small_queues: bool,
+    /// Windows of bodies are small, few handlers run at once, and some callers look after their commands late.
+    pub is_tight: bool,
     /// Machines have disks with stores, and some commands are durable.
     pub is_durable: bool,
     /// How long a batch takes to become durable.
@@ -89,6 +91,7 @@ impl Options {
             nats,
             nat_idle: Duration::from_secs([10, 30, 120][random.random_range(0..3)]),
             has_small_queues: random.random_bool(0.2),
+            is_tight: false,
             is_durable,
             sync_delay: Duration::from_millis([1, 5, 25][of_disks.random_range(0..3)]),
         }
@@ -110,9 +113,26 @@ impl Options {
             nats: vec![None; workers],
             nat_idle: Duration::from_secs(120),
             has_small_queues: false,
+            is_tight: false,
             is_durable: false,
             sync_delay: Duration::from_millis(5),
         }
+    }
+
+    /// A world that is harder: half of them are tight, and half of those with disks have some that get stuck.
+    pub fn sharpened(mut self) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed_of(self.seed, "later", 0, 0));
+        self.is_tight = random.random_bool(0.5);
+        if self.is_durable && random.random_bool(0.5) {
+            self.faults.insert(FaultKind::DiskStuck);
+        }
+        self
+    }
+
+    /// The same world, with the same callers, in which nothing goes wrong.
+    pub fn without_faults(self) -> Self {
+        let path = PathConfig::clean(self.path.delay);
+        Self { path, calm_path: path, faults: BTreeSet::new(), nats: vec![None; self.workers], ..self }
     }
 
     /// Replaces the number of workers; their NATs are drawn again.
@@ -126,6 +146,13 @@ impl Options {
     /// Returns the settings of all nodes.
     pub fn config(&self) -> Config {
         let mut config = Config::default();
+        if self.is_tight {
+            config.send_queue.result_body_window_bytes = 8_000;
+            config.receive_queue.body_window_bytes = 8_000;
+            config.receive_queue.body_window_bytes_min = NonZeroU64::new(2_000).expect("2000 is not 0");
+            config.receive_queue.running_max = 6;
+            config.receive_queue.urgent_running_reserve = 2;
+        }
         if self.has_small_queues {
             config.send_queue.updates_window_bytes = 4_000;
             config.send_queue.peer_commands_max = 20;
@@ -208,8 +235,12 @@ mod tests {
 
     #[test]
     fn every_fault_is_drawn_by_some_seed() {
-        let drawn: BTreeSet<_> = (0..50).flat_map(|seed| Options::draw(seed).faults).collect();
-        let kinds = FaultKind::ALL.len() + FaultKind::OF_DISKS.len() + FaultKind::OF_BACKUPS.len();
-        assert_eq!(drawn.len(), kinds);
+        let drawn: BTreeSet<_> = (0..50).flat_map(|seed| Options::draw(seed).sharpened().faults).collect();
+        let known = FaultKind::ALL
+            .into_iter()
+            .chain(FaultKind::OF_DISKS)
+            .chain(FaultKind::OF_BACKUPS)
+            .chain([FaultKind::DiskStuck]);
+        assert_eq!(drawn, known.collect());
     }
 }

@@ -28,6 +28,8 @@ pub struct Order {
     pub is_durable: bool,
     /// Pause of its caller after each update and piece of a body.
     pub reading_pause: Duration,
+    /// How long after its submit its caller begins to look after it.
+    pub look_after: Duration,
 }
 
 /// The command types of the workload.
@@ -166,6 +168,7 @@ impl Order {
                 _ => UpdatePolicy::Follow,
             },
             reading_pause: if random.random_bool(0.1) { Duration::from_millis(200) } else { Duration::ZERO },
+            look_after: Duration::ZERO,
         }
     }
 
@@ -187,6 +190,7 @@ impl Order {
             updates: UpdatePolicy::Follow,
             is_durable: false,
             reading_pause: Duration::ZERO,
+            look_after: Duration::ZERO,
         }
     }
 }

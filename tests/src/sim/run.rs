@@ -64,6 +64,7 @@ async fn run_world(options: Options, faults_for: Duration, detail: Detail) -> Re
 
     let is_back = come_back(&world, chaos.had_doubles()).await;
     if is_back && all_end(&world).await {
+        obey_cancels(&world).await;
         flow_freely(&world).await;
     }
     world.stop_all().await;
@@ -88,17 +89,15 @@ async fn run_world(options: Options, faults_for: Duration, detail: Detail) -> Re
 async fn come_back(world: &World, had_doubles: bool) -> bool {
     let limit = if had_doubles { BACK_MAX + DOUBLES_FORGOTTEN } else { BACK_MAX };
     let mut probes = Vec::new();
-    for controller in 0..world.options().controllers {
-        for worker in world.workers() {
-            let probe = world.call(controller, |number| Order::note(number, worker, Class::Urgent));
-            probes.push(async move {
-                let is_done = match probe {
-                    Some(done) => timeout(limit, done).await.is_ok(),
-                    None => false,
-                };
-                (!is_done).then_some((controller, worker))
-            });
-        }
+    for (controller, worker) in world.pairs() {
+        let probe = world.call(controller, |number| Order::note(number, worker, Class::Urgent));
+        probes.push(async move {
+            let is_done = match probe {
+                Some(done) => timeout(limit, done).await.is_ok(),
+                None => false,
+            };
+            (!is_done).then_some((controller, worker))
+        });
     }
     let lost: Vec<_> = join_all(probes).await.into_iter().flatten().collect();
     if let Some((controller, worker)) = lost.first() {
@@ -126,14 +125,32 @@ async fn all_end(world: &World) -> bool {
     true
 }
 
+/// L2 too: commands that are cancelled while their heads are on the way, or lost there, do not run for an hour.
+async fn obey_cancels(world: &World) {
+    let on_the_way = world.options().calm_path.delay / 2 + Duration::from_millis(1);
+    let order = |number, worker| {
+        let job = Job { run_ms: 3_600_000, ..Job::short(number) };
+        Order { cancel_after: Some(on_the_way), ..Order::plain(job, worker) }
+    };
+    for _ in 0..CANCEL_ROUNDS {
+        let calls = world.pairs().flat_map(|(controller, worker)| {
+            let calls =
+                (0..CANCELS_AT_ONCE).map(move |_| world.call(controller, |number| order(number, worker)));
+            calls.flatten()
+        });
+        if timeout(PATIENCE, join_all(calls.collect::<Vec<_>>())).await.is_err() {
+            let text = format!("a command that was cancelled runs on for {PATIENCE:?}");
+            return world.observer().violation(Invariant::AllEnd, text);
+        }
+    }
+}
+
 /// S10 and S11: more than all windows hold goes through, and urgent commands go past it.
 async fn flow_freely(world: &World) {
     // Links are what they are going to be.
     sleep(Duration::from_secs(61)).await;
     let mut flows = Vec::new();
-    let pairs = (0..world.options().controllers)
-        .flat_map(|controller| world.workers().map(move |worker| (controller, worker)));
-    for (controller, worker) in pairs.take(PAIRS_MAX) {
+    for (controller, worker) in world.pairs().take(PAIRS_MAX) {
         flows.extend(world.call(controller, |number| {
             let job = Job {
                 body_bytes: FLOW_BYTES,
@@ -184,6 +201,12 @@ const EACH_MAX: Duration = Duration::from_secs(8);
 
 /// More than the windows of a body.
 const FLOW_BYTES: u32 = 1_300_000;
+
+/// Rounds of commands that are cancelled: enough that with few losses some of their heads are lost.
+const CANCEL_ROUNDS: usize = 10;
+
+/// Of each pair of nodes in a round: what the smallest queues take.
+const CANCELS_AT_ONCE: usize = 4;
 
 /// Pairs of nodes between which that flows.
 const PAIRS_MAX: usize = 4;

@@ -14,6 +14,8 @@ pub enum Invariant {
     OneOutcome,
     /// S5: an outcome is true: of the handler, of its absence, or of what nobody can know.
     TrueOutcome,
+    /// S6: nothing is said before it is on the disk.
+    DurableFirst,
     /// S7: updates and bodies arrive as they were sent.
     SameBytes,
     /// S8: nothing runs that an earlier process sent, or that was meant for one.
@@ -50,6 +52,7 @@ impl Invariant {
             Self::NothingTwice => "S2 nothing runs twice",
             Self::OneOutcome => "S4 one outcome",
             Self::TrueOutcome => "S5 outcomes are true",
+            Self::DurableFirst => "S6 durable before it is said",
             Self::SameBytes => "S7 the same bytes",
             Self::NoGhosts => "S8 nothing of earlier processes",
             Self::UrgentFirst => "S10 urgent first",

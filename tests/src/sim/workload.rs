@@ -21,6 +21,8 @@ pub(super) struct Workload {
     pub(super) bytes_max: u32,
     /// Some of them are durable.
     pub(super) is_durable: bool,
+    /// Some callers are late.
+    pub(super) is_tight: bool,
     /// Numbers all orders of a run.
     pub(super) numbers: Numbers,
 }
@@ -45,6 +47,9 @@ impl Workload {
             order.kind = Kind::Kept;
             // What was on its way of it would be lost with the process.
             order.job.result_body_bytes = 0;
+        }
+        if self.is_tight && order.is_durable && random.random_bool(0.3) {
+            order.look_after = Duration::from_millis(random.random_range(0..20_000));
         }
         order
     }

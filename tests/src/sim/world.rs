@@ -31,6 +31,7 @@ use super::programs::Programs;
 use super::trace::Trace;
 use super::violation::Invariant;
 use super::workload::{Numbers, Workload};
+use crate::crashing::store_on;
 
 /// Hosts with whole nodes. Controllers come first, then workers.
 #[derive(Debug)]
@@ -140,6 +141,13 @@ impl World {
         self.options.controllers..self.hosts.len()
     }
 
+    /// Returns each controller with each worker.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let workers = self.workers();
+        (0..self.options.controllers)
+            .flat_map(move |controller| workers.clone().map(move |worker| (controller, worker)))
+    }
+
     /// Returns the name of a host's node.
     pub fn name(&self, host: usize) -> &NodeId {
         &self.names[host]
@@ -179,6 +187,10 @@ impl World {
         // Whoever starts a machine again makes room first.
         self.set_disk_full(host, false);
         let disk = self.hosts[host].disk.clone();
+        if let Some(disk) = &disk.store {
+            let rows = store_on(disk).load().expect("a sound store");
+            self.observer.disk_read(host, &rows);
+        }
         let process = self.start_on(host, &machine, disk, What::Process);
         if self.hosts[host].role == Role::Controller {
             let workload = Workload {
@@ -187,6 +199,7 @@ impl World {
                 workers: self.options.workers,
                 bytes_max: self.options.bytes_max,
                 is_durable: self.options.is_durable,
+                is_tight: self.options.is_tight,
                 numbers: self.numbers.clone(),
             };
             let seed = seed_of(

@@ -59,6 +59,8 @@ pub(super) struct Life {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) seat: Seat,
+    /// Which of its disks the host had.
+    pub(super) disk: u32,
     pub(super) called_at: Duration,
     pub(super) ended: Option<Ended>,
     /// The newest link between the two nodes at the time.
@@ -133,14 +135,14 @@ impl Life {
         }
     }
 
-    /// Takes the next update, or after a crash of the sender one that was seen before. Returns whether it is one of these.
-    pub(super) fn take_update(&mut self, content: &[u8]) -> bool {
-        let job = &self.order.job;
+    /// Takes the next update, or after a crash of the sender one that was seen before. Returns whether it is one of these,
+    /// byte by byte, and has the number that it had at the handler.
+    pub(super) fn take_update(&mut self, number: u64, content: &[u8]) -> bool {
         let is_resuming = std::mem::take(&mut self.is_resuming);
-        let first = if is_resuming { 0 } else { self.updates };
-        let place = (first..=self.updates).rev().find(|place| job.update(*place) == content);
-        self.updates = place.unwrap_or(self.updates) + 1;
-        place.is_some()
+        let place = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX);
+        let is_next = place == self.updates || (is_resuming && place < self.updates);
+        self.updates = place.saturating_add(1);
+        is_next && self.order.job.update(place) == content
     }
 
     /// Judges an outcome that comes `elapsed` after the submit.
@@ -270,8 +272,15 @@ mod tests {
     }
 
     fn ran(kind: Kind, ended: Option<Ended>) -> Life {
-        let run =
-            Run { seat: WORKER, called_at: Duration::ZERO, ended, links: 1, rebinds: 0, has_body: false };
+        let run = Run {
+            seat: WORKER,
+            disk: 0,
+            called_at: Duration::ZERO,
+            ended,
+            links: 1,
+            rebinds: 0,
+            has_body: false,
+        };
         Life { runs: vec![run], ..life(kind) }
     }
 
@@ -340,10 +349,12 @@ mod tests {
         life.order.job = Job { updates: 5, update_bytes: 9, ..Job::short(1) };
         let update = |place| life.order.job.update(place);
         let updates = [0, 1, 2, 3].map(update);
-        assert!(life.take_update(&updates[0]) && life.take_update(&updates[1]));
+        assert!(life.take_update(1, &updates[0]) && life.take_update(2, &updates[1]));
         life.is_resuming = true;
-        assert!(life.take_update(&updates[0]) && life.take_update(&updates[1]));
-        assert!(!life.take_update(&updates[0]) && !life.take_update(&updates[2]));
+        assert!(life.take_update(1, &updates[0]) && life.take_update(2, &updates[1]));
+        assert!(!life.take_update(1, &updates[0]), "once more");
+        assert!(!life.take_update(3, &updates[2]), "one is missing");
+        assert!(!life.take_update(4, &updates[2]), "with the number of another");
     }
 
     #[test]
