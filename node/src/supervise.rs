@@ -88,16 +88,17 @@ impl Supervision {
     /// The program may have been started if the future is dropped; it is followed by calling this again.
     pub async fn follow(&self, name: &str) -> Result<Supervised, SuperviseError> {
         let folder = self.folder_of(name)?;
-        let supervisor = match look(&folder).await? {
-            Standing::Planned => Some(self.launch(&folder).await?),
-            Standing::Supervised(stream) => return Supervised::open(folder, stream, None).await,
-            Standing::Dead => return Supervised::dead(folder),
-        };
-        match look(&folder).await? {
-            Standing::Supervised(stream) => Supervised::open(folder, stream, supervisor).await,
-            Standing::Dead => Supervised::dead(folder),
-            Standing::Planned => Err(SuperviseError::NotReady { folder: folder.path().to_owned() }),
+        let mut supervisor = None;
+        // One that is launched may find the lock in the hands of a process that is just being started and has inherited
+        // it, and leave it at that.
+        for _ in 0..=LAUNCHES_MAX {
+            match look(&folder).await? {
+                Standing::Planned => supervisor = Some(self.launch(&folder).await?),
+                Standing::Supervised(stream) => return Supervised::open(folder, stream, supervisor).await,
+                Standing::Dead => return Supervised::dead(folder),
+            }
         }
+        Err(SuperviseError::NotReady { folder: folder.path().to_owned() })
     }
 
     /// Lets go of the program of `name`: kills it if it still runs, and removes its folder with its result. Does nothing if
@@ -203,6 +204,9 @@ async fn connect(folder: &Folder) -> io::Result<UnixStream> {
     let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET);
     UnixStream::connect(short).await
 }
+
+/// How often a supervisor is launched for a program that none has started.
+const LAUNCHES_MAX: usize = 5;
 
 /// Longest path of a socket that every Unix takes, in bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 100;

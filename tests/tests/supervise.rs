@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -338,6 +339,24 @@ async fn a_supervisor_that_cannot_be_started_says_why_and_the_program_may_start_
     assert!(matches!(refusal, Err(SuperviseError::Launch { .. })), "{refusal:?}");
     let mut supervised = follow(&supervision(folder.path())).await;
     assert_eq!(read_to_end(&mut supervised).await.0, b"later\n");
+    supervised.settle().await.expect("it can be settled");
+}
+
+#[tokio::test]
+async fn a_supervisor_that_leaves_before_the_start_is_launched_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("supervisor");
+    let once = folder.path().join("once");
+    fs::write(
+        &script,
+        format!("#!/bin/sh\nmkdir {} 2>/dev/null && exit\nexec {PROGRAM} \"$@\"\n", once.display()),
+    )
+    .expect("the folder can be written");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let supervision = Supervision::new(folder.path().join("exec"), script, SupervisionConfig::default());
+    let mut supervised = run(&supervision, &sh("echo later")).await;
+    assert_eq!(read_to_end(&mut supervised).await.0, b"later\n");
+    assert!(once.exists(), "one has left");
     supervised.settle().await.expect("it can be settled");
 }
 
