@@ -414,6 +414,7 @@ impl Engine {
             self.links.poll_timeout(),
             self.reconnect.poll_timeout().filter(|_| !self.is_draining),
             self.paths.poll_timeout(),
+            self.storing.as_ref().and_then(Storing::poll_timeout),
             status_at,
         ]
         .into_iter()

@@ -33,7 +33,7 @@ pub enum StoreStatus {
     None,
     /// It works.
     Works,
-    /// There is no room on its disk: nothing new is stored until there is.
+    /// There is no room on its disk: no durable command is taken until there is, and what waits for room waits.
     Full,
     /// It has failed for good, and the node has stopped. This is what it said.
     Failed(String),

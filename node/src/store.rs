@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use runnel_queue::{Change, Store, StoreError};
+use runnel_queue::{Change, Store, StoreError, StoreSpace};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -24,15 +24,15 @@ pub struct StoreDriver {
     failures: u32,
 }
 
-/// Changes that become durable together.
+/// Changes that become durable together. Without any, it is looked whether there is room again.
 #[derive(Debug)]
 pub struct StoreBatch(pub(crate) Vec<Change>);
 
 /// What the driver tells the engine.
 #[derive(Debug)]
 pub(crate) enum StoreReport {
-    /// The batch is durable.
-    Stored,
+    /// The batch is durable, and this is how much room there is.
+    Stored(StoreSpace),
     /// There is no room on the disk; the batch is tried again.
     Full,
     /// Nothing becomes durable any more.
@@ -87,8 +87,11 @@ impl StoreDriver {
     ///
     /// When to try the same batch again.
     pub fn apply(&mut self, batch: &StoreBatch) -> Result<(), Duration> {
+        if batch.0.is_empty() {
+            self.store.look_for_space();
+        }
         let report = match self.store.apply(&batch.0) {
-            Ok(()) => StoreReport::Stored,
+            Ok(()) => StoreReport::Stored(self.store.space()),
             Err(StoreError::Full) => return Err(self.wait_for_room()),
             Err(error) if error.is_poisonous() => match self.reload(&error) {
                 Ok(()) => return Err(Duration::ZERO),
@@ -184,7 +187,7 @@ mod tests {
         assert_eq!(driver.apply(&batch), Err(FULL_PAUSE));
         assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Full)));
         assert_eq!(driver.apply(&batch), Ok(()));
-        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored)));
+        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored(_))));
     }
 
     #[test]
@@ -194,7 +197,7 @@ mod tests {
         assert_eq!(driver.apply(&batch), Err(RELOAD_PAUSE));
         assert!(line.reports.try_recv().is_err(), "nothing is said of it");
         assert_eq!(driver.apply(&batch), Ok(()));
-        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored)));
+        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored(_))));
     }
 
     #[test]
@@ -208,7 +211,7 @@ mod tests {
             assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Full)));
         }
         assert_eq!(driver.apply(&batch), Ok(()));
-        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored)));
+        assert!(matches!(line.reports.try_recv(), Ok(StoreReport::Stored(_))));
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub enum SubmitError {
     /// The command is to outlive this process, and the node has no store.
     #[error("a durable command needs a store, and this node has none")]
     NoStore,
+    /// The store's disk was full, and what room is left is for what is stored already: try again later.
+    #[error("there is no room left for the store; try again in {} ms", retry_after.as_millis())]
+    StoreFull {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller's name for it belongs to another command.
     #[error(transparent)]
     KeyConflict(#[from] KeyConflict),

@@ -52,7 +52,7 @@ pub use settled::SettledSet;
 pub use store::{
     AcceptedRow, BlobName, Blobs, Change, CommandRow, DiskCall, FileBackend, Idempotency, MemoryStore,
     OutcomeRow, ProgressRow, ReceiverRow, RedbStore, Row, RowKey, RunRow, SenderRow, StorageBackend, Store,
-    StoreConfig, StoreError, StoreRow, StoredDeadline,
+    StoreConfig, StoreError, StoreRow, StoreSpace, StoredDeadline,
 };
 #[cfg(any(test, feature = "sim"))]
 pub use store::{DiskBlobs, DiskFile, DiskImage, FaultyDisk, read_row, write_row};

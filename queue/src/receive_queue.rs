@@ -44,7 +44,7 @@ pub use self::words::{
 use crate::body_intake::BodyIntake;
 use crate::journal::Journal;
 use crate::scheduler::Scheduler;
-use crate::store::RowKey;
+use crate::store::{RowKey, StoreSpace};
 use crate::stream_log::StreamLog;
 
 /// The receive queue of a node.
@@ -64,6 +64,7 @@ pub struct ReceiveQueue {
     is_draining: bool,
     /// Epoch of the store, if there is one.
     store: Option<Epoch>,
+    space: StoreSpace,
     /// What is to be stored of durable commands.
     durable: Journal<Note>,
     /// What is to be remembered of the others.
@@ -100,6 +101,7 @@ impl ReceiveQueue {
             late: 0,
             is_draining: false,
             store: None,
+            space: StoreSpace::Enough,
             durable: Journal::new(),
             memory: Journal::new(),
             stale_rows: BTreeSet::new(),
@@ -384,6 +386,9 @@ impl ReceiveQueue {
         }
         if head.deadline_remaining.is_some_and(|remaining| remaining.is_zero()) {
             return self.bury(peer, head.key, Some(at), Outcome::Expired);
+        }
+        if self.space == StoreSpace::Low && self.is_durable(peer, head.key.epoch) {
+            return self.reply_busy(peer, at, BusyScope::Class);
         }
         let bytes = (head.args.len() + payload.len()) as u64;
         match usage::check(&self.config, self.total, sender.usage, head.class, bytes) {

@@ -44,6 +44,7 @@ use crate::error::{NotFound, ProtocolError, SubmitError};
 use crate::journal::Journal;
 use crate::room::Room;
 use crate::scheduler::Scheduler;
+use crate::store::StoreSpace;
 
 /// The global send queue.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub struct SendQueue {
     boot: Epoch,
     /// Epoch of the store, if there is one.
     store: Option<Epoch>,
+    space: StoreSpace,
     random: StdRng,
     peers: BTreeMap<NodeId, Peer>,
     total: TotalUsage,
@@ -88,6 +90,7 @@ impl SendQueue {
             node,
             boot,
             store: None,
+            space: StoreSpace::Enough,
             random: StdRng::seed_from_u64(seed),
             peers: BTreeMap::new(),
             total: TotalUsage::default(),
@@ -109,7 +112,7 @@ impl SendQueue {
         check_size("arguments", command.args.len(), ARGS_BYTES_MAX)?;
         check_size("an inline payload", command.payload.len(), PAYLOAD_BYTES_MAX)?;
         let epoch = match &command.durable {
-            Some(_) => self.store.ok_or(SubmitError::NoStore)?,
+            Some(_) => self.store_with_room()?,
             None => self.boot,
         };
         let peer = self.peers.entry(command.to.clone()).or_default();

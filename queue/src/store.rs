@@ -11,12 +11,14 @@ mod faulty_disk;
 mod format;
 mod memory;
 mod redb;
+mod reserve;
 mod row;
 
 pub use self::blobs::{BlobName, Blobs};
 pub use self::error::{DiskCall, StoreError};
 pub use self::memory::MemoryStore;
 pub use self::redb::{RedbStore, StoreConfig};
+pub use self::reserve::StoreSpace;
 pub use self::row::{
     AcceptedRow, Change, CommandRow, Idempotency, OutcomeRow, ProgressRow, ReceiverRow, Row, RowKey, RunRow,
     SenderRow, StoreRow, StoredDeadline,
@@ -48,4 +50,12 @@ pub trait Store: std::fmt::Debug + Send {
     /// See [`StoreError`]. After an error all or none of the changes may turn up later, never some of them; nothing may be
     /// said that depends on them.
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Returns how much room there is, as far as the last calls have shown.
+    fn space(&self) -> StoreSpace {
+        StoreSpace::Enough
+    }
+
+    /// Looks whether there is [enough](StoreSpace::Enough) room again.
+    fn look_for_space(&mut self) {}
 }

@@ -66,5 +66,9 @@ impl CrashingNode {
 pub fn store_on(disk: &FaultyDisk) -> Box<dyn Store> {
     disk.kill();
     let (file, blobs) = (Arc::new(disk.file("store.redb")), Arc::new(disk.blobs("payloads")));
-    Box::new(RedbStore::new(file, blobs, StoreConfig::default()))
+    let config = StoreConfig { reserve_bytes: RESERVE_BYTES, ..StoreConfig::default() };
+    Box::new(RedbStore::new(file, blobs, config))
 }
+
+/// Room that a store keeps for itself. A disk in memory is copied with it.
+const RESERVE_BYTES: u64 = 64 << 10;

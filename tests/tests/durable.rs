@@ -6,7 +6,7 @@ use runnel::certs::Role;
 use runnel::codec::{Command, CommandId, NodeId, UnknownReason};
 use runnel::{
     Delivery, Handlers, NodeBuilder, NodeHandle, NotDone, QueueError, StoreStatus, Submission, SubmitError,
-    SubmitOptions,
+    SubmitOptions, WaitsFor,
 };
 use runnel_queue::FaultyDisk;
 use runnel_tests::commands::{Gate, Hold, Mark, handlers};
@@ -218,6 +218,80 @@ async fn a_full_disk_is_waited_for_and_a_broken_one_stops_the_node() {
     assert!(matches!(refused, Err(SubmitError::NodeStopped)), "{refused:?}");
     let has_failed = status.wait_for(|status| matches!(status.store, StoreStatus::Failed(_)));
     patient("the failure", has_failed).await.expect("it is told before the end");
+    worker.crash();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_new_commands_and_lets_those_that_are_there_end() {
+    let mut world = World::new();
+    let controller = world.controller().await;
+    let worker = world.worker().await;
+    let mut running = submit::<Hold>(controller.handle(), ()).await;
+    started(&mut running).await;
+    let mut status = controller.handle().status();
+    world.controller_disk.set_capacity(Some(world.controller_disk.used_bytes()));
+    // Each is taken whole or refused: none waits for room, since the reserve serves what was taken.
+    let mut stored = Vec::new();
+    let refused = loop {
+        match submit_result(controller.handle()).await {
+            Ok(submission) => stored.push(submission),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, SubmitError::Queue(QueueError::StoreFull { .. })), "{refused:?}");
+    assert_eq!(status.borrow_and_update().store, StoreStatus::Full);
+    let options = SubmitOptions { delivery: Some(Delivery::Memory), ..SubmitOptions::default() };
+    let in_memory = controller.handle().submit::<Mark>(&w1(), &1, options).await.expect("it needs no room");
+    assert_eq!(patient("its outcome", in_memory.outcome()).await, Ok(1));
+    world.gate.open();
+    assert_eq!(patient("its outcome", running.outcome()).await, Ok(()), "what was there ends");
+    for submission in stored {
+        patient("its outcome", submission.outcome()).await.expect("what was taken is done");
+    }
+    world.controller_disk.set_capacity(None);
+    let works = status.wait_for(|status| status.store == StoreStatus::Works);
+    patient("room", works).await.expect("the node runs");
+    let next = submit_result(controller.handle()).await.expect("there is room again");
+    patient("its outcome", next.outcome()).await.expect("it is done");
+    controller.crash();
+    worker.crash();
+}
+
+#[tokio::test]
+async fn a_worker_whose_disk_is_full_lets_durable_commands_wait_at_their_sender() {
+    let mut world = World::new();
+    let controller = world.controller().await;
+    let worker = world.worker().await;
+    let first = submit_result(controller.handle()).await.expect("there is room");
+    patient("its outcome", first.outcome()).await.expect("it is done");
+    let mut status = worker.handle().status();
+    world.worker_disk.set_capacity(Some(world.worker_disk.used_bytes()));
+    // What is taken before the worker notices is run; from then on commands wait.
+    let mut held = Vec::new();
+    let full = async {
+        while status.borrow_and_update().store != StoreStatus::Full {
+            held.push(submit::<Hold>(controller.handle(), ()).await);
+        }
+    };
+    patient("a full disk", full).await;
+    let waiting = submit_result(controller.handle()).await.expect("the controller has room");
+    let is_busy = async {
+        loop {
+            let why = controller.handle().explain(waiting.id()).await.expect("it waits");
+            if matches!(why.waiting.waits_for, WaitsFor::Pause { .. }) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    patient("the worker's word", is_busy).await;
+    world.worker_disk.set_capacity(None);
+    world.gate.open();
+    patient("its outcome", waiting.outcome()).await.expect("it is done once there is room");
+    for submission in held {
+        assert_eq!(patient("its outcome", submission.outcome()).await, Ok(()));
+    }
+    controller.crash();
     worker.crash();
 }
 

@@ -109,7 +109,7 @@ impl Exit {
             Self::StoreFailed => "`runnel node`: the store cannot be opened, or its disk has failed",
             Self::BadConfig => "`runnel node`: the configuration cannot be read, or is wrong",
             Self::Unreachable => "the node is unknown, or has no link and --no-wait was given",
-            Self::QueueFull => "the send queue is full: nothing was stored, try again",
+            Self::QueueFull => "the send queue or its disk is full: nothing was stored, try again",
             Self::Rejected => "denied, unknown to the receiver or badly formed: it never started",
             Self::Expired => "its deadline passed before it started: it never will",
             Self::TimedOut => "it was stopped at its deadline or timeout",

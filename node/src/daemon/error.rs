@@ -131,6 +131,10 @@ impl From<SubmitError> for ApiError {
                     .with_bound(bound_word(bound))
                     .with_retry(retry_after)
             }
+            SubmitError::Queue(QueueError::StoreFull { retry_after }) => {
+                let message = format!("{message}, or make room on the disk of its `state_dir`");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-full", message).with_retry(retry_after)
+            }
             SubmitError::Encode(_) | SubmitError::Queue(QueueError::TooLarge { .. }) => {
                 Self::too_large(format!("{message}: send it as a body"))
             }

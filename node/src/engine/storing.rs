@@ -1,11 +1,11 @@
 //! What is to be remembered: on its way into the store, and what follows once it is there.
 
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use runnel_codec::Epoch;
-use runnel_queue::{BatchId, Change, ReceiveQueue, Row, SendQueue, Store, StoreError, StoreRow};
-use tracing::{error, info};
+use runnel_queue::{BatchId, Change, ReceiveQueue, Row, SendQueue, Store, StoreError, StoreRow, StoreSpace};
+use tracing::{error, info, warn};
 
 use super::Engine;
 use crate::env::Env;
@@ -18,8 +18,8 @@ pub(super) struct Storing {
     line: StoreLine,
     /// The batches of the send queue and of the receive queue that are becoming durable.
     under_way: Option<(Option<BatchId>, Option<BatchId>)>,
-    /// There is no room on the disk.
-    is_full: bool,
+    /// There was no room on the disk: when to look again.
+    look_at: Option<Instant>,
 }
 
 impl Storing {
@@ -47,14 +47,22 @@ impl Storing {
         send.recover(now, &clock, epoch, &rows);
         receive.recover(now, &clock, epoch, &rows);
         info!(%epoch, rows = rows.len(), "the store is loaded");
+        send.handle_store_space(store.space());
+        receive.handle_store_space(store.space());
+        let look_at = (store.space() == StoreSpace::Low).then_some(now);
         let (line, driver) = store_line(store);
         env.start_store(driver);
-        Ok(Self { line, under_way: None, is_full: false })
+        Ok(Self { line, under_way: None, look_at })
     }
 
     /// Returns whether nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_none()
+    }
+
+    /// Returns when it is to be looked for room again.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.look_at.filter(|_| self.is_idle())
     }
 
     /// Waits until the store is closed: from then on another process may have it.
@@ -74,18 +82,37 @@ impl Engine {
         {
             is_busy = true;
             match report {
-                Some(StoreReport::Stored) => {
-                    storing.is_full = false;
+                Some(StoreReport::Stored(space)) => {
                     let (sent, received) = storing.under_way.take().unwrap_or_default();
                     sent.into_iter().for_each(|batch| self.send.handle_stored(now, batch));
                     received.into_iter().for_each(|batch| self.receive.handle_stored(batch));
+                    self.handle_store_space(now, space);
                 }
-                Some(StoreReport::Full) => storing.is_full = true,
+                Some(StoreReport::Full) => self.handle_store_space(now, StoreSpace::Low),
                 Some(StoreReport::Failed(error)) => self.handle_store_failed(now, error),
                 None => self.handle_store_failed(now, StoreError::Poisoned),
             }
         }
         is_busy
+    }
+
+    /// There is no room for more in the store, or there is again.
+    fn handle_store_space(&mut self, now: Instant, space: StoreSpace) {
+        let Some(storing) = &mut self.storing else { return };
+        match (storing.look_at, space) {
+            (None, StoreSpace::Low) => {
+                warn!("the disk of the store is full: no durable command is taken until there is room");
+                storing.look_at = Some(now + LOOK_PAUSE);
+            }
+            (Some(_), StoreSpace::Enough) => {
+                info!("there is room for the store again");
+                storing.look_at = None;
+            }
+            _ => return,
+        }
+        self.send.handle_store_space(space);
+        self.receive.handle_store_space(space);
+        self.publish_status(now);
     }
 
     /// Nothing can be made durable any more: the node cannot keep its promises and stops.
@@ -100,7 +127,7 @@ impl Engine {
     pub(super) fn store_status(&self) -> StoreStatus {
         match (&self.storing, &self.store_failure) {
             (_, Some(failure)) => StoreStatus::Failed(failure.to_string()),
-            (Some(storing), None) if storing.is_full => StoreStatus::Full,
+            (Some(storing), None) if storing.look_at.is_some() => StoreStatus::Full,
             (Some(_), None) => StoreStatus::Works,
             (None, None) => StoreStatus::None,
         }
@@ -117,6 +144,12 @@ impl Engine {
             return is_busy;
         }
         let Ok(place) = storing.line.batches.try_reserve() else { return is_busy };
+        if storing.look_at.is_some_and(|at| at <= now) {
+            storing.look_at = Some(now + LOOK_PAUSE);
+            storing.under_way = Some((None, None));
+            place.send(StoreBatch(Vec::new()));
+            return is_busy;
+        }
         let clock = self.env.clock();
         let sent = self.send.poll_store(now, &clock);
         let received = self.receive.poll_store(now, &clock);
@@ -136,3 +169,6 @@ impl Engine {
         is_busy
     }
 }
+
+/// Pause before it is looked whether a disk that was full has room again.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);

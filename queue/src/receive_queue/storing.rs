@@ -10,9 +10,14 @@ use super::notes::Note;
 use super::starting::release;
 use crate::clock::ClockReading;
 use crate::journal::{Batch, BatchId};
-use crate::store::{Change, Row, RowKey};
+use crate::store::{Change, Row, RowKey, StoreSpace};
 
 impl ReceiveQueue {
+    /// Says how much room the store has. Without enough new durable commands are answered `Busy`.
+    pub fn handle_store_space(&mut self, space: StoreSpace) {
+        self.space = space;
+    }
+
     /// Returns the next batch of changes to store. `clock` is read at `now`.
     pub fn poll_store(&mut self, now: Instant, clock: &ClockReading) -> Option<Batch> {
         self.start_waiting();

@@ -10,10 +10,25 @@ use super::words::{SendEvent, Transmit};
 use super::{Alarm, SendQueue};
 use crate::body_intake::BodyIntake;
 use crate::clock::ClockReading;
+use crate::error::SubmitError;
 use crate::journal::{Batch, BatchId};
-use crate::store::{Change, CommandRow, ProgressRow, ReceiverRow, Row, RowKey, StoredDeadline};
+use crate::store::{Change, CommandRow, ProgressRow, ReceiverRow, Row, RowKey, StoreSpace, StoredDeadline};
 
 impl SendQueue {
+    /// Says how much room the store has. Without enough no durable command is taken; those that are here go on.
+    pub fn handle_store_space(&mut self, space: StoreSpace) {
+        self.space = space;
+    }
+
+    /// Returns the epoch of the store if it takes another command.
+    pub(super) fn store_with_room(&self) -> Result<Epoch, SubmitError> {
+        let epoch = self.store.ok_or(SubmitError::NoStore)?;
+        match self.space {
+            StoreSpace::Enough => Ok(epoch),
+            StoreSpace::Low => Err(SubmitError::StoreFull { retry_after: self.config.retry_after }),
+        }
+    }
+
     /// Returns the next batch of changes to store. `clock` is read at `now`.
     pub fn poll_store(&mut self, now: Instant, clock: &ClockReading) -> Option<Batch> {
         let (id, notes) = match self.durable.poll() {

@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There is no room left. The batch is not acknowledged, everything before it is durable. Make room, then apply the
+    /// There is no room left, the [reserve](crate::StoreConfig::reserve_bytes) included. The batch is not acknowledged, everything before it is durable. Make room, then apply the
     /// same batch again; the store opens itself anew.
     #[error("no space left for the store")]
     Full,

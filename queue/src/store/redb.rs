@@ -21,6 +21,7 @@ use super::Store;
 use super::blobs::{BlobName, Blobs};
 use super::error::{DiskCall, StoreError};
 use super::format::{self, Content, Encoded, Malformed, ROW_BYTES_MAX};
+use super::reserve::{self, Reserve, StoreSpace};
 use super::row::{Change, Row};
 
 /// Rows in a database on a disk.
@@ -29,6 +30,9 @@ pub struct RedbStore {
     disk: WatchedDisk,
     blobs: Arc<dyn Blobs>,
     config: StoreConfig,
+    reserve: Reserve,
+    /// Something was deleted since the database was last made as short as it can be.
+    may_shrink: bool,
     state: State,
 }
 
@@ -46,7 +50,8 @@ impl RedbStore {
     ///
     /// `blobs` is for this store alone: [`load`](Store::load) deletes every file there that no row names.
     pub fn new(disk: Arc<dyn StorageBackend>, blobs: Arc<dyn Blobs>, config: StoreConfig) -> Self {
-        Self { disk: WatchedDisk::new(disk), blobs, config, state: State::Closed }
+        let reserve = Reserve::new(config.reserve_bytes);
+        Self { disk: WatchedDisk::new(disk), blobs, config, reserve, may_shrink: true, state: State::Closed }
     }
 
     /// Returns the database, opening it if need be.
@@ -109,6 +114,7 @@ impl RedbStore {
     /// Reads every row, and deletes the side files that none of them names.
     fn decode_all(&self, encoded: Vec<EncodedRow>) -> Result<Vec<Row>, StoreError> {
         let mut orphans = self.blobs.names().map_err(|source| StoreError::of_call(DiskCall::List, source))?;
+        orphans.retain(|name| *name != reserve::NAME);
         orphans.sort_unstable();
         let mut rows = Vec::with_capacity(encoded.len());
         for EncodedRow { key, value } in encoded {
@@ -147,10 +153,8 @@ impl RedbStore {
         }
         Ok(())
     }
-}
 
-impl Store for RedbStore {
-    fn load(&mut self) -> Result<Vec<Row>, StoreError> {
+    fn load_once(&mut self) -> Result<Vec<Row>, StoreError> {
         let was_poisoned = matches!(self.state, State::Poisoned);
         self.become_closed(State::Closed);
         self.disk.forget();
@@ -163,7 +167,7 @@ impl Store for RedbStore {
         rows
     }
 
-    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn apply_once(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         match self.commit(changes) {
             Ok(unnamed) => {
                 // What is left behind here is swept by the next load.
@@ -175,6 +179,54 @@ impl Store for RedbStore {
                 self.become_closed(if error.is_poisonous() { State::Poisoned } else { State::Closed });
                 Err(error)
             }
+        }
+    }
+
+    /// Makes the database as short as it can be. If that fails, nothing has changed, or the next call says what is wrong.
+    fn shrink(&mut self) {
+        let State::Open(database) = &mut self.state else { return };
+        let shrunk = rows::shrink(database);
+        if let Err(error) = self.explain(shrunk) {
+            self.become_closed(if error.is_poisonous() { State::Poisoned } else { State::Closed });
+        }
+        self.disk.forgive_lack_of_space();
+    }
+
+    /// Calls again with the room of the reserve what found none.
+    fn with_reserve<T>(
+        &mut self,
+        mut call: impl FnMut(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match call(self) {
+            Err(StoreError::Full) if self.reserve.release(&*self.blobs) => call(self),
+            result => result,
+        }
+    }
+}
+
+impl Store for RedbStore {
+    fn load(&mut self) -> Result<Vec<Row>, StoreError> {
+        self.reserve.find(&*self.blobs);
+        let rows = self.with_reserve(Self::load_once)?;
+        self.reserve.renew(&*self.blobs);
+        Ok(rows)
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.may_shrink |= changes.iter().any(|change| matches!(change, Change::Delete(_)));
+        self.with_reserve(|store| store.apply_once(changes))
+    }
+
+    fn space(&self) -> StoreSpace {
+        self.reserve.space()
+    }
+
+    fn look_for_space(&mut self) {
+        self.reserve.renew(&*self.blobs);
+        // What was deleted has left pages in the database, and they are no room for anything else.
+        if self.reserve.space() == StoreSpace::Low && std::mem::take(&mut self.may_shrink) {
+            self.shrink();
+            self.reserve.renew(&*self.blobs);
         }
     }
 }

@@ -13,7 +13,13 @@ pub(crate) const FILE: &str = "store.redb";
 
 /// Makes a store of the process that has the disk now.
 pub(crate) fn store_on(disk: &FaultyDisk) -> RedbStore {
-    RedbStore::new(Arc::new(disk.file(FILE)), Arc::new(disk.blobs("blobs")), StoreConfig::default())
+    store_with_reserve(disk, 0)
+}
+
+/// Makes one that keeps room for itself.
+pub(crate) fn store_with_reserve(disk: &FaultyDisk, reserve_bytes: u64) -> RedbStore {
+    let config = StoreConfig { reserve_bytes, ..StoreConfig::default() };
+    RedbStore::new(Arc::new(disk.file(FILE)), Arc::new(disk.blobs("blobs")), config)
 }
 
 /// Returns what a model holds.

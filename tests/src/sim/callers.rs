@@ -145,6 +145,7 @@ impl Caller {
                 self.observer.refused(number);
                 match error {
                     SubmitError::Queue(QueueError::Full { .. }) => self.observer.mark(Mark::QueueFull),
+                    SubmitError::Queue(QueueError::StoreFull { .. }) => {}
                     SubmitError::NodeStopped => {}
                     other => self.observer.violation(Invariant::NothingLost, format!("{order:?}: {other}")),
                 }

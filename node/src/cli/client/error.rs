@@ -114,7 +114,7 @@ fn no_daemon(socket: &str, source: &io::Error) -> Failure {
 
 fn exit_of(code: &str) -> Exit {
     match code {
-        "queue-full" => Exit::QueueFull,
+        "queue-full" | "store-full" => Exit::QueueFull,
         "unknown-node" => Exit::Unreachable,
         "bad-id" | "bad-request" | "bad-arguments" => Exit::Usage,
         "stopping" => Exit::NoDaemon,
@@ -144,6 +144,7 @@ mod tests {
     fn a_refusal_keeps_its_word_and_gets_its_exit_code() {
         for (code, exit) in [
             ("queue-full", Exit::QueueFull),
+            ("store-full", Exit::QueueFull),
             ("unknown-node", Exit::Unreachable),
             ("bad-arguments", Exit::Usage),
             ("stopping", Exit::NoDaemon),

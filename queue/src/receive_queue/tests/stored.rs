@@ -225,3 +225,31 @@ fn what_its_sender_has_of_a_result_body_is_not_said_again_by_the_next_process() 
         assert_eq!(said[said.len() - 2..], last, "{received} bytes were received");
     }
 }
+
+#[test]
+fn a_store_without_room_is_busy_for_new_durable_commands_and_for_no_other() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    let boot = Epoch::from_random(1002);
+    rig.queue.handle_link_up(&ctl(), link(2), boot, Some(key(1).epoch), &[]);
+    rig.queue.handle_room(&ctl(), room());
+    rig.head_on(2, 4, head(1));
+    rows.take(&mut rig);
+    rig.queue.handle_store_space(StoreSpace::Low);
+    rig.head_on(2, 8, head(2));
+    let is_busy = |said: &Said, stream| {
+        matches!(said.on(stream)[..], [StreamFrame::Busy { scope: BusyScope::Class, .. }])
+    };
+    assert!(is_busy(&rows.take(&mut rig), 8));
+    // What runs ends, what is called off is told so, and what needs no store is taken.
+    rig.finish(1, done("yes"));
+    rig.head_on(2, 16, Head { cancelled: true, ..head(3) });
+    let memory = CommandKey { epoch: boot, ..key(4) };
+    rig.head_on(2, 20, Head { key: memory, ..head(4) });
+    let said = rows.take(&mut rig);
+    assert_eq!(said.on(4), [StreamFrame::Outcome(done("yes"))]);
+    assert_eq!(said.on(16), [StreamFrame::Outcome(Outcome::Cancelled)]);
+    assert_eq!(said.on(20), [ACCEPTED, StreamFrame::Started]);
+    rig.queue.handle_store_space(StoreSpace::Enough);
+    rig.head_on(2, 24, Head { resent: true, ..head(2) });
+    assert_eq!(rows.take(&mut rig).on(24), [ACCEPTED, StreamFrame::Started]);
+}

@@ -277,6 +277,22 @@ fn a_receiver_that_has_the_whole_body_gets_no_word_of_it_from_the_next_process()
 }
 
 #[test]
+fn a_store_without_room_takes_nothing_new_and_lets_go_what_is_there() {
+    let mut stored = Stored::new();
+    let id = stored.submit(new(None, UpdatePolicy::Follow));
+    stored.queue.handle_store_space(StoreSpace::Low);
+    let retry_after = SendQueueConfig::default().retry_after;
+    let refused = stored.queue.submit(stored.now, new(None, UpdatePolicy::Follow));
+    assert_eq!(refused, Err(SubmitError::StoreFull { retry_after }));
+    let memory = NewCommand { durable: None, ..new(None, UpdatePolicy::Follow) };
+    stored.queue.submit(stored.now, memory).expect("it needs no store");
+    stored.end(&id);
+    assert!(stored.rows.values().any(|row| matches!(row, Row::Outcome(..))), "{:?}", stored.rows.keys());
+    stored.queue.handle_store_space(StoreSpace::Enough);
+    assert_eq!(stored.submit(new(None, UpdatePolicy::Follow)).key.seq, id.key.seq.next().expect("a number"));
+}
+
+#[test]
 fn without_a_store_nothing_is_durable() {
     let mut queue = SendQueue::new(SendQueueConfig::default(), node("ctl"), Epoch::from_random(6), 1);
     let refused = queue.submit(Instant::now(), new(None, UpdatePolicy::Follow));

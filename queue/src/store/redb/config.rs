@@ -18,10 +18,16 @@ pub struct StoreConfig {
     /// Too low, each command costs a file and a sync of its own; too high, long rows are copied along whenever their
     /// neighbours change, and the database does not shrink while it is open.
     pub inline_bytes_max: usize,
+    /// Room that is kept for ending and deleting what is stored, in bytes: a side file that goes when the disk is full. Until
+    /// it fits again, no durable command is taken. Default: 8 MiB.
+    ///
+    /// Too low, a store that is full to the brim has to be helped from outside; too high, it takes room from others. At 0 a
+    /// full disk only shows.
+    pub reserve_bytes: u64,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { cache_bytes: 8 << 20, inline_bytes_max: INLINE_BYTES_MAX }
+        Self { cache_bytes: 8 << 20, inline_bytes_max: INLINE_BYTES_MAX, reserve_bytes: 8 << 20 }
     }
 }

@@ -106,6 +106,14 @@ pub(super) fn commit(database: &Database, edits: &[Edit]) -> Result<Vec<BlobName
     })
 }
 
+/// Gives pages that are not in use back to the disk.
+pub(super) fn shrink(database: &mut Database) -> Result<(), Error> {
+    survive(|| {
+        database.compact()?;
+        Ok(())
+    })
+}
+
 /// Ends the use of a database. What cannot be written then is not needed.
 pub(super) fn close(database: Database) {
     // It panics like any other use of a database that is damaged, and says so when it is opened again.
