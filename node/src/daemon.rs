@@ -17,6 +17,7 @@ mod parent;
 mod ready;
 mod registry;
 mod socket;
+mod spool;
 mod why;
 
 use std::time::Instant;
@@ -38,6 +39,7 @@ use self::ending::Ending;
 pub(crate) use self::ending::Tie;
 use self::socket::ApiSocket;
 pub(crate) use self::socket::default_path as default_socket;
+use self::spool::BodySpool;
 
 /// The store has failed while the node ran, and nothing can be promised without it.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +74,17 @@ pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
     let socket = bind_socket(&config)?;
     let path = socket.as_ref().map(|socket| socket.path().to_owned());
     let api_config = config.api.clone();
+    let spool = config.bodies_folder().map(|folder| {
+        let failed = format!("cannot open the folder of bodies, {}", folder.display());
+        BodySpool::open(folder, config.api.bodies_bytes_max, config.api.body_age).context(failed)
+    });
+    let spool = spool.transpose()?;
     let node = builder(identity, config)?.start().await?;
     let handle = node.handle().clone();
     let server = match socket {
-        Some(socket) => Some(ApiServer::start(socket, handle.clone(), about, &api_config, delivery).await),
+        Some(socket) => {
+            Some(ApiServer::start(socket, handle.clone(), about, &api_config, delivery, spool).await)
+        }
         None => None,
     };
     info!(node = %handle.node(), listening = ?handle.listening(), socket = ?path, "ready");

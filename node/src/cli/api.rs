@@ -11,6 +11,12 @@ pub(crate) struct Stored {
     pub(crate) id: String,
 }
 
+/// Answer to a body that was left.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Left {
+    pub(crate) body: String,
+}
+
 /// A command, as the list shows it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct CommandInfo {

@@ -70,6 +70,15 @@ impl Client {
         self.send(Method::PUT, path, body).await.map(|_| ())
     }
 
+    /// Sends a stream, and reads what came of it.
+    pub(crate) async fn post_stream<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: RequestBody,
+    ) -> Result<T, ClientError> {
+        self.send(Method::POST, path, body).await?.json().await
+    }
+
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
         let content = self.send(Method::GET, path, empty()).await?;
         Ok(Lines { content, buffer: LineBuffer::default() })

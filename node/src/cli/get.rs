@@ -21,7 +21,7 @@ use super::api::{FileKind, Found};
 use super::exit::{Exit, Failure};
 use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
-use super::run::OrderArgs;
+use super::run::{OrderArgs, OrderBody};
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
 use super::transfer::{PieceReader, PieceSender, RemotePath, file_name, pieces, progress};
@@ -55,7 +55,7 @@ impl GetArgs {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let target = Target::choose(&self.target, &self.source.path, self.replace)?;
         let args = json!({ "path": self.source.path });
-        let stored = self.order.submit(session, &self.source.node, "fs.get/1", args, false);
+        let stored = self.order.submit(session, &self.source.node, "fs.get/1", args, OrderBody::None);
         let id = signals.unless_caught(stored).await?;
         let (sender, found) = watch::channel(None);
         let watch = Watch {

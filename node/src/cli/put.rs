@@ -15,13 +15,14 @@ use hyper::body::Frame;
 use indicatif::ProgressBar;
 use runnel::commands::{count, pack};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
-use super::api::FileKind;
+use super::api::{FileKind, Left};
 use super::client::RequestBody;
 use super::exit::{Exit, Failure};
 use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
-use super::run::OrderArgs;
+use super::run::{OrderArgs, OrderBody};
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
 use super::transfer::{
@@ -60,7 +61,14 @@ impl PutArgs {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let source = Source::open(&self.source)?;
         let arguments = self.arguments(&source)?;
-        let stored = self.order.submit(session, &self.target.node, "fs.put/1", arguments, true);
+        let bar = progress(source.bytes, session.json);
+        let may_leave = signals.unless_caught(self.order.may_leave_body(session)).await?;
+        let body = if may_leave {
+            OrderBody::Left(signals.unless_caught(source.leave(session, bar.clone())).await?)
+        } else {
+            OrderBody::Follows
+        };
+        let stored = self.order.submit(session, &self.target.node, "fs.put/1", arguments, body);
         let id = signals.unless_caught(stored).await?;
         let watch = Watch {
             session,
@@ -73,10 +81,16 @@ impl PutArgs {
             exit_from: ExitFrom::Table,
             found: None,
         };
-        let bar = progress(source.bytes, session.json);
+        let sending = async {
+            if may_leave {
+                std::future::pending().await
+            } else {
+                source.send(session, &id, bar.clone()).await
+            }
+        };
         let ending = tokio::select! {
             ending = pin!(watch.run(&mut signals)) => ending,
-            failure = pin!(source.send(session, &id, bar.clone())) => {
+            failure = pin!(sending) => {
                 // The body has broken off, so the command cannot succeed: it need not be waited for.
                 session.client.tell(&format!("/v1/commands/{id}/cancel")).await.ok();
                 Err(failure)
@@ -132,11 +146,27 @@ impl Source {
         Ok(Self { path, metadata, kind, bytes })
     }
 
-    /// Sends it, and leaves the word to the outcome; returns only if something here went wrong.
-    async fn send(&self, session: &Session, id: &str, bar: ProgressBar) -> Failure {
+    /// Leaves it at the node, which stores it. Returns under which name.
+    async fn leave(&self, session: &Session, bar: ProgressBar) -> Result<String, Failure> {
+        let (reading, receiver) = self.read();
+        let left = session.client.post_stream::<Left>("/v1/bodies", content(receiver, bar)).await;
+        match reading.await {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(&self.path, &error)),
+            // What the node does not take, it says why.
+            _ => Ok(left?.body),
+        }
+    }
+
+    /// Begins to read it.
+    fn read(&self) -> (JoinHandle<io::Result<()>>, PieceReceiver) {
         let (sender, receiver) = pieces();
         let (path, kind, bytes) = (self.path.clone(), self.kind, self.bytes);
-        let reading = tokio::task::spawn_blocking(move || read(&path, kind, bytes, sender));
+        (tokio::task::spawn_blocking(move || read(&path, kind, bytes, sender)), receiver)
+    }
+
+    /// Sends it, and leaves the word to the outcome; returns only if something here went wrong.
+    async fn send(&self, session: &Session, id: &str, bar: ProgressBar) -> Failure {
+        let (reading, receiver) = self.read();
         let sent = session.client.put(&format!("/v1/commands/{id}/body"), content(receiver, bar)).await;
         match reading.await {
             Ok(Ok(())) => {}
@@ -213,6 +243,7 @@ Examples:
   runnel put big.iso w1:/srv/ --class bulk
 
 It appears under its name on the node when all of it is there and its BLAKE3 hash was checked:
-whole or not at all. A lost link or a changed address only interrupts it. Permissions come
+whole or not at all. A lost link or a changed address only interrupts it. A node with a store
+takes a copy first, and goes on after a restart; --memory does without. Permissions come
 along, links in a folder stay links. Relative names count from the folder of the node's
 confinement, or the one it was started in. Ctrl-C cancels. A progress bar shows on a terminal.";

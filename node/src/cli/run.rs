@@ -8,7 +8,7 @@ use runnel::codec::{Class, NodeId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{NodeList, Stored};
+use super::api::{LocalNode, NodeList, Stored};
 use super::exit::{Exit, Failure};
 use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
@@ -78,10 +78,21 @@ pub(super) struct OrderArgs {
     /// Fail at once if the node has no link, instead of waiting for one.
     #[arg(long)]
     no_wait: bool,
-    /// Do not store it on disk: it is quicker and does not outlive a restart of either node. What carries a body, such as
-    /// redirected input, is never stored.
+    /// Do not store it on disk: it is quicker and does not outlive a restart of either node. What has
+    /// redirected input is never stored.
     #[arg(long)]
     memory: bool,
+}
+
+/// What goes with a command besides its arguments.
+#[derive(Debug)]
+pub(super) enum OrderBody {
+    /// Nothing.
+    None,
+    /// A body that is streamed once it is wanted.
+    Follows,
+    /// A body that was left at the node.
+    Left(String),
 }
 
 impl RunArgs {
@@ -92,7 +103,8 @@ impl RunArgs {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let takes_stdin = !self.detach && !self.no_stdin && (self.interactive || stdin::is_redirected());
-        let stored = self.order.submit(session, &self.node, "exec/1", self.arguments(), takes_stdin);
+        let body = if takes_stdin { OrderBody::Follows } else { OrderBody::None };
+        let stored = self.order.submit(session, &self.node, "exec/1", self.arguments(), body);
         let id = signals.unless_caught(stored).await?;
         if session.json {
             print(&format!("{}\n", json!({ "id": id })))?;
@@ -149,7 +161,7 @@ impl OrderArgs {
         node: &NodeId,
         command: &str,
         args: Value,
-        has_body: bool,
+        body: OrderBody,
     ) -> Result<String, Failure> {
         if self.no_wait {
             self.check_link(session, node).await?;
@@ -159,12 +171,25 @@ impl OrderArgs {
         fields.insert("command".to_owned(), json!(command));
         fields.insert("args".to_owned(), args);
         fields.insert("class".to_owned(), json!(self.class.as_str()));
-        fields.insert("has_body".to_owned(), json!(has_body));
+        match body {
+            OrderBody::None => {}
+            OrderBody::Follows => insert(&mut fields, "has_body", Some(true)),
+            OrderBody::Left(body) => insert(&mut fields, "body", Some(body)),
+        }
         insert(&mut fields, "deadline_ms", self.deadline.map(millis));
         insert(&mut fields, "key", self.key.as_ref());
         insert(&mut fields, "delivery", self.memory.then_some("memory"));
         let stored: Stored = session.client.post("/v1/commands", &fields.into()).await?;
         Ok(stored.id)
+    }
+
+    /// Returns whether a body may be left at the node: the command is to outlive it, and it has a store.
+    pub(super) async fn may_leave_body(&self, session: &Session) -> Result<bool, Failure> {
+        if self.memory {
+            return Ok(false);
+        }
+        let node: LocalNode = session.client.get("/v1/node").await?;
+        Ok(node.store != "none")
     }
 
     async fn check_link(&self, session: &Session, node: &NodeId) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ use super::commands::Commands;
 use super::config::ApiConfig;
 use super::error::ApiError;
 use super::socket::ApiSocket;
+use super::spool::BodySpool;
 
 /// What all requests share.
 #[derive(Clone, Debug)]
@@ -63,9 +64,10 @@ impl ApiServer {
         about: About,
         config: &ApiConfig,
         delivery: Delivery,
+        spool: Option<BodySpool>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let commands = Commands::new(handle.clone(), config.clone(), delivery, stop.clone());
+        let commands = Commands::new(handle.clone(), config.clone(), delivery, spool, stop.clone());
         let tidying = tokio::spawn(commands.clone().tidy());
         if commands.recover().await.is_err() {
             warn!("the node stopped before the commands of an older process were taken over");
@@ -113,6 +115,7 @@ fn router(api: Api) -> Router {
         .route("/v1/nodes/{node}/forget", post(node::forget))
         .route("/v1/network-changed", post(node::network_changed))
         .route("/v1/commands", get(commands::list).post(commands::submit))
+        .route("/v1/bodies", post(bodies::leave))
         .route("/v1/commands/{id}", get(commands::describe))
         .route("/v1/commands/{id}/events", get(commands::events))
         .route("/v1/commands/{id}/cancel", post(commands::cancel))

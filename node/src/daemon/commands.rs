@@ -33,6 +33,7 @@ use super::label::Label;
 use super::log::{Read, ReadFrom, ReaderId};
 use super::outcome::outcome_json;
 use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted, millis};
+use super::spool::{BodyId, BodySpool};
 
 /// The commands of the API.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Commands {
     handle: NodeHandle,
     /// How long a command is remembered whose caller does not say.
     delivery: Delivery,
+    /// Bodies of durable commands, if there is a store.
+    pub(super) spool: Option<BodySpool>,
     reader_patience: Duration,
     state: Mutex<State>,
     tasks: TaskTracker,
@@ -57,6 +60,8 @@ pub(super) struct Submit {
     pub(super) deadline: Option<Duration>,
     pub(super) updates: UpdatePolicy,
     pub(super) has_body: bool,
+    /// The body that was left for it.
+    pub(super) body: Option<BodyId>,
     /// How long it is remembered. Default: as long as it can be.
     pub(super) delivery: Option<Delivery>,
     /// Its idempotency key, and a hash of all that makes the command.
@@ -103,16 +108,19 @@ struct Bell {
 }
 
 impl Commands {
-    /// Begins with what is submitted from now on. `delivery` is for commands whose caller does not say.
+    /// Begins with what is submitted from now on. `delivery` is for commands whose caller does not say, `spool` for bodies of
+    /// durable ones.
     pub(super) fn new(
         handle: NodeHandle,
         config: ApiConfig,
         delivery: Delivery,
+        spool: Option<BodySpool>,
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
             handle,
             delivery,
+            spool,
             reader_patience: config.reader_patience,
             state: Mutex::new(State {
                 registry: Registry::new(config),
@@ -249,10 +257,28 @@ impl Commands {
     }
 
     async fn store(self: &Arc<Self>, submit: Submit) -> Result<Stored, ApiError> {
-        let (writer, body) = match submit.has_body.then(Body::live) {
-            Some((writer, body)) => (Some(writer), Some(body)),
-            None => (None, None),
+        let Some(id) = submit.body.clone() else {
+            let (writer, body) = submit.has_body.then(Body::live).unzip();
+            return self.start_type(&submit, writer, body).await;
         };
+        let spool = self.spool.as_ref().ok_or_else(ApiError::no_store)?;
+        let body = Body::file(spool.claim(&id)?);
+        let stored = self.start_type(&submit, None, Some(body)).await;
+        match &stored {
+            Ok(Stored::New(_)) => {}
+            // The command under this key has a body of its own.
+            Ok(Stored::Known(_)) => spool.delete(&id),
+            Err(_) => spool.give_back(&id),
+        }
+        stored
+    }
+
+    async fn start_type(
+        self: &Arc<Self>,
+        submit: &Submit,
+        writer: Option<BodyWriter>,
+        body: Option<Body>,
+    ) -> Result<Stored, ApiError> {
         let options = SubmitOptions {
             class: submit.class,
             deadline: submit.deadline,
@@ -263,11 +289,11 @@ impl Commands {
             ..SubmitOptions::default()
         };
         match &submit.args {
-            ApiArgs::Exec(args) => self.start::<Exec>(args, options, &submit, writer).await,
-            ApiArgs::FsPut(args) => self.start::<FsPut>(args, options, &submit, writer).await,
-            ApiArgs::FsGet(args) => self.start::<FsGet>(args, options, &submit, writer).await,
-            ApiArgs::Ping(args) => self.start::<Ping>(args, options, &submit, writer).await,
-            ApiArgs::SystemInfo => self.start::<SystemInfo>(&(), options, &submit, writer).await,
+            ApiArgs::Exec(args) => self.start::<Exec>(args, options, submit, writer).await,
+            ApiArgs::FsPut(args) => self.start::<FsPut>(args, options, submit, writer).await,
+            ApiArgs::FsGet(args) => self.start::<FsGet>(args, options, submit, writer).await,
+            ApiArgs::Ping(args) => self.start::<Ping>(args, options, submit, writer).await,
+            ApiArgs::SystemInfo => self.start::<SystemInfo>(&(), options, submit, writer).await,
         }
     }
 
@@ -284,7 +310,8 @@ impl Commands {
         let mut options =
             SubmitOptions { result_body: C::HAS_RESULT_BODY, delivery: Some(delivery), ..options };
         if delivery == Delivery::Durable {
-            options.label = Label::new(stored_ms, submit.deadline, summary.clone()).write().into();
+            options.label =
+                Label::new(stored_ms, submit.deadline, summary.clone(), submit.body.clone()).write().into();
             options.key = submit.key.as_ref().map(|(key, _)| key.key.clone());
             if options.updates == UpdatePolicy::Follow {
                 options.updates = UpdatePolicy::Store;
@@ -318,7 +345,7 @@ impl Commands {
                 state.result_bodies.insert(id.clone(), Some(reader));
             }
         }
-        self.tasks.spawn(self.clone().follow(submission, delivery));
+        self.tasks.spawn(self.clone().follow(submission, delivery, submit.body.clone()));
         Ok(Stored::New(id))
     }
 
@@ -327,9 +354,12 @@ impl Commands {
         let passes_by = submit.has_body || C::HAS_RESULT_BODY;
         match submit.delivery {
             Some(Delivery::Durable) if passes_by => Err(ApiError::bad_request(
-                "a body passes through the node and is not stored: a command with one has the `delivery` memory",
+                "this body passes through the node and is not stored: leave it first (POST /v1/bodies), or take the `delivery` memory",
             )),
             Some(Delivery::Durable) if self.delivery == Delivery::Memory => Err(ApiError::no_store()),
+            Some(Delivery::Memory) if submit.body.is_some() => Err(ApiError::bad_request(
+                "a body that was left here is for a durable command: stream it with `has_body` instead",
+            )),
             Some(delivery) => Ok(delivery),
             None if passes_by => Ok(Delivery::Memory),
             None => Ok(self.delivery),
@@ -337,7 +367,12 @@ impl Commands {
     }
 
     /// Brings what happens to a command into its log, until it ends.
-    async fn follow<C: ApiCommand>(self: Arc<Self>, mut submission: Submission<C>, delivery: Delivery) {
+    async fn follow<C: ApiCommand>(
+        self: Arc<Self>,
+        mut submission: Submission<C>,
+        delivery: Delivery,
+        body: Option<BodyId>,
+    ) {
         let id = submission.id().clone();
         if delivery == Delivery::Durable {
             // What its log lets go of is taken, and nothing else.
@@ -363,6 +398,9 @@ impl Commands {
         let outcome = outcome_json::<C>(submission.outcome().await);
         self.forget_bodies(&id);
         if let Some(outcome) = outcome {
+            if let (Some(body), Some(spool)) = (&body, &self.spool) {
+                spool.delete(body);
+            }
             self.note(&id, |registry| registry.handle_outcome(now(), &id, outcome));
         }
     }

@@ -102,6 +102,15 @@ pub(crate) struct ApiConfig {
     /// Too low, a late repetition runs a command again; too high, `keys_max` is reached.
     #[serde(with = "humantime_serde")]
     pub(crate) key_age: Duration,
+    /// Bodies of durable commands that may lie on the disk until their commands have ended, in bytes. Default: 4 GiB.
+    ///
+    /// Too low, uploads are refused; too high, they fill the disk that the store needs.
+    pub(crate) bodies_bytes_max: u64,
+    /// How long a body is kept that no command names. Default: 1 h.
+    ///
+    /// Too low, a slow client finds its body gone; too high, what clients have given up takes the place of others'.
+    #[serde(with = "humantime_serde")]
+    pub(crate) body_age: Duration,
 }
 
 impl DaemonConfig {
@@ -118,6 +127,11 @@ impl DaemonConfig {
     /// Returns the folder of the store, if there is to be one.
     pub(crate) fn store_folder(&self) -> Option<PathBuf> {
         self.state_dir.as_ref().filter(|_| self.store.enabled).map(|folder| folder.join(STORE_FOLDER))
+    }
+
+    /// Returns the folder of the bodies of durable commands, if there is a store. It is not the store's own.
+    pub(super) fn bodies_folder(&self) -> Option<PathBuf> {
+        self.store_folder().map(|folder| folder.with_file_name(BODIES_FOLDER))
     }
 
     /// Returns the settings of the node. Its queue has to keep the output that a log keeps, and as much again that is on
@@ -177,12 +191,17 @@ impl Default for ApiConfig {
             reader_patience: Duration::from_secs(30),
             keys_max: 10_000,
             key_age: Duration::from_secs(24 * 3600),
+            bodies_bytes_max: 4 << 30,
+            body_age: Duration::from_secs(3600),
         }
     }
 }
 
 /// Name of the store's folder, in the state folder.
 const STORE_FOLDER: &str = "store";
+
+/// Name of the folder with bodies, in the state folder.
+const BODIES_FOLDER: &str = "bodies";
 
 #[cfg(test)]
 mod tests {

@@ -94,6 +94,22 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the node is stopping; ask again once it runs")
     }
 
+    /// The store's disk is full.
+    pub(super) fn store_full(message: &str) -> Self {
+        let message = format!("{message}, or make room on the disk of its `state_dir`");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-full", message)
+    }
+
+    /// Bodies take all the room that they may.
+    pub(super) fn bodies_full(bytes_max: u64) -> Self {
+        let message = format!(
+            "the bodies that wait here would exceed {bytes_max} bytes (bodies_bytes_max); try again when commands have ended"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue-full", message)
+            .with_bound("bodies")
+            .with_retry(Duration::from_secs(1))
+    }
+
     fn with_retry(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
@@ -132,8 +148,7 @@ impl From<SubmitError> for ApiError {
                     .with_retry(retry_after)
             }
             SubmitError::Queue(QueueError::StoreFull { retry_after }) => {
-                let message = format!("{message}, or make room on the disk of its `state_dir`");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-full", message).with_retry(retry_after)
+                Self::store_full(&message).with_retry(retry_after)
             }
             SubmitError::Encode(_) | SubmitError::Queue(QueueError::TooLarge { .. }) => {
                 Self::too_large(format!("{message}: send it as a body"))

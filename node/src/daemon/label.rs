@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::registry::millis;
+use super::spool::BodyId;
 
 /// What the API says of a command that its queue does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,11 +16,19 @@ pub(super) struct Label {
     deadline_ms: Option<u64>,
     /// For people.
     pub(super) summary: String,
+    /// The body that was left for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) body: Option<BodyId>,
 }
 
 impl Label {
-    pub(super) fn new(stored_ms: u64, deadline: Option<Duration>, summary: String) -> Self {
-        Self { stored_ms, deadline_ms: deadline.map(millis), summary }
+    pub(super) fn new(
+        stored_ms: u64,
+        deadline: Option<Duration>,
+        summary: String,
+        body: Option<BodyId>,
+    ) -> Self {
+        Self { stored_ms, deadline_ms: deadline.map(millis), summary, body }
     }
 
     /// Reads a label; `None` if it is none of ours.
@@ -42,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_label_reads_back_as_it_was_written() {
-        let label = Label::new(7, Some(Duration::from_secs(2)), "make \"all\"".to_owned());
+        let label = Label::new(7, Some(Duration::from_secs(2)), "make \"all\"".to_owned(), None);
         let read = Label::read(&label.write());
         assert_eq!(read.as_ref().and_then(Label::deadline), Some(Duration::from_secs(2)));
         assert_eq!(read, Some(label));

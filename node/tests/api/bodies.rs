@@ -99,3 +99,32 @@ async fn a_request_that_breaks_off_gives_the_body_up() {
     assert_eq!(ctl.api.outcome(&id).await["kind"], "failed");
     assert!(!path.exists(), "half a file is no file");
 }
+
+#[tokio::test]
+async fn a_body_that_was_left_first_goes_with_a_durable_command() {
+    let fleet = Fleet::new();
+    let durable = "state_dir = \"state\"";
+    let ctl = format!("{durable}\n[api]\nbodies_bytes_max = 3000000");
+    let (ctl, _worker) = fleet.start_pair(&ctl, durable).await;
+    let (status, left) = ctl.api.ask(Method::POST, "/v1/bodies", vec![b'x'; 2_000_000]).await;
+    assert_eq!((status, &left["bytes"]), (201, &json!(2_000_000)), "{left}");
+    let (status, refused) = ctl.api.ask(Method::POST, "/v1/bodies", vec![b'x'; 2_000_000]).await;
+    assert_eq!((status, &refused["error"]["bound"]), (503, &json!("bodies")), "{refused}");
+
+    let mut command = shell("w1", "wc -c");
+    command["body"] = left["body"].clone();
+    let id = ctl.api.submit(command.clone()).await;
+    let (status, answer) = ctl.api.ask(Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("body-taken")), "{answer}");
+    assert_eq!(ctl.api.get(&format!("/v1/commands/{id}")).await["delivery"], "durable");
+    let events = ctl.api.events(&id, "?follow=true").await.rest().await;
+    let output: String = events.iter().filter_map(|event| event["text"].as_str()).collect();
+    assert_eq!(output.trim(), "2000000");
+    let (status, answer) = ctl.api.ask(Method::POST, "/v1/commands", command.to_string()).await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("no-body")), "it has gone with its command");
+    assert_eq!(
+        ctl.api.ask(Method::POST, "/v1/bodies", vec![b'x'; 2_000_000]).await.0,
+        201,
+        "there is room again"
+    );
+}

@@ -22,7 +22,7 @@ async fn every_curl_line_of_the_specification_works() {
         return;
     }
     let fleet = Fleet::new();
-    let (ctl, _worker) = fleet.start_pair("", "").await;
+    let (ctl, _worker) = fleet.start_pair("state_dir = \"state\"", "").await;
     let examples = examples();
     let (function, lines) = examples.split_first().expect("API.md has examples");
     assert!(lines.len() > 5, "{lines:?}");

@@ -114,6 +114,25 @@ fn who_comes_later_finds_what_a_controller_that_was_stopped_in_order_has_missed(
 }
 
 #[test]
+fn an_upload_goes_on_after_its_controller_was_killed() {
+    let mut house = House::start_durable();
+    let content: Vec<u8> = (0..64_000_000_u32).map(|number| (number % 251) as u8).collect();
+    fs::write(house.path("big"), &content).expect("the folder can be written");
+    let mut put = house.spawn(&["put", "big", "w1:copy", "--json"]);
+    while !read_line(&mut put).contains("\"started\"") {}
+    house.freeze_worker();
+    assert!(!house.path("work/copy").exists(), "it is under way");
+    house.kill_controller();
+    house.start_controller();
+    house.thaw_worker();
+    let ended = end(put);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(fs::read(house.path("work/copy")).expect("it is there") == content, "octet by octet");
+    let left = fs::read_dir(house.path("ctl/state/bodies")).expect("it is a folder").count();
+    assert_eq!(left, 0, "the copy is gone with the command");
+}
+
+#[test]
 fn commands_of_an_older_process_can_be_explained_and_cancelled() {
     let mut house = House::start_durable();
     let waiting = house.ok(&["run", "gone", "--detach", "--", "true"]).trim().to_owned();

@@ -1,4 +1,4 @@
-//! `/v1/commands/{id}/body`: the bytes that a command carries.
+//! `/v1/bodies`, `/v1/commands/{id}/body`: the bytes that a command carries.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -6,11 +6,23 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use runnel::{BodyError, BodyReader, BodyWriter};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
+use super::json_response;
 use super::request::read_id;
 use crate::daemon::error::ApiError;
+
+/// Keeps the request as the body of a durable command that is submitted next.
+pub(super) async fn leave(State(api): State<Api>, content: Body) -> Result<Response, ApiError> {
+    let spool = api.commands.spool.as_ref().ok_or_else(ApiError::no_store)?;
+    let (id, bytes) = tokio::select! {
+        () = api.stop.cancelled() => return Err(ApiError::stopping()),
+        left = spool.receive(content) => left?,
+    };
+    Ok(json_response(StatusCode::CREATED, &json!({ "body": id.as_str(), "bytes": bytes })))
+}
 
 /// Streams the request into the body of a command. If it breaks off, so does the body: its writer is dropped.
 pub(super) async fn put(

@@ -16,6 +16,7 @@ use crate::daemon::commands::Submit;
 use crate::daemon::error::ApiError;
 use crate::daemon::log::ReadFrom;
 use crate::daemon::registry::RequestKey;
+use crate::daemon::spool::BodyId;
 
 /// The content of `POST /v1/commands`.
 #[derive(Debug, Deserialize)]
@@ -32,6 +33,7 @@ struct SubmitFields {
     updates: Updates,
     #[serde(default)]
     has_body: bool,
+    body: Option<String>,
     delivery: Option<DeliveryWord>,
 }
 
@@ -150,7 +152,13 @@ impl SubmitFields {
                 .parse()
                 .map_err(|_| ApiError::bad_request("`class` is one of urgent, high, normal, low, bulk"))?,
         };
+        if self.has_body && self.body.is_some() {
+            return Err(ApiError::bad_request(
+                "a body either was left here (`body`) or follows (`has_body`)",
+            ));
+        }
         let hash = self.hash();
+        let body = self.body.as_deref().map(BodyId::read).transpose()?;
         let args = ApiArgs::read(&self.command, self.args).map_err(|error| match error {
             ArgsError::UnknownType => ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -180,6 +188,7 @@ impl SubmitFields {
             deadline: self.deadline_ms.map(Duration::from_millis),
             updates: self.updates.into(),
             has_body: self.has_body,
+            body,
             delivery: self.delivery.map(Delivery::from),
             key,
         })
@@ -187,7 +196,7 @@ impl SubmitFields {
 
     /// Of all that makes the command; objects are hashed in the order of their keys.
     fn hash(&self) -> [u8; 32] {
-        let whole = json!([self.command, self.args, self.has_body]);
+        let whole = json!([self.command, self.args, self.has_body || self.body.is_some()]);
         *blake3::hash(whole.to_string().as_bytes()).as_bytes()
     }
 }

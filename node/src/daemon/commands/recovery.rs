@@ -34,6 +34,9 @@ impl Commands {
                 }
             }
         }
+        if let Some(spool) = &self.spool {
+            spool.delete_unclaimed();
+        }
         Ok(())
     }
 
@@ -43,6 +46,11 @@ impl Commands {
             Ok(submission) => submission,
             Err(error) => return warn!(%id, %error, "a command of an older process cannot be followed"),
         };
+        if let (Some(body), Some(spool)) = (&label.body, &self.spool)
+            && spool.claim(body).is_err()
+        {
+            warn!(%id, body = body.as_str(), "the body of a command is gone");
+        }
         let submitted = Submitted {
             id,
             name,
@@ -53,7 +61,7 @@ impl Commands {
             summary: label.summary,
         };
         self.change(|registry| registry.insert(now(), submitted));
-        let follow = self.clone().follow(submission, Delivery::Durable);
+        let follow = self.clone().follow(submission, Delivery::Durable, label.body);
         if outcome.is_some() {
             follow.await;
         } else {
