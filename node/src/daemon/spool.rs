@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::fs::{File, OpenOptions};
@@ -85,10 +85,19 @@ impl BodySpool {
             SpooledState::Unclaimed(since) => since.elapsed() >= self.unclaimed_age,
             SpooledState::Incoming | SpooledState::Claimed => false,
         });
+        let mut pieces = content.into_data_stream();
+        let kept = self.keep(&mut pieces).await;
+        if kept.is_err() {
+            discard(&mut pieces).await;
+        }
+        kept
+    }
+
+    async fn keep(&self, pieces: &mut BodyDataStream) -> Result<(BodyId, u64), ApiError> {
         let id = BodyId::random();
         self.lock().insert(id.clone(), Spooled { bytes: 0, state: SpooledState::Incoming });
         let incoming = Incoming { spool: self, id: &id };
-        let bytes = self.write(&id, content).await?;
+        let bytes = self.write(&id, pieces).await?;
         self.set_state(&id, SpooledState::Unclaimed(Instant::now()));
         drop(incoming);
         Ok((id, bytes))
@@ -129,9 +138,8 @@ impl BodySpool {
         self.delete_where(|body| matches!(body.state, SpooledState::Unclaimed(_)));
     }
 
-    async fn write(&self, id: &BodyId, content: Body) -> Result<u64, ApiError> {
+    async fn write(&self, id: &BodyId, pieces: &mut BodyDataStream) -> Result<u64, ApiError> {
         let mut file = create(&self.path(id)).await.map_err(|error| failed(&error))?;
-        let mut pieces = content.into_data_stream();
         let mut bytes = 0;
         while let Some(piece) = pieces.next().await {
             let piece =
@@ -232,6 +240,18 @@ impl TryFrom<String> for BodyId {
     }
 }
 
+/// Reads what still comes of a body that is not kept: a client that is writing would see a closed connection and not the
+/// answer. A very long rest is not worth it.
+async fn discard(pieces: &mut BodyDataStream) {
+    let mut left = DISCARDED_BYTES_MAX;
+    while let Some(Ok(piece)) = pieces.next().await {
+        left = left.saturating_sub(piece.len() as u64);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
 async fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await
 }
@@ -248,6 +268,9 @@ fn failed(error: &io::Error) -> ApiError {
         ),
     }
 }
+
+/// 1 GiB: a second or so, from this machine.
+const DISCARDED_BYTES_MAX: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
@@ -275,6 +298,19 @@ mod tests {
         spool.delete(&id);
         assert_eq!(files(folder.path()), 0);
         assert!(spool.claim(&id).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_read_all_the_same_so_that_its_client_hears_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = read.clone();
+        let pieces = futures_util::stream::iter((0..5).map(move |_| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, io::Error>("123")
+        }));
+        spool(folder.path(), 4).receive(Body::from_stream(pieces)).await.unwrap_err();
+        assert_eq!((read.load(std::sync::atomic::Ordering::Relaxed), files(folder.path())), (5, 0));
     }
 
     #[tokio::test]
