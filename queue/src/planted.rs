@@ -39,8 +39,6 @@ pub enum PlantedBug {
     NoSenderFence,
     /// What is bound to a receiver's earlier memory is sent to the new one.
     NoReceiverFence,
-    /// A credit that was lost with a link is not taken from the next one.
-    LostCredit,
     /// A new link does not detach the streams of the older one.
     AttachWithoutDetach,
     /// A cancel that comes before its head leaves no tombstone.
@@ -49,8 +47,6 @@ pub enum PlantedBug {
     SequenceRestarted,
     /// A re-sent head claims one update more than has come.
     UpdateOffsetOff,
-    /// A receiver claims one byte more of a body than has come.
-    BodyOffsetOff,
     /// An outcome that its caller has not taken is forgotten in a restart.
     OutcomeForgotten,
 }

@@ -207,11 +207,9 @@ const QUARRIES: &[Quarry] = &[
     Quarry::new(PlantedBug::SettleBeforeDurable, &[Invariant::AllEnd]),
     Quarry::new(PlantedBug::NoSenderFence, &[Invariant::NoGhosts]),
     Quarry::new(PlantedBug::NoReceiverFence, &[Invariant::NothingTwice, Invariant::NoGhosts]),
-    Quarry::new(PlantedBug::LostCredit, &[Invariant::AllEnd, Invariant::CreditReturns]),
     Quarry::new(PlantedBug::AttachWithoutDetach, &[Invariant::AllEnd]),
     Quarry::new(PlantedBug::CancelWithoutTombstone, &[Invariant::AllEnd]),
     Quarry::new(PlantedBug::SequenceRestarted, &[Invariant::NothingTwice]),
     Quarry::new(PlantedBug::UpdateOffsetOff, &[Invariant::SameBytes]),
-    Quarry::new(PlantedBug::BodyOffsetOff, &[Invariant::SameBytes, Invariant::AllEnd]),
     Quarry::new(PlantedBug::OutcomeForgotten, &[Invariant::NothingLost]),
 ];
