@@ -7,8 +7,8 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There is no room left, the [reserve](crate::StoreConfig::reserve_bytes) included. The batch is not acknowledged, everything before it is durable. Make room, then apply the
-    /// same batch again; the store opens itself anew.
+    /// There is no room left, the [reserve](crate::StoreConfig::reserve_bytes) included. The batch is not acknowledged,
+    /// everything before it is durable. Make room, then apply the same batch again; the store opens itself anew.
     #[error("no space left for the store")]
     Full,
     /// A call of the disk failed: nobody knows what of the last batch is there. The store is poisoned from now on: load

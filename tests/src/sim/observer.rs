@@ -418,7 +418,11 @@ impl State {
         };
         Facts {
             has_forgotten: match life.order.is_durable {
-                true => receiver.has_lost_disk(life.bound_at) || receiver.had_double(life.bound_at),
+                true => {
+                    // To a sender with another store its receiver has another journal.
+                    let is_other = |host: &HostLife| host.has_lost_disk(life.bound_at);
+                    is_other(receiver) || is_other(sender) || receiver.had_double(life.bound_at)
+                }
                 false => receiver.has_forgotten(life.bound_at),
             },
             has_crashed: receiver.has_forgotten(since),
@@ -429,11 +433,12 @@ impl State {
         }
     }
 
-    /// Returns whether an outcome is only what an operator says of a command that a restored disk has without one. It may
-    /// have had another, which the lost disk knew.
+    /// Returns whether an outcome is only what is said of a command that a restored disk has without one: by an operator, or
+    /// by a process that does not know yet that its disk was restored. The lost disk may have known another.
     fn is_of_backup(&self, life: &Life, outcome: &Result<(), NotDone>) -> bool {
-        let is_given_up = *outcome == Err(NotDone::Unknown(UnknownReason::Abandoned));
-        is_given_up && life.was_found && life.disk < self.hosts[life.sender.host].disk
+        let is_without_result =
+            matches!(outcome, Err(NotDone::Unknown(_) | NotDone::Expired | NotDone::Cancelled));
+        is_without_result && life.was_found && life.disk < self.hosts[life.sender.host].disk
     }
 
     /// A receiver that knows a sender's new process runs nothing of the old one any more.

@@ -4,8 +4,9 @@
 //! Usage: `crash [--rounds N] [--seed S] [--sabotage lose|double|output] [--json]`
 //!
 //! A controller and a worker, `runnel node` each with a store, and a relay between them that loses packets. In each round
-//! commands are ordered through the command line and the API, and something is killed in the middle of them. `world` has the processes, `orders` drives
-//! commands to their outcomes, `plan` says what they are, `verdict` judges by files that Runnel never reads.
+//! commands are ordered through the command line and the API, and something is killed in the middle of them. `world` has
+//! the processes, `orders` drives commands to their outcomes, `plan` says what they are, `verdict` judges by files that
+//! Runnel never reads.
 
 mod api;
 mod arguments;
