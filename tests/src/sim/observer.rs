@@ -102,7 +102,10 @@ impl Observer {
     /// The disk of a host is what it was when it was backed up.
     pub fn restored(&self, host: usize) {
         self.trace.event(&format!("the backup of host {host} is restored"));
-        self.lock().hosts[host].handle_disk_lost(self.trace.elapsed());
+        let mut state = self.lock();
+        state.hosts[host].handle_disk_lost(self.trace.elapsed());
+        let of_host = state.lives.values_mut().filter(|life| life.sender.host == host);
+        of_host.for_each(|life| life.is_of_backup = true);
     }
 
     /// A double of a host appears or is gone.
@@ -149,6 +152,7 @@ impl Observer {
             bound_at: linked_at.unwrap_or(now),
             id: None,
             is_sent: false,
+            is_of_backup: false,
             has_token: false,
             runs: Vec::new(),
             updates: 0,
@@ -208,9 +212,10 @@ impl Observer {
             ));
         };
         let (sender, disk, facts) = (life.sender, life.disk, state.facts(life));
-        let is_durable = life.order.is_durable;
+        let (is_durable, is_of_backup) = (life.order.is_durable, life.is_of_backup);
         let (has_run, judged) = (!life.runs.is_empty(), life.judge_call(seat, &facts));
         let judged = judged.and_then(|()| match is_durable {
+            true if is_of_backup => Ok(()),
             true => state.judge_store(seat, sender, disk),
             false => state.judge_sender(seat, sender),
         });
@@ -297,8 +302,9 @@ impl Observer {
             // It was told already, and its process ended before it could be forgotten.
             return;
         }
-        if state.is_of_backup(life, &outcome) {
-            state.marks.insert(Mark::UnknownRestored);
+        if life.is_of_backup && life.was_found {
+            let is_unknown = matches!(outcome, Err(NotDone::Unknown(_)));
+            state.marks.extend(is_unknown.then_some(Mark::UnknownRestored));
             *state.outcomes.entry(word(&outcome)).or_default() += 1;
             if let Some(life) = state.lives.get_mut(&number) {
                 life.outcome.get_or_insert(outcome);
@@ -419,26 +425,19 @@ impl State {
         Facts {
             has_forgotten: match life.order.is_durable {
                 true => {
-                    // To a sender with another store its receiver has another journal.
                     let is_other = |host: &HostLife| host.has_lost_disk(life.bound_at);
                     is_other(receiver) || is_other(sender) || receiver.had_double(life.bound_at)
                 }
                 false => receiver.has_forgotten(life.bound_at),
             },
             has_crashed: receiver.has_forgotten(since),
-            has_forgotten_call: called_at.is_some_and(|at| receiver.has_forgotten(at)),
+            // To a sender with another store its receiver has another journal.
+            has_forgotten_call: called_at.is_some_and(|at| receiver.has_forgotten(at))
+                || (life.order.is_durable && sender.has_lost_disk(life.bound_at)),
             was_stopped: receiver.was_stopped(since),
             had_double: receiver.had_double(since),
             slept: receiver.slept(since) + sender.slept(since) + stepped,
         }
-    }
-
-    /// Returns whether an outcome is only what is said of a command that a restored disk has without one: by an operator, or
-    /// by a process that does not know yet that its disk was restored. The lost disk may have known another.
-    fn is_of_backup(&self, life: &Life, outcome: &Result<(), NotDone>) -> bool {
-        let is_without_result =
-            matches!(outcome, Err(NotDone::Unknown(_) | NotDone::Expired | NotDone::Cancelled));
-        is_without_result && life.was_found && life.disk < self.hosts[life.sender.host].disk
     }
 
     /// A receiver that knows a sender's new process runs nothing of the old one any more.

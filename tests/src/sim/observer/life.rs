@@ -46,6 +46,9 @@ pub(super) struct Life {
     /// Once it is stored.
     pub(super) id: Option<CommandId>,
     pub(super) is_sent: bool,
+    /// Its sender's disk was restored from a backup since. Before an operator has given the store a new epoch, the process
+    /// there goes on from what the backup knows, and what it says of a command is not judged.
+    pub(super) is_of_backup: bool,
     /// Its handler has left a token, which is stored.
     pub(super) has_token: bool,
     pub(super) runs: Vec<Run>,
@@ -98,7 +101,7 @@ impl Life {
             return Err((Invariant::NoGhosts, "a command ran at another worker"));
         }
         match &self.outcome {
-            Some(Err(NotDone::Rejected(_) | NotDone::Expired | NotDone::Cancelled)) => {
+            Some(Err(NotDone::Rejected(_) | NotDone::Expired | NotDone::Cancelled)) if !self.is_of_backup => {
                 return Err((Invariant::TrueOutcome, "a command started that never would"));
             }
             Some(Err(NotDone::Unknown(UnknownReason::ReceiverStateLost))) if !facts.had_double => {
@@ -262,6 +265,7 @@ mod tests {
             bound_at: Duration::ZERO,
             id: None,
             is_sent: true,
+            is_of_backup: false,
             has_token: false,
             runs: Vec::new(),
             updates: 0,
