@@ -158,6 +158,16 @@ async fn build() -> PathBuf {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     build.args(["build", "--quiet", "--locked", "-p", "runnel-node", "--bin", "runnel"]);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What Cargo says of this package to this program: build scripts would take it for a change and be run again, and all
+    // that depends on them be built again.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if is_of_package {
+            build.env_remove(name);
+        }
+    }
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
