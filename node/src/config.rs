@@ -1,11 +1,15 @@
 //! A node's settings: one struct per concern, each in the crate that obeys it.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use runnel_queue::{BudgetConfig, ReceiveQueueConfig, SendQueueConfig};
 use runnel_transport::{LivenessConfig, PathConfig, ReconnectConfig, TransportConfig};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::updates::SpillFolder;
 
 /// All settings of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,10 +41,20 @@ pub struct NodeConfig {
     ///
     /// Too low, callers and handlers wait for each other's turn; too high, a burst holds more memory.
     pub inbox_capacity: NonZeroUsize,
-    /// Updates of one running command that wait for the caller's node, in bytes. Default: 1 MiB.
+    /// Updates of one running command that wait in memory for the caller's node, in bytes, at least 64 KiB. Default: 1 MiB.
     ///
     /// Too low, a chatty handler waits for every round trip; too high, each running command may hold as much.
     pub updates_held_bytes_max: NonZeroUsize,
+    /// Updates of one running command that wait on the disk once memory is full, in bytes; 0: none. Without a folder for
+    /// them, none. Then their handler waits. Default: 16 MiB.
+    ///
+    /// Too low, a handler waits for a caller that is away; too high, so much more of the disk is written, and read into
+    /// memory if the command is stopped once its handler has ended.
+    pub updates_spilled_bytes_max: u64,
+    /// The same for all commands together. Default: 256 MiB.
+    ///
+    /// Too low, handlers wait for each other's callers; too high, the disk fills up.
+    pub updates_spilled_total_bytes_max: u64,
     /// Bytes of one body that were produced here and not taken by its reader, at least 64 KiB. Default: 1 MiB.
     ///
     /// Too low, long paths are not filled; too high, each body that is under way may hold as much.
@@ -69,6 +83,21 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Returns how much of a command's updates is held in memory: at least the longest one, or it could never go.
+    pub(crate) fn updates_held_bytes(&self) -> usize {
+        self.updates_held_bytes_max.get().max(64 << 10)
+    }
+
+    /// Makes the folder for updates that memory cannot hold. A node can do without.
+    pub(crate) fn spill(&self, folder: PathBuf) -> Option<SpillFolder> {
+        if self.updates_spilled_bytes_max == 0 {
+            return None;
+        }
+        SpillFolder::open(folder, self.updates_spilled_bytes_max, self.updates_spilled_total_bytes_max)
+            .inspect_err(|error| warn!(%error, "updates are not spilled to the disk: their handlers wait"))
+            .ok()
+    }
+
     /// Returns how much of a body is held: at least the longest piece, or none could ever go.
     pub(crate) fn body_held_bytes(&self) -> usize {
         self.body_held_bytes_max.get().max(64 << 10)
@@ -80,6 +109,8 @@ impl Default for NodeConfig {
         Self {
             inbox_capacity: NonZeroUsize::new(1024).expect("1024 is not 0"),
             updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            updates_spilled_bytes_max: 16 << 20,
+            updates_spilled_total_bytes_max: 256 << 20,
             body_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
             link_changes_kept: NonZeroUsize::new(256).expect("256 is not 0"),
             drain_timeout: Duration::from_secs(3),

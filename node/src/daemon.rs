@@ -144,6 +144,9 @@ fn builder(identity: Identity, config: DaemonConfig) -> anyhow::Result<NodeBuild
     if let Some(folder) = config.store_folder() {
         builder = builder.store(open_store(&folder, &config.store.database)?);
     }
+    if let Some(folder) = config.spill_folder() {
+        builder = builder.spill_folder(folder);
+    }
     if let Some(folder) = &config.state_dir {
         let keys = load_or_create_endpoint_keys(folder)
             .with_context(|| format!("cannot use the state folder {}", folder.display()))?;

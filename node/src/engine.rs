@@ -203,6 +203,7 @@ impl Engine {
             policy,
             endpoint_keys,
             store,
+            spill_folder,
             listen,
             peers: addresses,
         } = builder;
@@ -236,6 +237,7 @@ impl Engine {
             Some(store) => Some(Storing::start(store, &*env, new_epoch, now, (&mut send, &mut receive))?),
             None => None,
         };
+        let spill = spill_folder.and_then(|folder| config.node.spill(folder));
         let wakes = Wakes::default();
         env.spawn_handler(Box::pin(wakes.clone().deliver()));
         let engine = Self {
@@ -244,7 +246,7 @@ impl Engine {
             receive,
             storing,
             store_failure: None,
-            dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node),
+            dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node, spill),
             tokens: Tokens::default(),
             timer: Box::pin(sleep_until(now.into())),
             stop: Box::pin(stop.cancelled_owned()),

@@ -6,6 +6,7 @@ mod questions;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub struct NodeBuilder {
     pub(crate) handlers: Handlers,
     pub(crate) endpoint_keys: Option<EndpointKeys>,
     pub(crate) store: Option<Box<dyn Store>>,
+    pub(crate) spill_folder: Option<PathBuf>,
     pub(crate) policy: Policy,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
@@ -174,6 +176,7 @@ impl NodeBuilder {
             handlers: Handlers::new(),
             endpoint_keys: None,
             store: None,
+            spill_folder: None,
             policy: Policy::default(),
             listen: Vec::new(),
             peers: BTreeMap::new(),
@@ -204,6 +207,15 @@ impl NodeBuilder {
     /// It is loaded at the start, and no other process may have it meanwhile. Default: none, and everything is in memory.
     pub fn store(mut self, store: Box<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Sets where the updates of running commands go that memory cannot hold and their callers do not take, so that their
+    /// handlers need not wait: see [`NodeConfig::updates_spilled_bytes_max`](crate::NodeConfig). Handlers registered by
+    /// [`Handlers::on_recoverable`] keep their own words and always wait. Nothing that is there outlives its handler.
+    /// The folder is made if it is missing and belongs to this node. Default: none, and handlers wait.
+    pub fn spill_folder(mut self, folder: PathBuf) -> Self {
+        self.spill_folder = Some(folder);
         self
     }
 

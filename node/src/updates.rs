@@ -1,43 +1,41 @@
-//! The way of a handler's updates into the engine, pressed back when too many of them are held.
+//! The way of a handler's updates into the engine: pressed back, or spilled to the disk, when too many of them are held.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod acknowledgements;
+mod spill;
+mod spill_file;
+mod spill_log;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use runnel_codec::{CommandKey, NodeId};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 
+pub use self::acknowledgements::{Acknowledged, Acknowledgements};
+pub(crate) use self::spill::Feeder;
+use self::spill::Spill;
+pub(crate) use self::spill_file::SpillFolder;
 use crate::engine::Request;
 
 /// Where a handler's updates go.
-///
-/// Each record takes as many permits as it has bytes; they come back when the caller's node holds the record.
 #[derive(Debug)]
 pub(crate) struct UpdateSink {
-    from: NodeId,
-    key: CommandKey,
-    room: Arc<Semaphore>,
-    inbox: mpsc::Sender<Request>,
-    /// Who counts what is acknowledged, if anybody does.
-    counting: Option<Acknowledgements>,
+    engaged: Engaged,
+    /// Where they go when memory is full.
+    spill: Option<Spill>,
 }
 
-/// Tells how much of a handler's updates its caller's node holds. Cheap to clone.
+/// The way of one command's updates into the engine.
+///
+/// Each record takes as many permits as it has bytes; they come back when the caller's node holds the record.
 #[derive(Clone, Debug)]
-pub struct Acknowledgements {
-    /// Lengths of the updates that were sent and are not acknowledged.
-    lengths: Arc<Mutex<VecDeque<usize>>>,
-    told: Arc<watch::Sender<Acknowledged>>,
-    heard: watch::Receiver<Acknowledged>,
-}
-
-/// How much of a handler's updates its caller's node holds: they need never be said again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// How many, from the first on.
-    pub updates: u64,
-    /// Their encoded bytes together.
-    pub bytes: u64,
+pub(crate) struct Engaged {
+    pub(crate) from: NodeId,
+    pub(crate) key: CommandKey,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) inbox: mpsc::Sender<Request>,
+    /// Who counts what is acknowledged, if anybody does.
+    pub(crate) counting: Option<Acknowledgements>,
 }
 
 /// Why an update was not taken.
@@ -53,111 +51,55 @@ pub enum UpdateError {
 }
 
 impl UpdateSink {
-    pub(crate) fn new(
-        from: NodeId,
-        key: CommandKey,
-        room: Arc<Semaphore>,
-        inbox: mpsc::Sender<Request>,
-        counting: Option<Acknowledgements>,
-    ) -> Self {
-        Self { from, key, room, inbox, counting }
+    /// Makes one that waits when memory is full.
+    pub(crate) fn new(engaged: Engaged) -> Self {
+        Self { engaged, spill: None }
     }
 
-    /// Hands one encoded record over.
+    /// Makes one that spills what memory cannot hold. Without the feeder nothing comes back.
+    pub(crate) fn spilling(engaged: Engaged, folder: SpillFolder) -> (Self, Feeder) {
+        let (spill, feeder) = spill::spill(folder, engaged.clone());
+        (Self { engaged, spill: Some(spill) }, feeder)
+    }
+
+    /// Hands one encoded record over. Those without content are not sent: they would cost nobody anything.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the record either has been taken whole or not at all.
     pub(crate) async fn send(&self, content: Bytes) -> Result<(), UpdateError> {
-        let permits = u32::try_from(content.len().max(1)).map_err(|_| UpdateError::TooLarge)?;
+        if content.is_empty() {
+            return if self.engaged.room.is_closed() { Err(UpdateError::Ended) } else { Ok(()) };
+        }
+        match &self.spill {
+            Some(spill) => spill.send(content, &self.engaged).await,
+            None => self.engaged.send(content).await,
+        }
+    }
+}
+
+impl Engaged {
+    /// Returns whether so many bytes more may be held in memory now.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.room.available_permits() >= bytes
+    }
+
+    /// Hands a record over, waiting while too much is held.
+    async fn send(&self, content: Bytes) -> Result<(), UpdateError> {
+        let permits = u32::try_from(content.len()).map_err(|_| UpdateError::TooLarge)?;
         let permits = self.room.acquire_many(permits).await.map_err(|_| UpdateError::Ended)?;
+        self.send_beyond(content).await?;
+        permits.forget();
+        Ok(())
+    }
+
+    /// Hands a record over, whatever is held.
+    async fn send_beyond(&self, content: Bytes) -> Result<(), UpdateError> {
         let place = self.inbox.reserve().await.map_err(|_| UpdateError::Ended)?;
         if let Some(counting) = &self.counting {
             counting.expect(content.len());
         }
         place.send(Request::Update { from: self.from.clone(), key: self.key, content });
-        permits.forget();
         Ok(())
-    }
-}
-
-impl Acknowledgements {
-    pub(crate) fn new() -> Self {
-        let (told, heard) = watch::channel(Acknowledged::default());
-        Self { lengths: Arc::default(), told: Arc::new(told), heard }
-    }
-
-    /// Returns how much is acknowledged now.
-    #[must_use]
-    pub fn now(&self) -> Acknowledged {
-        *self.told.borrow()
-    }
-
-    /// Waits until more is acknowledged than was seen by an earlier call.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost if the future is dropped.
-    pub async fn more(&mut self) -> Acknowledged {
-        match self.heard.changed().await {
-            Ok(()) => *self.heard.borrow_and_update(),
-            // This holds the sender.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    /// Counts on behind what earlier processes have counted.
-    pub(crate) fn resume(&self, updates: u64, bytes: u64) {
-        self.told.send_modify(|told| {
-            told.updates += updates;
-            told.bytes += bytes;
-        });
-    }
-
-    /// Counts `bytes` more as acknowledged, of updates in the order in which they were sent.
-    pub(crate) fn acknowledge(&self, bytes: usize) {
-        let mut lengths = self.lengths();
-        let (mut updates, mut rest) = (0, bytes);
-        while let Some(length) = lengths.front().filter(|length| **length <= rest) {
-            rest -= length;
-            updates += 1;
-            lengths.pop_front();
-        }
-        self.told.send_modify(|told| {
-            told.updates += updates;
-            told.bytes += bytes as u64;
-        });
-    }
-
-    fn expect(&self, length: usize) {
-        self.lengths().push_back(length);
-    }
-
-    fn lengths(&self) -> MutexGuard<'_, VecDeque<usize>> {
-        // Nothing is left half-done by a panic while it is held.
-        self.lengths.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn updates_are_counted_once_their_bytes_are_acknowledged() {
-        let acknowledgements = Acknowledgements::new();
-        for length in [3, 5, 7] {
-            acknowledgements.expect(length);
-        }
-        acknowledgements.acknowledge(3);
-        assert_eq!(acknowledgements.now(), Acknowledged { updates: 1, bytes: 3 });
-        acknowledgements.acknowledge(12);
-        assert_eq!(acknowledgements.now(), Acknowledged { updates: 3, bytes: 15 });
-    }
-
-    #[tokio::test]
-    async fn counting_goes_on_behind_what_earlier_processes_counted() {
-        let mut acknowledgements = Acknowledgements::new();
-        acknowledgements.resume(10, 100);
-        assert_eq!(acknowledgements.more().await, Acknowledged { updates: 10, bytes: 100 });
-        acknowledgements.expect(4);
-        acknowledgements.acknowledge(4);
-        assert_eq!(acknowledgements.more().await, Acknowledged { updates: 11, bytes: 104 });
     }
 }

@@ -129,6 +129,11 @@ impl DaemonConfig {
         self.state_dir.as_ref().filter(|_| self.store.enabled).map(|folder| folder.join(STORE_FOLDER))
     }
 
+    /// Returns the folder of updates that memory cannot hold, if the node may keep anything.
+    pub(super) fn spill_folder(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|folder| folder.join(SPILL_FOLDER))
+    }
+
     /// Returns the folder of the bodies of durable commands, if there is a store. It is not the store's own.
     pub(super) fn bodies_folder(&self) -> Option<PathBuf> {
         self.store_folder().map(|folder| folder.with_file_name(BODIES_FOLDER))
@@ -202,6 +207,9 @@ const STORE_FOLDER: &str = "store";
 
 /// Name of the folder with bodies, in the state folder.
 const BODIES_FOLDER: &str = "bodies";
+
+/// Name of the folder with updates that memory cannot hold, in the state folder.
+const SPILL_FOLDER: &str = "spill";
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use runnel_codec::{
     CommandId, CommandKey, CommandName, NodeId, Outcome, Part, Rejection, RejectionKind, UnknownReason,
+    UpdatePolicy,
 };
 use runnel_queue::{DeliveryPart, Freed, Start, StopReason};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -15,7 +16,7 @@ use crate::body::{BodyReader, BodySink, BodyWriter, Whose};
 use crate::config::NodeConfig;
 use crate::env::Env;
 use crate::handler::{Call, Called, Handlers, Run};
-use crate::updates::{Acknowledgements, UpdateSink};
+use crate::updates::{Acknowledgements, Engaged, SpillFolder, UpdateSink};
 
 /// The handlers of a node and the commands that they are running.
 pub(super) struct Dispatch {
@@ -24,6 +25,8 @@ pub(super) struct Dispatch {
     inbox: mpsc::Sender<Request>,
     releases: Releases,
     config: NodeConfig,
+    /// Where updates go that memory cannot hold.
+    spill: Option<SpillFolder>,
     running: BTreeMap<(NodeId, CommandKey), Running>,
 }
 
@@ -46,8 +49,15 @@ struct Kept {
 }
 
 impl Dispatch {
-    pub(super) fn new(env: Arc<dyn Env>, handlers: Handlers, inbox: &Inbox, config: &NodeConfig) -> Self {
+    pub(super) fn new(
+        env: Arc<dyn Env>,
+        handlers: Handlers,
+        inbox: &Inbox,
+        config: &NodeConfig,
+        spill: Option<SpillFolder>,
+    ) -> Self {
         Self {
+            spill,
             env,
             handlers,
             inbox: inbox.to_self.clone(),
@@ -87,7 +97,7 @@ impl Dispatch {
         {
             return Some(outcome);
         }
-        let updates_room = Arc::new(Semaphore::new(self.config.updates_held_bytes_max.get()));
+        let updates_room = Arc::new(Semaphore::new(self.config.updates_held_bytes()));
         let result_body_room = Arc::new(Semaphore::new(self.config.body_held_bytes()));
         let (stop, stopped) = watch::channel(None);
         let key = start.key;
@@ -116,22 +126,35 @@ impl Dispatch {
             inbox: self.inbox.clone(),
             acknowledgements,
         });
+        let engaged = Engaged {
+            from: start.from.clone(),
+            key,
+            room: updates_room.clone(),
+            inbox: self.inbox.clone(),
+            counting: acknowledgements.clone(),
+        };
+        // What can be found again keeps its own words until they are acknowledged, and what is discarded needs no keeping.
+        let spill = self
+            .spill
+            .clone()
+            .filter(|_| acknowledgements.is_none() && start.updates != UpdatePolicy::Discard);
+        let (updates, feeder) = match spill {
+            Some(folder) => {
+                let (updates, feeder) = UpdateSink::spilling(engaged, folder);
+                (updates, Some(feeder))
+            }
+            None => (UpdateSink::new(engaged), None),
+        };
         let call = Call {
             id: CommandId { sender: start.from.clone(), receiver: receiver.clone(), key },
             class: start.class,
             args: start.args,
             payload: start.payload,
             deadline_at: start.deadline_at,
-            updates: UpdateSink::new(
-                start.from.clone(),
-                key,
-                updates_room.clone(),
-                self.inbox.clone(),
-                acknowledgements.clone(),
-            ),
+            updates,
             body: body_reader,
             result_body,
-            stop: stopped,
+            stop: stopped.clone(),
             run,
             recover: start.recover,
         };
@@ -141,7 +164,10 @@ impl Dispatch {
                 let inbox = self.inbox.clone();
                 let from = start.from.clone();
                 let task = async move {
-                    let outcome = future.await;
+                    let outcome = match feeder {
+                        Some(feeder) => feeder.run(future, stopped).await,
+                        None => future.await,
+                    };
                     // If the engine is gone, there is nobody left to tell.
                     inbox.send(Request::Finished { from, key, outcome }).await.ok();
                 };
