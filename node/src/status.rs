@@ -15,6 +15,8 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Links that came up since the node started.
     pub links_total: u64,
+    /// Bytes of bodies that were handed to links since the node started. What is sent again on another link counts again.
+    pub body_bytes_written: u64,
     /// Times the dialling sockets moved: the route to a peer changed, the machine slept, or somebody asked.
     pub moves: u64,
     /// How long the machine has slept since the node started.

@@ -13,6 +13,7 @@ mod chaos;
 mod crypto;
 mod env;
 mod fault;
+mod firewall;
 mod gilbert_elliott;
 mod handlers;
 mod identities;

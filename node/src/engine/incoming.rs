@@ -12,6 +12,7 @@ use tracing::trace;
 
 use super::Engine;
 use super::link_set::{LinkEntry, LinkIndex, StreamUse};
+use super::outgoing::body_bytes;
 
 impl Engine {
     /// A peer's command has arrived.
@@ -160,6 +161,7 @@ impl Engine {
         }
         let stream = StreamId::from_wire(reply.at.stream);
         entry.link.send(stream, &reply.frame);
+        self.body_bytes_written += body_bytes(&reply.frame);
         if reply.frame.is_bulk() {
             self.give_room(index);
         } else if reply.is_last {

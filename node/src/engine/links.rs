@@ -436,6 +436,7 @@ impl Engine {
         let status = Status {
             links: links.collect(),
             links_total: self.links_total,
+            body_bytes_written: self.body_bytes_written,
             moves: self.paths.moves(),
             slept: self.paths.slept(),
             ends,

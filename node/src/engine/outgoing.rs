@@ -185,6 +185,7 @@ impl Engine {
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(stream) = entry.bodies.get(&key).copied() else { return };
         entry.link.send(stream, frame);
+        self.body_bytes_written += body_bytes(frame);
         if matches!(frame, StreamFrame::BodyEnd(_)) {
             entry.bodies.remove(&key);
             entry.link.finish(stream);
@@ -268,6 +269,14 @@ impl Engine {
     /// Returns the link to a peer that is up.
     pub(super) fn link_of(&self, peer: &NodeId) -> Option<LinkIndex> {
         self.peers.get(peer)?.link
+    }
+}
+
+/// Returns how many bytes of a body a frame carries.
+pub(super) fn body_bytes(frame: &StreamFrame) -> u64 {
+    match frame {
+        StreamFrame::Body(content) | StreamFrame::ResultBody(content) => content.len() as u64,
+        _ => 0,
     }
 }
 

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::firewall::Firewall;
 use super::nat::{Nat, NatConfig};
 use super::path::{Fate, Luck, Path, PathConfig};
 use super::socket::SimSocket;
@@ -58,6 +59,7 @@ struct State {
     last_port: BTreeMap<IpAddr, u16>,
     cut_off: BTreeSet<IpAddr>,
     cut_one_way: BTreeSet<(IpAddr, IpAddr)>,
+    firewall: Firewall,
     counts: Counts,
 }
 
@@ -92,6 +94,7 @@ impl Network {
             last_port: BTreeMap::new(),
             cut_off: BTreeSet::new(),
             cut_one_way: BTreeSet::new(),
+            firewall: Firewall::default(),
             counts: Counts::default(),
         };
         Arc::new(Self { state: Mutex::new(state), kick: Notify::new(), trace })
@@ -136,6 +139,11 @@ impl Network {
         } else {
             state.cut_one_way.remove(&(from, to));
         }
+    }
+
+    /// Cuts every link that there is for ever and without notice. New ones can be made at once.
+    pub fn cut_links(&self) {
+        self.lock().firewall.forget();
     }
 
     /// Changes the paths between all hosts that have none of their own.
@@ -219,6 +227,10 @@ impl Network {
         if state.is_cut(from.ip(), host) {
             state.counts.dropped += 1;
             return self.trace.packet(&format!("{from} > {to} cut"), content);
+        }
+        if !state.firewall.passes(content) {
+            state.counts.dropped += 1;
+            return self.trace.packet(&format!("{from} > {to} of a link that was cut"), content);
         }
         let config = state.path_config(from.ip(), host);
         let outside = match state.nats.get_mut(&from.ip()) {
