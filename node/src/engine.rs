@@ -93,6 +93,8 @@ pub(crate) enum Request {
     BodyEnd { whose: Whose, end: BodyEnd },
     /// A body will not come whole.
     BodyFailed { whose: Whose, kind: FailureKind, message: String },
+    /// A body that comes on demand is wanted.
+    BodyWanted { whose: Whose },
     /// Bytes of a body were taken by whoever reads it.
     BodyTaken { whose: Whose, bytes: u64 },
     /// A caller asks about the node.
@@ -372,6 +374,7 @@ impl Engine {
             Request::Body { whose, offset, content } => self.handle_body(&whose, offset, content),
             Request::BodyEnd { whose, end } => self.handle_body_end(&whose, end),
             Request::BodyFailed { whose, kind, message } => self.handle_body_failed(&whose, kind, message),
+            Request::BodyWanted { whose } => self.handle_body_wanted(&whose),
             Request::BodyTaken { whose, bytes } => self.handle_body_taken(&whose, bytes),
             Request::NetworkChanged => self.handle_network_changed(now),
         }

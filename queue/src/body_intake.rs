@@ -91,7 +91,7 @@ impl BodyIntake {
         }
         self.taken = self.taken.saturating_add(bytes).min(self.received);
         let credit = self.taken + self.window;
-        if self.is_over || credit < self.granted + self.window.div_ceil(4) {
+        if self.is_over || !self.is_open() || credit < self.granted + self.window.div_ceil(4) {
             return None;
         }
         self.granted = credit;
@@ -107,12 +107,6 @@ impl BodyIntake {
     /// Returns whether everything that will come has been taken.
     pub(crate) fn is_done(&self) -> bool {
         self.is_over && self.taken == self.received
-    }
-
-    /// Returns what is answered to its writer on a new stream: [`offsets`](Self::offsets), or that all of it is here if its
-    /// reader is gone.
-    pub(crate) fn answer(&mut self) -> (u64, u64) {
-        if self.is_unread { (EVERYTHING, 0) } else { self.offsets() }
     }
 
     /// Returns how far it has come and the credit, for a new stream.

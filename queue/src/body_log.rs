@@ -25,6 +25,8 @@ pub(crate) struct BodyLog {
     /// Length and hash, once everything is produced.
     end: Option<BodyEnd>,
     is_end_written: bool,
+    /// It is produced again by another process: its reader may have more of it than that has written, or produced.
+    is_again: bool,
 }
 
 /// What is written of a body at once.
@@ -49,17 +51,32 @@ impl BodyLog {
     /// Makes one of what an older process held: any of it may have been written.
     pub(crate) fn recovered<'a>(offset: u64, pieces: impl IntoIterator<Item = &'a Bytes>) -> Self {
         let mut log = Self::begun_at(offset);
-        pieces.into_iter().for_each(|piece| log.push(piece.clone()));
+        for piece in pieces {
+            log.push(piece.clone());
+        }
         log.written_max = log.held_to;
         log
     }
 
-    /// Adds bytes that were produced.
-    pub(crate) fn push(&mut self, content: Bytes) {
-        if !content.is_empty() && self.end.is_none() {
-            self.held_to += content.len() as u64;
+    /// Makes one that is produced again from its beginning, of which an older process may have written any part.
+    pub(crate) fn again() -> Self {
+        Self { is_again: true, ..Self::default() }
+    }
+
+    /// Adds bytes that were produced. Returns the bytes let go of, which are those that the reader has already.
+    pub(crate) fn push(&mut self, mut content: Bytes) -> usize {
+        if content.is_empty() || self.end.is_some() {
+            return 0;
+        }
+        let known = usize::try_from(self.written.saturating_sub(self.held_to)).unwrap_or(usize::MAX);
+        let known = known.min(content.len());
+        content.advance(known);
+        self.held_from += known as u64;
+        self.held_to += (known + content.len()) as u64;
+        if !content.is_empty() {
             self.pieces.push_back(content);
         }
+        known
     }
 
     /// Adds bytes that were produced and begin at `offset`, as far as they are what comes next: what is here already is
@@ -71,13 +88,20 @@ impl BodyLog {
         }
     }
 
-    /// Everything is produced.
+    /// Everything is produced. Where the reader has more than that, this is not what was produced before: there is no end to
+    /// say then.
     pub(crate) fn end(&mut self, end: BodyEnd) {
-        self.end.get_or_insert(end);
+        if end.bytes >= self.written {
+            self.end.get_or_insert(end);
+        }
     }
 
     /// Continues on a new stream behind what the reader has. Returns the bytes let go of.
     pub(crate) fn attach(&mut self, received: u64, credit: u64) -> Result<usize, ImpossibleOffset> {
+        if self.is_again {
+            self.written_max = self.written_max.max(received);
+            self.end = self.end.filter(|end| end.bytes >= received);
+        }
         if received < self.held_from || received > self.written_max {
             return Err(ImpossibleOffset);
         }
@@ -251,6 +275,40 @@ mod tests {
         assert_eq!(log.acknowledge(u64::MAX), 1, "no more than was written");
     }
 
+    #[test]
+    fn what_is_produced_again_is_passed_over_as_far_as_the_reader_has_it() {
+        for is_late in [false, true] {
+            let mut log = BodyLog::again();
+            let mut freed = if is_late { log.push("abc".into()) } else { 0 };
+            freed += log.attach(5, 100).unwrap();
+            freed += if is_late { 0 } else { log.push("abc".into()) };
+            assert_eq!((log.writable(), log.held_bytes()), (None, 0));
+            assert_eq!(log.attach(5, 100), Ok(0), "on the next link too");
+            freed += log.push("defg".into());
+            assert_eq!((freed, log.poll(100)), (5, piece("fg")), "late: {is_late}");
+            log.end(end(7));
+            assert_eq!(log.poll(100), Some(BodyPart::End(end(7))));
+        }
+    }
+
+    #[test]
+    fn what_is_produced_again_and_is_less_has_no_end() {
+        for is_late in [false, true] {
+            let mut log = BodyLog::again();
+            let attach = |log: &mut BodyLog| log.attach(5, 100).map(drop).unwrap();
+            if is_late {
+                log.push("abc".into());
+                log.end(end(3));
+                attach(&mut log);
+            } else {
+                attach(&mut log);
+                log.push("abc".into());
+                log.end(end(3));
+            }
+            assert!(!log.has_end() && log.writable().is_none(), "late: {is_late}");
+        }
+    }
+
     proptest! {
         /// Whatever is cut, acknowledged and attached again: the reader gets every byte once and in order.
         #[test]
@@ -265,7 +323,7 @@ mod tests {
             log.attach(0, 0).unwrap();
             for (turn, number) in turns {
                 match turn {
-                    0 => if let Some(bytes) = pieces.next() { log.push(source.split_to(bytes)) },
+                    0 => if let Some(bytes) = pieces.next() { log.push(source.split_to(bytes)); },
                     1 => log.grant(got.len() as u64 + number),
                     2 => {
                         taken = (taken + number).min(got.len() as u64);
@@ -282,7 +340,7 @@ mod tests {
                 }
                 prop_assert_eq!(&got[..], &whole[..got.len()]);
             }
-            for bytes in pieces { log.push(source.split_to(bytes)) }
+            for bytes in pieces { log.push(source.split_to(bytes)); }
             log.end(end(whole.len() as u64));
             log.grant(u64::MAX);
             while let Some(BodyPart::Piece(piece)) = log.poll(7) { got.extend_from_slice(&piece) }

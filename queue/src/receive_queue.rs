@@ -378,8 +378,10 @@ impl ReceiveQueue {
         // A head that is re-sent is new here if the first was lost or answered Busy, so the flag decides nothing. But
         // what has come to its sender of a run that is not known here must not be run again.
         if head.updates_received > 0 || head.result_body_received > 0 {
-            let outcome = Outcome::Unknown(UnknownReason::ReceiverStateLost);
-            return self.bury(peer, head.key, Some(at), outcome);
+            let is_interrupted = sender.interrupted.contains_key(&head.key);
+            let reason =
+                if is_interrupted { UnknownReason::HandlerLost } else { UnknownReason::ReceiverStateLost };
+            return self.bury(peer, head.key, Some(at), Outcome::Unknown(reason));
         }
         if head.cancelled {
             return self.bury(peer, head.key, Some(at), Outcome::Cancelled);
@@ -499,7 +501,7 @@ impl ReceiveQueue {
     fn greet(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
         let Some(known) = self.known_mut(peer, key) else { return };
         let (was_accepted, was_called) = (known.accepted.is_some(), known.was_called);
-        let (body_received, body_credit) = known.body.as_mut().map_or((0, 0), BodyIntake::answer);
+        let (body_received, body_credit) = known.body.as_mut().map_or((0, 0), BodyIntake::offsets);
         if was_accepted {
             self.reply(peer, at, StreamFrame::Accepted { body_received, body_credit }, false);
         }

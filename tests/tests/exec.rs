@@ -271,6 +271,72 @@ async fn input_output_and_errors_are_those_of_a_program_without_a_supervisor() {
     world.end(worker).await;
 }
 
+/// Writes a file of so many lines, to be the input of a program, and returns what is in it.
+fn write_input(world: &World, lines: usize) -> (Body, Vec<u8>) {
+    let input: String = (0..lines).map(|line| format!("{line:07}\n")).collect();
+    let path = world.folder.path().join("input");
+    fs::write(&path, &input).expect("the folder can be written");
+    (Body::file(path), input.into_bytes())
+}
+
+#[tokio::test]
+async fn a_program_reads_every_byte_of_its_input_once_whatever_becomes_of_its_worker() {
+    let world = World::new().await;
+    world.make_gate();
+    let mut worker = world.crashing_worker().await;
+    let (body, input) = write_input(&world, 500_000);
+    // It reads in the middle of its input whenever a worker ends.
+    let script =
+        "for part in 0 1 2 3; do head -c 500000; until read go < gate; do :; done; done; cat; exit 7";
+    let mut copy = world.submit(script, SubmitOptions { body: Some(body), ..SubmitOptions::default() }).await;
+    let mut output = Vec::new();
+    for part in 1..=3 {
+        read(&mut copy, &mut output, part * 500_000).await;
+        worker.crash();
+        world.let_go().await;
+        worker = world.crashing_worker().await;
+    }
+    read(&mut copy, &mut output, 4 * 500_000).await;
+    worker.crash();
+    let worker = world.worker().start().await.expect("the worker starts");
+    patient("the worker to stop", worker.shutdown()).await;
+    world.let_go().await;
+    let worker = world.worker().start().await.expect("the worker starts");
+    read(&mut copy, &mut output, usize::MAX).await;
+    assert!(output == input, "{} of {} bytes, or others", output.len(), input.len());
+    assert_eq!(outcome(copy).await, Ok(exited(7)));
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn a_program_whose_input_cannot_be_sent_again_fails_and_does_not_take_it_for_whole() {
+    let world = World::new().await;
+    let worker = world.crashing_worker().await;
+    let (body, _) = write_input(&world, 100_000);
+    let script = format!("{WITNESS} head -c 8; read go < never; cat; touch whole");
+    assert!(
+        Command::new("mkfifo")
+            .arg(world.folder.path().join("never"))
+            .status()
+            .expect("it is there")
+            .success()
+    );
+    let mut program =
+        world.submit(&script, SubmitOptions { body: Some(body), ..SubmitOptions::default() }).await;
+    let mut output = read_line(&mut program).await;
+    // The first line of the input may have come with the one before it.
+    let line = output.iter().position(|byte| *byte == b'\n').expect("it is a line") + 1;
+    read(&mut program, &mut output, line + 8).await;
+    let witness = open_witness(world.folder.path());
+    worker.crash();
+    fs::write(world.folder.path().join("input"), "another").expect("the folder can be written");
+    let worker = world.worker().start().await.expect("the worker starts");
+    assert_eq!(failure_of(outcome(program).await), FailureKind::BodyChanged);
+    expect_nobody_left(witness).await;
+    assert!(!world.folder.path().join("whole").exists());
+    world.end(worker).await;
+}
+
 #[tokio::test]
 async fn far_more_output_than_a_node_holds_comes_whole_and_is_let_go_of_on_the_way() {
     let world = World::new().await;

@@ -22,6 +22,8 @@ pub struct BodyReader {
     bytes: u64,
     /// Bytes that were taken and not reported.
     unreported: u64,
+    /// It comes only once somebody reads it, and nobody has yet.
+    is_unwanted: bool,
     end: Option<Result<(), BodyError>>,
 }
 
@@ -34,7 +36,13 @@ impl BodyReader {
         releases: Releases,
     ) -> Self {
         let hasher = Box::new(blake3::Hasher::new());
-        Self { whose, parts, inbox, releases, hasher, bytes: 0, unreported: 0, end: None }
+        Self { whose, parts, inbox, releases, hasher, bytes: 0, unreported: 0, is_unwanted: false, end: None }
+    }
+
+    /// Makes it one of a body that comes once it is read.
+    pub(crate) fn on_demand(mut self) -> Self {
+        self.is_unwanted = true;
+        self
     }
 
     /// Returns the next bytes, or `None` once the body is complete, and its length and hash are right.
@@ -50,6 +58,11 @@ impl BodyReader {
     pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         if let Some(end) = self.end {
             return end.map(|()| None);
+        }
+        if self.is_unwanted {
+            let request = Request::BodyWanted { whose: self.whose.clone() };
+            // If the engine is gone, the parts end as well.
+            self.is_unwanted = self.inbox.send(request).await.is_err();
         }
         if self.unreported >= REPORT_BYTES {
             self.report().await;

@@ -30,6 +30,14 @@ impl Engine {
         }
     }
 
+    pub(super) fn handle_body_wanted(&mut self, whose: &Whose) {
+        match whose {
+            // That of a result comes of itself.
+            Whose::Ours(_) => {}
+            Whose::Theirs(from, key) => self.receive.handle_body_wanted(from, *key),
+        }
+    }
+
     pub(super) fn handle_body_taken(&mut self, whose: &Whose, bytes: u64) {
         match whose {
             Whose::Ours(id) => self.send.handle_result_body_taken(id, bytes),

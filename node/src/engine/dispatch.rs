@@ -102,11 +102,13 @@ impl Dispatch {
         let (stop, stopped) = watch::channel(None);
         let key = start.key;
         let whose = Whose::Theirs(start.from.clone(), key);
-        // What an older process was given of a body is not there any more.
-        let (body, body_reader) = if start.has_body && start.recover.is_none() {
+        let (body, body_reader) = if start.has_body {
             let (body, parts) = mpsc::unbounded_channel();
             let (inbox, releases) = (self.inbox.clone(), self.releases.clone());
-            (Some(body), Some(BodyReader::new(whose.clone(), parts, inbox, releases)))
+            let reader = BodyReader::new(whose.clone(), parts, inbox, releases);
+            // What an older process was given of it is not there any more: it comes again, if it is wanted.
+            let reader = if start.recover.is_some() { reader.on_demand() } else { reader };
+            (Some(body), Some(reader))
         } else {
             (None, None)
         };

@@ -30,9 +30,15 @@ pub trait Recoverable<C: Command>: Send + Sync + 'static {
         args: C::Args,
     ) -> impl Future<Output = Result<C::Result, HandlerError>> + Send + 'static;
 
-    /// Goes on with a command that an earlier process has started and not ended, for which `token` was left. Its payload
-    /// and its body are not there any more. Before its first update it calls [`Run::resume`], unless its updates begin
-    /// anew with the first.
+    /// Goes on with a command that an earlier process has started and not ended, for which `token` was left. Its payload is
+    /// not there any more. Before its first update it calls [`Run::resume`], unless its updates begin anew with the first.
+    ///
+    /// Its body, if it has one, is sent again from its beginning once [`Context::body`] is read, and not before: what was
+    /// read of it earlier is to be passed over. Only durable commands get here, and their bodies can be produced again; one
+    /// that cannot any more, such as a file that was changed, is [`BodyError::Aborted`](crate::BodyError::Aborted).
+    ///
+    /// The body of its result, if its caller reads one, is to be written again from its beginning, the same bytes: what the
+    /// caller's node has of it is passed over. Other bytes are [`BodyError::Broken`](crate::BodyError::Broken) at the caller.
     fn recover(
         self: Arc<Self>,
         context: Context<C>,

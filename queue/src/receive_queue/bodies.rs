@@ -52,6 +52,14 @@ impl ReceiveQueue {
         }
     }
 
+    /// A handler that was recovered wants its command's body: it comes again, from its beginning.
+    pub fn handle_body_wanted(&mut self, peer: &NodeId, key: CommandKey) {
+        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        if known.and_then(|known| known.body.as_ref()).is_some_and(|body| !body.is_open()) {
+            self.open_body(peer, key);
+        }
+    }
+
     /// A handler has taken bytes of its command's body: the sender may write further.
     pub fn handle_body_taken(&mut self, peer: &NodeId, key: CommandKey, bytes: u64) {
         self.grant_body(peer, key, |intake| intake.take(bytes));
@@ -67,7 +75,8 @@ impl ReceiveQueue {
         let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
         match known.and_then(|known| known.result_body.as_mut()) {
             Some(body) => {
-                body.push(content);
+                let freed = body.push(content);
+                self.give_room(peer, key, Part::ResultBody, freed);
                 self.pump(peer, key);
             }
             // Nobody will read it. The handler gets its room back, or it would wait for ever.

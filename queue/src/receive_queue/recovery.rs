@@ -130,8 +130,9 @@ impl ReceiveQueue {
         };
         known.state = State::Running;
         known.has_place = true;
-        known.body = accepted.has_body.then(BodyIntake::unread);
-        known.result_body = accepted.wants_result_body.then(BodyLog::default);
+        // It is opened once its handler wants it: until then its sender keeps it.
+        known.body = accepted.has_body.then(BodyIntake::default);
+        known.result_body = accepted.wants_result_body.then(BodyLog::again);
         let start = recovered.take_start(peer.clone(), key);
         self.starts.push_back(Start { recover: Some(token), ..start });
         known.accepted = Some(recovered);

@@ -41,8 +41,10 @@ pub struct Start {
     pub has_body: bool,
     /// Its caller reads a body of the result.
     pub wants_result_body: bool,
-    /// Its handler was called by an older process and left this to be found again by: it is to go on with that. Arguments,
-    /// payload and body are not there any more.
+    /// Its handler was called by an older process and left this to be found again by: it is to go on with that. Arguments
+    /// and payload are not there any more; the body comes again once it is wanted
+    /// ([`handle_body_wanted`](crate::ReceiveQueue::handle_body_wanted)), and that of the result is written again from its
+    /// beginning.
     pub recover: Option<Bytes>,
 }
 

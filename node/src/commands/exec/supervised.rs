@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Exec, ExecArgs, ExecResult, result_of, spec_of, update_of};
 use crate::body::BodyReader;
 use crate::handler::{Context, HandlerError, Recoverable, Run};
-use crate::process::{Confinement, ProcessSpec, StdinMode};
+use crate::process::{Confinement, ExitCause, ProcessSpec, StdinMode};
 use crate::supervise::{SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, Trimmed};
 use crate::updates::Acknowledged;
 
@@ -52,12 +52,12 @@ impl Recoverable<Exec> for SupervisedExec {
         // Before the start: a program that runs is always found again.
         run.set_token(name.clone()).await?;
         let supervised = self.supervision.follow(&name).await.map_err(failure)?;
-        follow(context, run, supervised, input, kill_grace).await
+        follow(context, run, supervised, Input::of(input), kill_grace).await
     }
 
     async fn recover(
         self: Arc<Self>,
-        context: Context<Exec>,
+        mut context: Context<Exec>,
         run: Run,
         token: Bytes,
     ) -> Result<ExecResult, HandlerError> {
@@ -65,8 +65,9 @@ impl Recoverable<Exec> for SupervisedExec {
         let supervised = self.supervision.follow(&name).await.map_err(failure)?;
         let trimmed = supervised.trimmed();
         run.resume(trimmed.number, trimmed.mark).await;
-        // What of the input was on its way is lost: for the program it ends here.
-        follow(context, run, supervised, None, ProcessSpec::DEFAULT_KILL_GRACE).await
+        // It comes again from its beginning; what the program was given is passed over.
+        let input = Input { is_again: true, ..Input::of(context.body()) };
+        follow(context, run, supervised, input, ProcessSpec::DEFAULT_KILL_GRACE).await
     }
 
     async fn release(self: Arc<Self>, token: Bytes) {
@@ -102,20 +103,38 @@ impl SupervisedExec {
     }
 }
 
+/// What a program is to read.
+#[derive(Debug)]
+struct Input {
+    body: Option<BodyReader>,
+    /// An earlier process has brought a part of it.
+    is_again: bool,
+}
+
+impl Input {
+    fn of(body: Option<BodyReader>) -> Self {
+        Self { body, is_again: false }
+    }
+}
+
 /// Brings a program's output back and its input to it, up to its end.
 async fn follow(
     mut context: Context<Exec>,
     run: Run,
     mut supervised: Supervised,
-    input: Option<BodyReader>,
+    input: Input,
     kill_grace: Duration,
 ) -> Result<ExecResult, HandlerError> {
     let mut feeding = pin!(feed(input, supervised.stdin()).fuse());
     let mut stop = context.stop_signal();
     let mut acknowledgements = run.acknowledgements();
+    let mut broken = None;
     loop {
         let event = tokio::select! {
-            () = &mut feeding => continue,
+            fed = &mut feeding => {
+                broken = fed.inspect_err(|_| supervised.stop()).err();
+                continue;
+            }
             reason = stop.stopped() => {
                 supervised.stop();
                 flush(&mut context, &mut supervised, kill_grace).await;
@@ -136,29 +155,52 @@ async fn follow(
                 loop {
                     tokio::select! {
                         sent = &mut sending => break sent?,
-                        () = &mut feeding => {}
+                        fed = &mut feeding => broken = fed.inspect_err(|_| supervised.stop()).err(),
                         acknowledged = acknowledgements.more() => supervised.trim(trimmed(acknowledged)),
                         _ = stop.stopped() => break,
                     }
                 }
             }
-            SupervisedEvent::Exited(reason) => return Ok(result_of(reason)),
+            SupervisedEvent::Exited(reason) => {
+                // One that ended by itself has not missed what did not come.
+                let was_stopped = reason.cause == ExitCause::Stopped;
+                return broken.filter(|_| was_stopped).map_or(Ok(result_of(reason)), Err);
+            }
         }
     }
 }
 
 /// Brings the command's body to the program's standard input. An input that is given up ends like one that is complete:
 /// whoever gave it up may only have left.
-async fn feed(body: Option<BodyReader>, mut stdin: SupervisedStdin) {
-    if let Some(mut body) = body {
-        while let Ok(Some(mut piece)) = body.next().await {
-            if stdin.write(&mut piece).await.is_err() {
-                // The program reads no more, and need not.
-                return;
+///
+/// # Errors
+///
+/// One that was to come again is given up: the program has read a part of it, and must not take that for the whole.
+async fn feed(input: Input, mut stdin: SupervisedStdin) -> Result<(), HandlerError> {
+    let Input { body: Some(mut body), is_again } = input else {
+        stdin.close();
+        return Ok(());
+    };
+    // It is not even sent again to a program that does not need it.
+    while !(is_again && stdin.is_closed()) {
+        match body.next().await {
+            Ok(Some(mut piece)) => {
+                if stdin.write(&mut piece).await.is_err() {
+                    // The program reads no more, and need not.
+                    return Ok(());
+                }
+            }
+            Err(error) if is_again => {
+                let message = format!("the rest of the program's input does not come any more: {error}");
+                return Err(HandlerError::new(message));
+            }
+            Ok(None) | Err(_) => {
+                stdin.close();
+                return Ok(());
             }
         }
     }
-    stdin.close();
+    Ok(())
 }
 
 /// Brings back what a stopped program still says, as long as it may take to end.

@@ -59,6 +59,11 @@ impl SupervisedStdin {
         Ok(())
     }
 
+    /// Returns whether the program, as far as its supervisor has said, reads no more or has read all.
+    pub fn is_closed(&self) -> bool {
+        self.line.seen().state.is_some_and(|state| state.is_stdin_closed)
+    }
+
     /// Lets the program read the end of its input.
     pub fn close(self) {
         self.line.ask(&Request::StdinEnd { offset: self.offset });

@@ -123,6 +123,18 @@ fn an_idempotent_command_is_run_by_three_processes_at_most() {
 }
 
 #[test]
+fn an_interrupted_idempotent_command_that_has_said_something_lost_its_handler_and_not_the_journal() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, Head { idempotent: true, ..head(1) });
+    rows.take(&mut rig);
+    let mut rig = rows.restart(CLOCK);
+    rig.head_on(2, 8, Head { idempotent: true, updates_received: 1, resent: true, ..head(1) });
+    let said = rows.take(&mut rig);
+    said.assert_last(8, &StreamFrame::Outcome(Outcome::Unknown(UnknownReason::HandlerLost)));
+    assert_eq!(said.starts, []);
+}
+
+#[test]
 fn a_deadline_goes_on_while_the_process_does_not() {
     let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
     rig.head(4, due_in(1, Duration::from_secs(10)));
@@ -216,14 +228,82 @@ fn what_its_sender_has_of_a_result_body_is_not_said_again_by_the_next_process() 
             Head { result_body_received: received, result_body_credit: 100, resent: true, ..head(1) };
         rig.head_on(2, 8, resent);
         let said = rows.take(&mut rig).on(8);
-        let body = said.iter().filter_map(|frame| match frame {
-            StreamFrame::ResultBody(content) => Some(content.to_vec()),
-            _ => None,
-        });
-        assert_eq!(body.collect::<Vec<_>>().concat(), rest, "{received} bytes were received");
+        assert_eq!(result_bytes(&said), rest, "{received} bytes were received");
         let last = [StreamFrame::ResultBodyEnd(end), StreamFrame::Outcome(done("yes"))];
         assert_eq!(said[said.len() - 2..], last, "{received} bytes were received");
     }
+}
+
+/// A handler that left a token, in the next process.
+fn recovered(head: Head) -> (Rig, Rows) {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, head);
+    rows.take(&mut rig);
+    rig.queue.handle_token(&ctl(), key(1), "t".into());
+    rows.take(&mut rig);
+    let rig = rows.restart(CLOCK);
+    (rig, rows)
+}
+
+#[test]
+fn a_recovered_handler_gets_its_body_again_from_the_beginning_once_it_wants_it() {
+    let with_body = Head { has_body: true, ..head(1) };
+    let (mut rig, mut rows) = recovered(with_body.clone());
+    assert!(rig.queue.poll_start().is_some_and(|start| start.has_body));
+    rig.head_on(2, 8, Head { resent: true, ..with_body.clone() });
+    assert_eq!(rows.take(&mut rig).on(8), [ACCEPTED, StreamFrame::Started], "nothing may be written");
+    assert_eq!(rig.queue.poll_credit(), None);
+    rig.queue.handle_body_wanted(&ctl(), key(1));
+    let window = config().body_window_bytes;
+    assert_eq!(rig.queue.poll_credit(), Some((ctl(), key(1), window)));
+    rig.queue.handle_frame(&ctl(), key(1), at(2, 8), StreamFrame::Body("abc".into())).unwrap();
+    let delivery = rig.queue.poll_delivery().expect("it is read");
+    assert_eq!(delivery.part, DeliveryPart::Piece("abc".into()));
+
+    meet(&mut rig, 3, 7);
+    rig.head_on(3, 4, Head { resent: true, ..with_body });
+    let accepted = StreamFrame::Accepted { body_received: 3, body_credit: window };
+    assert_eq!(rows.take(&mut rig).on(4), [accepted, StreamFrame::Started], "and goes on from there");
+}
+
+#[test]
+fn a_body_that_a_recovered_handler_does_not_want_is_not_sent() {
+    let with_body = Head { has_body: true, ..head(1) };
+    let (mut rig, mut rows) = recovered(with_body.clone());
+    rig.head_on(2, 8, Head { resent: true, ..with_body });
+    rig.queue.handle_body_dropped(&ctl(), key(1));
+    rig.finish(1, done("yes"));
+    rows.take(&mut rig).assert_last(8, &StreamFrame::Outcome(done("yes")));
+    assert_eq!(rig.queue.poll_credit(), None);
+}
+
+#[test]
+fn a_recovered_handler_writes_its_result_body_again_and_what_its_sender_has_is_passed_over() {
+    let end = BodyEnd { bytes: 6, hash: [0; 32] };
+    for (received, rest) in [(0, &b"abcdef"[..]), (4, b"ef"), (6, b"")] {
+        let asking = Head { result_body_credit: 100, ..head(1) };
+        let (mut rig, mut rows) = recovered(asking.clone());
+        rig.queue.handle_result_body(&ctl(), key(1), Bytes::from_static(b"abc"));
+        rig.head_on(2, 8, Head { result_body_received: received, resent: true, ..asking });
+        rig.queue.handle_result_body(&ctl(), key(1), Bytes::from_static(b"def"));
+        rig.queue.handle_result_body_end(&ctl(), key(1), end);
+        rig.finish(1, done("yes"));
+        let said = rows.take(&mut rig);
+        let freed: usize = said.rooms.iter().map(|(_, bytes)| bytes).sum();
+        assert_eq!(freed as u64, received, "what is passed over makes room");
+        let said = said.on(8);
+        assert_eq!(result_bytes(&said), rest, "{received} bytes were received");
+        let last = [StreamFrame::ResultBodyEnd(end), StreamFrame::Outcome(done("yes"))];
+        assert_eq!(said[said.len() - 2..], last, "{received} bytes were received");
+    }
+}
+
+fn result_bytes(said: &[StreamFrame]) -> Vec<u8> {
+    let body = said.iter().filter_map(|frame| match frame {
+        StreamFrame::ResultBody(content) => Some(content.to_vec()),
+        _ => None,
+    });
+    body.collect::<Vec<_>>().concat()
 }
 
 #[test]
