@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use runnel::{NodeBuilder, NodeHandle, SystemEnv};
-use runnel_queue::{FaultyDisk, RedbStore, Store, StoreConfig};
+use runnel::certs::Role;
+use runnel::{Handlers, Node, NodeBuilder, NodeHandle, SystemEnv};
+use runnel_queue::{FaultyDisk, MemoryStore, RedbStore, Store, StoreConfig};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+use crate::fleet::TestFleet;
+use crate::route::local;
 
 /// A node on a thread of its own.
 #[derive(Debug)]
@@ -59,6 +64,49 @@ impl CrashingNode {
     pub fn crash(self) {
         self.crash.send(()).expect("it runs");
         self.thread.join().expect("it does not panic");
+    }
+}
+
+/// A controller that stays, and what a worker `w1` is made of that comes and goes: a disk, and a folder.
+#[derive(Debug)]
+pub struct Site {
+    /// The authority of both.
+    pub fleet: TestFleet,
+    /// The controller.
+    pub controller: Node,
+    /// The worker's disk.
+    pub disk: FaultyDisk,
+    /// The worker's folder.
+    pub folder: TempDir,
+}
+
+impl Site {
+    /// Starts the controller.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// It stops if the future is dropped.
+    pub async fn new() -> Self {
+        let fleet = TestFleet::today();
+        let controller = NodeBuilder::new(fleet.identity("c1", Role::Controller))
+            .listen(local())
+            .store(Box::new(MemoryStore::new()));
+        let controller = controller.start().await.expect("the controller starts");
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { fleet, controller, disk: FaultyDisk::new(1), folder }
+    }
+
+    /// Makes a worker with a store on the disk, for the process that is it from now on.
+    pub fn worker(&self, handlers: Handlers) -> NodeBuilder {
+        let controller = self.controller.handle();
+        NodeBuilder::new(self.fleet.identity("w1", Role::Worker))
+            .handlers(handlers)
+            .store(store_on(&self.disk))
+            .peer(controller.node().clone(), [controller.listening()[0].to_string()])
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
-use runnel::certs::Role;
 use runnel::codec::{FailureKind, NodeId};
 use runnel::commands::{
     Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, register_built_ins,
@@ -15,34 +14,20 @@ use runnel::commands::{
 use runnel::process::Confinement;
 use runnel::supervise::{Supervision, SupervisionConfig};
 use runnel::{Body, Delivery, Handlers, Node, NodeBuilder, NotDone, Progress, Submission, SubmitOptions};
-use runnel_queue::{FaultyDisk, MemoryStore};
-use runnel_tests::crashing::{CrashingNode, store_on};
-use runnel_tests::fleet::TestFleet;
+use runnel_tests::crashing::{CrashingNode, Site};
 use runnel_tests::follow::{failure_of, outcome};
 use runnel_tests::patience::patient;
-use runnel_tests::route::local;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 /// A controller that stays, and a worker with a disk and a folder.
-struct World {
-    fleet: TestFleet,
-    controller: Node,
-    disk: FaultyDisk,
-    folder: tempfile::TempDir,
-}
+struct World(Site);
 
 impl World {
     async fn new() -> Self {
-        let fleet = TestFleet::today();
-        let controller = NodeBuilder::new(fleet.identity("c1", Role::Controller))
-            .listen(local())
-            .store(Box::new(MemoryStore::new()));
-        let controller = controller.start().await.expect("the controller starts");
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { fleet, controller, disk: FaultyDisk::new(1), folder }
+        Self(Site::new().await)
     }
 
     /// The worker, with a store on its disk.
@@ -50,11 +35,7 @@ impl World {
         let mut handlers = Handlers::new();
         register_built_ins(&mut handlers, Confinement::default());
         register_supervised_exec(&mut handlers, Confinement::default(), self.supervision());
-        let controller = self.controller.handle();
-        NodeBuilder::new(self.fleet.identity("w1", Role::Worker))
-            .handlers(handlers)
-            .store(store_on(&self.disk))
-            .peer(controller.node().clone(), [controller.listening()[0].to_string()])
+        self.0.worker(handlers)
     }
 
     async fn crashing_worker(&self) -> CrashingNode {
@@ -66,7 +47,7 @@ impl World {
         // Less than the programs here write: they end only if output is let go of on the way.
         let spool_bytes_max = NonZeroU64::new(1 << 20).expect("not 0");
         let config = SupervisionConfig { spool_bytes_max, ..SupervisionConfig::default() };
-        Supervision::new(self.folder.path().join("exec"), program, config)
+        Supervision::new(self.0.folder.path().join("exec"), program, config)
     }
 
     /// Sends the worker a script, which runs in the world's folder.
@@ -74,21 +55,21 @@ impl World {
         let args = ExecArgs {
             program: "sh".to_owned(),
             args: vec!["-c".to_owned(), script.to_owned()],
-            cwd: Some(self.folder.path().display().to_string()),
+            cwd: Some(self.0.folder.path().display().to_string()),
             ..ExecArgs::default()
         };
-        self.controller.handle().submit::<Exec>(&w1(), &args, options).await.expect("there is room")
+        self.0.controller.handle().submit::<Exec>(&w1(), &args, options).await.expect("there is room")
     }
 
     /// Makes a pipe on which scripts can wait for [`let_go`](Self::let_go).
     fn make_gate(&self) {
-        let status = Command::new("mkfifo").arg(self.folder.path().join("gate")).status();
+        let status = Command::new("mkfifo").arg(self.0.folder.path().join("gate")).status();
         assert!(status.expect("mkfifo is installed").success());
     }
 
     /// Lets a script go on that waits by `read go < gate`.
     async fn let_go(&self) {
-        let gate = self.folder.path().join("gate");
+        let gate = self.0.folder.path().join("gate");
         let (written, has_written) = oneshot::channel();
         // It blocks until the script listens: for ever, if the script is gone.
         std::thread::spawn(move || written.send(fs::write(gate, "go\n")));
@@ -99,7 +80,7 @@ impl World {
     async fn end(self, worker: Node) {
         patient("the worker to stop", worker.shutdown()).await;
         assert_eq!(self.supervision().names().expect("the folder can be read"), [""; 0]);
-        patient("the controller to stop", self.controller.shutdown()).await;
+        patient("the controller to stop", self.0.controller.shutdown()).await;
     }
 }
 
@@ -175,7 +156,7 @@ async fn a_build_outlives_crashes_of_its_worker_and_no_byte_of_its_output_is_mis
     read(&mut build, &mut output, usize::MAX).await;
     assert!(output == built().as_bytes(), "{} bytes are not those of an undisturbed run", output.len());
     assert_eq!(outcome(build).await, Ok(exited(7)));
-    assert_eq!(fs::read_to_string(world.folder.path().join("runs")).expect("it ran"), "run\n");
+    assert_eq!(fs::read_to_string(world.0.folder.path().join("runs")).expect("it ran"), "run\n");
     worker.crash();
     let worker = world.worker().start().await.expect("the worker starts");
     world.end(worker).await;
@@ -209,9 +190,9 @@ async fn a_program_is_cancelled_while_its_worker_is_away() {
     let worker = world.crashing_worker().await;
     let mut program = world.submit(&format!("{WITNESS} exec sleep 600"), SubmitOptions::default()).await;
     read_line(&mut program).await;
-    let witness = open_witness(world.folder.path());
+    let witness = open_witness(world.0.folder.path());
     worker.crash();
-    world.controller.handle().cancel(program.id()).await.expect("it is known");
+    world.0.controller.handle().cancel(program.id()).await.expect("it is known");
     let worker = world.worker().start().await.expect("the worker starts");
     assert_eq!(failure_of(outcome(program).await), FailureKind::Cancelled);
     expect_nobody_left(witness).await;
@@ -225,7 +206,7 @@ async fn a_program_whose_supervisor_is_killed_fails_and_leaves_nobody_behind() {
     let script = format!("trap '' HUP TERM PIPE; {WITNESS} sleep 600 & wait");
     let mut program = world.submit(&script, SubmitOptions::default()).await;
     let pid = String::from_utf8(read_line(&mut program).await).expect("digits");
-    let witness = open_witness(world.folder.path());
+    let witness = open_witness(world.0.folder.path());
     let pid = Pid::from_raw(pid.trim().parse().expect("a number")).expect("not 0");
     kill_process(pid, Signal::KILL).expect("a supervisor of ours can be killed");
     let failure = outcome(program).await;
@@ -242,7 +223,7 @@ async fn a_program_that_no_command_goes_on_with_is_ended_by_the_next_worker() {
     let options = SubmitOptions { delivery: Some(Delivery::Memory), ..SubmitOptions::default() };
     let mut program = world.submit(&format!("{WITNESS} exec sleep 600"), options).await;
     read_line(&mut program).await;
-    let witness = open_witness(world.folder.path());
+    let witness = open_witness(world.0.folder.path());
     worker.crash();
     let worker = world.worker().start().await.expect("the worker starts");
     let lost = outcome(program).await;
@@ -264,7 +245,7 @@ async fn input_output_and_errors_are_those_of_a_program_without_a_supervisor() {
     assert_eq!(outcome(copy).await, Ok(exited(0)));
 
     let args = ExecArgs { program: "no-such-program".to_owned(), ..ExecArgs::default() };
-    let missing = world.controller.handle().submit::<Exec>(&w1(), &args, SubmitOptions::default()).await;
+    let missing = world.0.controller.handle().submit::<Exec>(&w1(), &args, SubmitOptions::default()).await;
     let missing = outcome(missing.expect("there is room")).await;
     let Err(NotDone::Failed(failure)) = missing else { panic!("{missing:?}") };
     assert_eq!(failure.message, "program no-such-program not found");
@@ -274,7 +255,7 @@ async fn input_output_and_errors_are_those_of_a_program_without_a_supervisor() {
 /// Writes a file of so many lines, to be the input of a program, and returns what is in it.
 fn write_input(world: &World, lines: usize) -> (Body, Vec<u8>) {
     let input: String = (0..lines).map(|line| format!("{line:07}\n")).collect();
-    let path = world.folder.path().join("input");
+    let path = world.0.folder.path().join("input");
     fs::write(&path, &input).expect("the folder can be written");
     (Body::file(path), input.into_bytes())
 }
@@ -316,7 +297,7 @@ async fn a_program_whose_input_cannot_be_sent_again_fails_and_does_not_take_it_f
     let script = format!("{WITNESS} head -c 8; read go < never; cat; touch whole");
     assert!(
         Command::new("mkfifo")
-            .arg(world.folder.path().join("never"))
+            .arg(world.0.folder.path().join("never"))
             .status()
             .expect("it is there")
             .success()
@@ -327,13 +308,13 @@ async fn a_program_whose_input_cannot_be_sent_again_fails_and_does_not_take_it_f
     // The first line of the input may have come with the one before it.
     let line = output.iter().position(|byte| *byte == b'\n').expect("it is a line") + 1;
     read(&mut program, &mut output, line + 8).await;
-    let witness = open_witness(world.folder.path());
+    let witness = open_witness(world.0.folder.path());
     worker.crash();
-    fs::write(world.folder.path().join("input"), "another").expect("the folder can be written");
+    fs::write(world.0.folder.path().join("input"), "another").expect("the folder can be written");
     let worker = world.worker().start().await.expect("the worker starts");
     assert_eq!(failure_of(outcome(program).await), FailureKind::BodyChanged);
     expect_nobody_left(witness).await;
-    assert!(!world.folder.path().join("whole").exists());
+    assert!(!world.0.folder.path().join("whole").exists());
     world.end(worker).await;
 }
 

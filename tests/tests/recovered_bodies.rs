@@ -3,18 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use runnel::certs::Role;
 use runnel::codec::{Command, Never};
 use runnel::{
-    Body, BodyError, BodyReader, Context, HandlerError, Handlers, Node, NodeBuilder, Recoverable, Run,
-    Submission, SubmitOptions,
+    Body, BodyError, BodyReader, Context, HandlerError, Handlers, Recoverable, Run, Submission, SubmitOptions,
 };
-use runnel_queue::{FaultyDisk, MemoryStore};
-use runnel_tests::crashing::{CrashingNode, store_on};
-use runnel_tests::fleet::TestFleet;
+use runnel_tests::crashing::{CrashingNode, Site};
 use runnel_tests::follow::outcome;
 use runnel_tests::patience::patient;
-use runnel_tests::route::local;
 
 /// Copies its body into that of its result, and says how long it was.
 enum Copy {}
@@ -86,44 +81,24 @@ impl Recoverable<Copy> for CopyHandler {
 }
 
 /// A controller that stays, and a worker with a disk.
-struct World {
-    fleet: TestFleet,
-    controller: Node,
-    disk: FaultyDisk,
-    folder: tempfile::TempDir,
-}
+struct World(Site);
 
 impl World {
-    async fn new() -> Self {
-        let fleet = TestFleet::today();
-        let controller = NodeBuilder::new(fleet.identity("c1", Role::Controller))
-            .listen(local())
-            .store(Box::new(MemoryStore::new()));
-        let controller = controller.start().await.expect("the controller starts");
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { fleet, controller, disk: FaultyDisk::new(1), folder }
-    }
-
     async fn worker(&self, manner: Manner) -> CrashingNode {
         let mut handlers = Handlers::new();
         handlers.on_recoverable::<Copy, _>(CopyHandler(manner));
-        let controller = self.controller.handle();
-        let builder = NodeBuilder::new(self.fleet.identity("w1", Role::Worker))
-            .handlers(handlers)
-            .store(store_on(&self.disk))
-            .peer(controller.node().clone(), [controller.listening()[0].to_string()]);
-        CrashingNode::start(builder).await
+        CrashingNode::start(self.0.worker(handlers)).await
     }
 
     /// Has a body copied whose worker crashes after half of it, when the caller has that half.
     async fn copy_half(&self) -> (Submission<Copy>, BodyReader) {
         let worker = self.worker(Manner::Hanging(BYTES / 2)).await;
-        let path = self.folder.path().join("body");
+        let path = self.0.folder.path().join("body");
         std::fs::write(&path, content()).expect("the folder can be written");
         let options =
             SubmitOptions { body: Some(Body::file(path)), result_body: true, ..SubmitOptions::default() };
         let to = "w1".parse().expect("a name");
-        let submitted = self.controller.handle().submit::<Copy>(&to, &(), options).await;
+        let submitted = self.0.controller.handle().submit::<Copy>(&to, &(), options).await;
         let mut copy = submitted.expect("there is room");
         let mut reader = copy.result_body().expect("it was asked for");
         let half = read(&mut reader, BYTES / 2).await.expect("it comes");
@@ -134,7 +109,7 @@ impl World {
 
     async fn end(self, worker: CrashingNode) {
         worker.crash();
-        patient("the controller to stop", self.controller.shutdown()).await;
+        patient("the controller to stop", self.0.controller.shutdown()).await;
     }
 }
 
@@ -156,11 +131,11 @@ fn content() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_comes_again_and_its_copy_goes_on_where_the_caller_is() {
-    let world = World::new().await;
+    let world = World(Site::new().await);
     let (copy, mut reader) = world.copy_half().await;
     // One that is lost before it has copied as much.
     let worker = world.worker(Manner::Hanging(BYTES / 4)).await;
-    let mut status = world.controller.handle().status();
+    let mut status = world.0.controller.handle().status();
     let name = "w1".parse().expect("a name");
     drop(patient("a link", status.wait_for(|status| status.link(&name).is_some())).await.expect("it runs"));
     worker.crash();
@@ -173,7 +148,7 @@ async fn a_body_comes_again_and_its_copy_goes_on_where_the_caller_is() {
 
 #[tokio::test]
 async fn a_copy_that_goes_on_otherwise_is_broken() {
-    let world = World::new().await;
+    let world = World(Site::new().await);
     let (copy, mut reader) = world.copy_half().await;
     let worker = world.worker(Manner::Otherwise).await;
     assert_eq!(read(&mut reader, usize::MAX).await, Err(BodyError::Broken));
@@ -183,7 +158,7 @@ async fn a_copy_that_goes_on_otherwise_is_broken() {
 
 #[tokio::test]
 async fn a_copy_that_is_shorter_than_what_its_caller_has_is_given_up() {
-    let world = World::new().await;
+    let world = World(Site::new().await);
     let (copy, mut reader) = world.copy_half().await;
     let worker = world.worker(Manner::Nothing).await;
     assert_eq!(read(&mut reader, usize::MAX).await, Err(BodyError::Aborted));
