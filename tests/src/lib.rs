@@ -9,6 +9,7 @@ pub mod commands;
 pub mod crashing;
 pub mod fleet;
 pub mod follow;
+pub mod heap;
 pub mod log;
 pub mod pair;
 pub mod patience;

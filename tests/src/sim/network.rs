@@ -60,6 +60,8 @@ struct State {
     cut_off: BTreeSet<IpAddr>,
     cut_one_way: BTreeSet<(IpAddr, IpAddr)>,
     firewall: Firewall,
+    /// What came for hosts without sockets that listen all the same.
+    heard: BTreeMap<IpAddr, Vec<(SocketAddr, Vec<u8>)>>,
     counts: Counts,
 }
 
@@ -95,6 +97,7 @@ impl Network {
             cut_off: BTreeSet::new(),
             cut_one_way: BTreeSet::new(),
             firewall: Firewall::default(),
+            heard: BTreeMap::new(),
             counts: Counts::default(),
         };
         Arc::new(Self { state: Mutex::new(state), kick: Notify::new(), trace })
@@ -219,7 +222,18 @@ impl Network {
         }
     }
 
-    pub(super) fn send(&self, from: SocketAddr, to: SocketAddr, content: &[u8]) {
+    /// Has a host without sockets listen on all ports.
+    pub fn listen_raw(&self, host: IpAddr) {
+        self.lock().heard.insert(host, Vec::new());
+    }
+
+    /// Returns what has come for a host that listens on all ports, and the address it was for.
+    pub fn heard_raw(&self, host: IpAddr) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.lock().heard.get_mut(&host).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Sends a datagram, whoever it is of.
+    pub fn send(&self, from: SocketAddr, to: SocketAddr, content: &[u8]) {
         let now = Instant::now();
         let mut state = self.lock();
         let luck = Luck::draw(&mut state.random);
@@ -312,6 +326,10 @@ impl State {
             self.counts.refused_by_nat += 1;
             return Err("was refused by a NAT");
         };
+        if let Some(heard) = self.heard.get_mut(&inside.ip()) {
+            heard.push((inside, packet.content));
+            return Ok(());
+        }
         let socket = self.sockets.get(&inside).and_then(Weak::upgrade);
         match socket {
             Some(socket) if socket.deliver(packet.from, packet.content) => Ok(()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use runnel::certs::Role;
 use runnel::codec::{Command, NodeId};
-use runnel::{Handlers, NodeBuilder, NodeHandle, Submission, SubmitOptions};
+use runnel::{Config, Handlers, NodeBuilder, NodeHandle, Submission, SubmitOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,19 +34,38 @@ impl Pair {
     /// # Panics
     ///
     /// When a node does not start, like all of the harness.
+    ///
+    /// # Cancel safety
+    ///
+    /// Both are gone if the future is dropped.
     pub async fn start(seed: u64, path: PathConfig, handlers: Handlers) -> Self {
+        Self::start_configured(seed, path, handlers, &Config::default()).await
+    }
+
+    /// Starts both with these settings and waits for their link.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start, like all of the harness.
+    ///
+    /// # Cancel safety
+    ///
+    /// Both are gone if the future is dropped.
+    pub async fn start_configured(seed: u64, path: PathConfig, handlers: Handlers, config: &Config) -> Self {
         let network = Network::new(seed, path);
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(network.clone().run());
         seed_tls(seed);
 
         let listen = SocketAddr::new(CONTROLLER_HOST, 4433);
-        let builder = NodeBuilder::new(identity("controller", Role::Controller)).listen(listen);
+        let builder =
+            NodeBuilder::new(identity("controller", Role::Controller)).config(config.clone()).listen(listen);
         let env = SimEnv::new(network.clone(), CONTROLLER_HOST, seed);
         let (controller, engine) = builder.start_in(env, stop.clone()).expect("the controller starts");
         tasks.spawn(engine);
 
         let builder = NodeBuilder::new(identity("worker", Role::Worker))
+            .config(config.clone())
             .handlers(handlers)
             .peer("controller".parse().expect("a valid name"), [listen.to_string()]);
         let env = SimEnv::new(network.clone(), WORKER_HOST, seed + 1);
