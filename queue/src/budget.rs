@@ -15,6 +15,10 @@ pub struct BudgetConfig {
     ///
     /// Below 1 the link is not filled; above, more waits in the transport, out of reach of the scheduler.
     pub windows: u32,
+    /// Budget in congestion windows on a path that loses one packet of a hundred or more. Default: 6.
+    ///
+    /// What comes behind a lost packet is taken only when that has come again. Too low, bulk does not fill a lossy path.
+    pub windows_lossy: u32,
 }
 
 /// What the budget is made of, as the transport measures it.
@@ -22,6 +26,8 @@ pub struct BudgetConfig {
 pub struct LinkView {
     /// Congestion window, in bytes.
     pub congestion_window: u64,
+    /// Of a thousand packets, how many are lost.
+    pub loss_permille: u32,
     /// Bytes that the transport holds unacknowledged at most.
     pub send_window: u64,
     /// Bytes that the peer's transport holds unread at most.
@@ -36,7 +42,7 @@ pub struct Budget {
 
 impl Default for BudgetConfig {
     fn default() -> Self {
-        Self { bytes_min: 64 << 10, windows: 2 }
+        Self { bytes_min: 64 << 10, windows: 2, windows_lossy: 6 }
     }
 }
 
@@ -44,7 +50,10 @@ impl Budget {
     /// Computes the budget (PROTOCOL "Bytes"): some congestion windows, within both ends' windows less what urgent
     /// commands need.
     pub fn new(config: &BudgetConfig, link: LinkView) -> Self {
-        let wanted = link.congestion_window.saturating_mul(u64::from(config.windows));
+        let more = u64::from(config.windows_lossy.saturating_sub(config.windows));
+        let permille = u64::from(config.windows) * 1000
+            + more * u64::from(link.loss_permille.min(LOSSY_PERMILLE)) * 1000 / u64::from(LOSSY_PERMILLE);
+        let wanted = link.congestion_window.saturating_mul(permille) / 1000;
         let sendable = link.send_window.saturating_sub(SEND_RESERVE_BYTES);
         let receivable = link.peer_receive_window.saturating_sub(RECEIVE_RESERVE_BYTES);
         Self { bytes: wanted.min(sendable).min(receivable).max(config.bytes_min) }
@@ -69,6 +78,9 @@ impl Budget {
     }
 }
 
+/// From which loss on a path counts as lossy.
+const LOSSY_PERMILLE: u32 = 10;
+
 const SEND_RESERVE_BYTES: u64 = 1 << 20;
 const RECEIVE_RESERVE_BYTES: u64 = 2 << 20;
 const PIECE_BYTES_MIN: u64 = 4 << 10;
@@ -78,8 +90,12 @@ const PIECE_BYTES_MAX: u64 = 64 << 10;
 mod tests {
     use super::*;
 
-    const LINK: LinkView =
-        LinkView { congestion_window: 100_000, send_window: 10 << 20, peer_receive_window: 16 << 20 };
+    const LINK: LinkView = LinkView {
+        congestion_window: 100_000,
+        loss_permille: 0,
+        send_window: 10 << 20,
+        peer_receive_window: 16 << 20,
+    };
 
     #[test]
     fn lower_classes_leave_room_for_higher_ones() {
@@ -88,6 +104,13 @@ mod tests {
         assert_eq!(available, [u64::MAX, 200_000, 180_000, 160_000, 140_000]);
         assert_eq!(budget.available(150_000, Class::Bulk), 0);
         assert_eq!(budget.available(150_000, Class::High), 50_000);
+    }
+
+    #[test]
+    fn a_path_that_loses_packets_has_room_for_what_waits_behind_them() {
+        let bytes =
+            |loss_permille| Budget::new(&BudgetConfig::default(), LinkView { loss_permille, ..LINK }).bytes;
+        assert_eq!([0, 5, 10, 500].map(bytes), [200_000, 400_000, 600_000, 600_000]);
     }
 
     #[test]

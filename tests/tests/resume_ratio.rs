@@ -104,9 +104,8 @@ impl Upload {
 const BYTES: usize = 64 << 20;
 const CUT_AFTER: Duration = Duration::from_secs(3);
 
-/// What BBR's window of many times what the path holds costs with each link. A controller that keeps the queue short needs
-/// 1.05 at most.
-const RATIO_MAX: f64 = 1.2;
+/// Bytes of the body that are written, as a part of it.
+const RATIO_MAX: f64 = 1.05;
 
 /// In virtual time: twice what it takes.
 const PATIENCE: Duration = Duration::from_secs(600);

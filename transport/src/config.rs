@@ -9,12 +9,19 @@ use quinn::{IdleTimeout, MtuDiscoveryConfig, VarInt};
 use runnel_codec::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::congestion::DelayTargetFactory;
+
 /// Settings of endpoints and links.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
-    /// How the rate of a link is found. Default: `bbr`.
+    /// How the rate of a link is found. Default: `delay`.
     pub congestion: CongestionControl,
+    /// How long packets shall queue at the bottleneck, with `delay`. Default: 10 ms.
+    ///
+    /// Too low, a path with jitter is not filled; too high, urgent commands wait as long.
+    #[serde(with = "humantime_serde")]
+    pub queueing: Duration,
     /// Silence after which a link is given up. Default: 60 s.
     ///
     /// Too low, a blackout costs a new handshake; too high, a dead link is kept beside its successor for as long.
@@ -84,6 +91,9 @@ pub struct TransportConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CongestionControl {
+    /// By the queue that it causes, which is held short: urgent commands do not wait behind bulk, and loss at random does not
+    /// slow it down.
+    Delay,
     /// By measuring rate and delay: fills links that lose packets at random.
     Bbr,
     /// By filling the bottleneck's buffer until it overflows: collapses where packets are lost at random.
@@ -93,7 +103,8 @@ pub enum CongestionControl {
 impl Default for TransportConfig {
     fn default() -> Self {
         Self {
-            congestion: CongestionControl::Bbr,
+            congestion: CongestionControl::Delay,
+            queueing: Duration::from_millis(10),
             idle_timeout: Duration::from_secs(60),
             keep_alive_interval: Duration::from_secs(15),
             initial_rtt: Duration::from_millis(100),
@@ -140,16 +151,15 @@ impl TransportConfig {
             .datagram_receive_buffer_size(None)
             .mtu_discovery_config(Some(mtu))
             .enable_segmentation_offload(self.segmentation_offload)
-            .congestion_controller_factory(self.congestion.factory());
+            .congestion_controller_factory(self.congestion_controller());
         config
     }
-}
 
-impl CongestionControl {
-    fn factory(self) -> Arc<dyn ControllerFactory + Send + Sync> {
-        match self {
-            Self::Bbr => Arc::new(BbrConfig::default()),
-            Self::Cubic => Arc::new(CubicConfig::default()),
+    fn congestion_controller(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
+        match self.congestion {
+            CongestionControl::Delay => Arc::new(DelayTargetFactory { queueing: self.queueing }),
+            CongestionControl::Bbr => Arc::new(BbrConfig::default()),
+            CongestionControl::Cubic => Arc::new(CubicConfig::default()),
         }
     }
 }

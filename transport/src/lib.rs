@@ -13,6 +13,7 @@
 
 mod close;
 mod config;
+mod congestion;
 mod dial;
 mod endpoint;
 mod env;

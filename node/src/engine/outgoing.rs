@@ -255,6 +255,7 @@ impl Engine {
         let stats = entry.link.stats();
         let view = LinkView {
             congestion_window: stats.congestion_window,
+            loss_permille: stats.loss_permille,
             send_window: self.config.transport.send_window,
             peer_receive_window: receive_window,
         };

@@ -18,6 +18,8 @@ pub struct LinkStats {
     pub packets_sent: u64,
     /// Packets found lost.
     pub packets_lost: u64,
+    /// Of a thousand packets, how many were lost of late.
+    pub loss_permille: u32,
     /// UDP payload bytes sent.
     pub bytes_sent: u64,
     /// UDP payload bytes received.
@@ -43,11 +45,36 @@ impl LinkStats {
 pub(super) struct Remote {
     address: Cell<SocketAddr>,
     migrations: Cell<u64>,
+    loss: Cell<LossMeter>,
+}
+
+/// How many packets are lost of late. Pure.
+#[derive(Clone, Copy, Debug, Default)]
+struct LossMeter {
+    sent: u64,
+    lost: u64,
+    permille: u32,
+}
+
+impl LossMeter {
+    /// Takes the counts since the link began, and returns the loss in packets of a thousand.
+    fn measure(&mut self, sent: u64, lost: u64) -> u32 {
+        let (newly_sent, newly_lost) = (sent.saturating_sub(self.sent), lost.saturating_sub(self.lost));
+        if newly_sent >= MEASURED_PACKETS {
+            let newest = u32::try_from(newly_lost * 1000 / newly_sent).unwrap_or(1000).min(1000);
+            *self = Self { sent, lost, permille: (self.permille * 3 + newest) / 4 };
+        }
+        self.permille
+    }
 }
 
 impl Remote {
     pub(super) fn new(connection: &Connection) -> Self {
-        Self { address: Cell::new(connection.remote_address()), migrations: Cell::new(0) }
+        Self {
+            address: Cell::new(connection.remote_address()),
+            migrations: Cell::new(0),
+            loss: Cell::default(),
+        }
     }
 
     /// Looks where the packets come from now.
@@ -62,11 +89,15 @@ impl Remote {
     pub(super) fn stats(&self, connection: &Connection) -> LinkStats {
         self.look(connection);
         let stats = connection.stats();
+        let mut loss = self.loss.get();
+        let loss_permille = loss.measure(stats.path.sent_packets, stats.path.lost_packets);
+        self.loss.set(loss);
         LinkStats {
             rtt: stats.path.rtt,
             congestion_window: stats.path.cwnd,
             packets_sent: stats.path.sent_packets,
             packets_lost: stats.path.lost_packets,
+            loss_permille,
             bytes_sent: stats.udp_tx.bytes,
             bytes_received: stats.udp_rx.bytes,
             frames_received: frames_received(&stats.frame_rx),
@@ -96,3 +127,6 @@ fn frames_received(frames: &FrameStats) -> u64 {
         + frames.stream_data_blocked
         + frames.streams_blocked_bidi
 }
+
+/// Packets over which loss is measured: with fewer, one lost packet looks like much.
+const MEASURED_PACKETS: u64 = 200;

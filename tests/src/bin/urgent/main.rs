@@ -1,0 +1,100 @@
+//! How long urgent commands take while bulk fills a link, and how much of the link bulk gets, on a virtual clock.
+//!
+//! Usage: `urgent [--seconds S] [--seed N] [--only TEXT]`
+//!
+//! Prints a Markdown table: a row for each link, direction of the bulk, and congestion controller.
+
+mod measure;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use runnel_tests::sim::{BurstConfig, PathConfig, RateConfig};
+use runnel_transport::CongestionControl;
+
+use self::measure::{Bulk, Case, Figures, measure};
+
+/// What is asked for.
+struct Arguments {
+    seconds: u64,
+    seed: u64,
+    only: String,
+}
+
+fn main() -> ExitCode {
+    let Some(arguments) = Arguments::parse(std::env::args().skip(1)) else {
+        say("usage: urgent [--seconds S] [--seed N] [--only TEXT]");
+        return ExitCode::from(2);
+    };
+    say("| link | bulk | control | p50 ms | p99 ms | max ms | of the link | commands |");
+    say("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for (name, path) in links() {
+        for bulk in [Bulk::Up, Bulk::Down] {
+            for control in [CongestionControl::Delay, CongestionControl::Bbr, CongestionControl::Cubic] {
+                let text = format!("| {name} | {bulk} | {control:?} |");
+                if !text.contains(&arguments.only) {
+                    continue;
+                }
+                let case = Case { path, bulk, control, seed: arguments.seed };
+                say(&format!("{text} {}", row(&measure(&case, Duration::from_secs(arguments.seconds)))));
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The links of the project's aims.
+fn links() -> Vec<(&'static str, PathConfig)> {
+    let link = |rtt_ms: u64, mbit: u64, loss| PathConfig {
+        rate: Some(RateConfig {
+            bits_per_second: mbit * 1_000_000,
+            queue_bytes: mbit * 1_000_000 / 8 * 50 / 1000,
+        }),
+        ..PathConfig::lossy(Duration::from_millis(rtt_ms / 2), Duration::ZERO, loss)
+    };
+    // 5 % in all.
+    let bursts =
+        BurstConfig { good_for: Duration::from_millis(900), bad_for: Duration::from_millis(100), loss: 0.5 };
+    vec![
+        ("20 Mbit/s, 50 ms", link(50, 20, 0.0)),
+        ("20 Mbit/s, 50 ms, 1 % loss", link(50, 20, 0.01)),
+        ("20 Mbit/s, 50 ms, 5 % loss", link(50, 20, 0.05)),
+        ("5 Mbit/s, 120 ms, 5 % burst loss", PathConfig { bursts: Some(bursts), ..link(120, 5, 0.0) }),
+        ("1 Mbit/s, 50 ms", link(50, 1, 0.0)),
+        ("100 Mbit/s, 20 ms", link(20, 100, 0.0)),
+    ]
+}
+
+fn row(figures: &Figures) -> String {
+    let ms = |percent| figures.latency(percent).as_secs_f64() * 1000.0;
+    format!(
+        "{:.1} | {:.1} | {:.1} | {:.1} % | {} |",
+        ms(50),
+        ms(99),
+        ms(100),
+        figures.used * 100.0,
+        figures.latencies.len()
+    )
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let mut arguments = Self { seconds: 30, seed: 1, only: String::new() };
+        while let Some(word) = words.next() {
+            let value = words.next()?;
+            match word.as_str() {
+                "--seconds" => arguments.seconds = value.parse().ok()?,
+                "--seed" => arguments.seed = value.parse().ok()?,
+                "--only" => arguments.only = value,
+                _ => return None,
+            }
+        }
+        Some(arguments)
+    }
+}
+
+fn say(line: &str) {
+    // A reader that has gone away wants no more.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

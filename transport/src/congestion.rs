@@ -1,0 +1,108 @@
+//! How the rate of a link is found: quinn's controllers, and one of ours that aims at a short queue.
+//!
+//! Loss-based control fills the bottleneck's buffer, where an urgent command then waits, and collapses where packets are
+//! lost at random. [`DelayTarget`] keeps about 10 ms of queue instead. Start at `delay_target.rs`; `base_rtt.rs` says what
+//! the path takes without a queue, `round.rs` what one round trip has shown, `competition.rs` how a share is held beside
+//! senders that fill the buffer.
+//!
+//! # The algorithm
+//!
+//! Once a round trip, the shortest round-trip time in it less the base, the shortest seen, is the *queueing*.
+//!
+//! - *Startup*: the window grows by what is acknowledged until there is a queue, and then becomes what the path carried
+//!   in the last round (slow start with an early exit by delay, as HyStart++, RFC 9406).
+//! - *Steady*: below the target the window grows, by at most half of the room that is left; above it, it shrinks to what
+//!   would have caused the target's queue (as FAST and Swift do). The target is longer for small windows (Swift's flow
+//!   scaling): who has less takes more, so that senders of this kind come to equal shares.
+//! - A lost packet is no sign of congestion, unless one in ten is lost over about ten rounds.
+//! - *Draining*: the window is halved for two rounds where the base was not seen for 10 s, which shows a path that has
+//!   become longer. Senders that share a path see the base at the same time, and so drain at the same time (as BBR's).
+//! - *Competing*: a queue that stays although the window has shrunk for four rounds and was halved for two is of
+//!   others who fill the buffer. Then the window follows CUBIC (RFC 9438), and is halved every 5 s to see whether they
+//!   are still there (the mode switch is Copa's, found out in another way).
+//! - Rounds in which the application sent less than the window allows neither grow nor shrink it.
+//!
+//! Sources: Brakmo and Peterson, *TCP Vegas* (1995); Wei et al., *FAST TCP* (2006); Cardwell et al., *BBR* (2016); Arun and
+//! Balakrishnan, *Copa* (2018); Kumar et al., *Swift* (2020); RFC 9002, 9406, 9438.
+
+mod base_rtt;
+mod competition;
+mod delay_target;
+mod round;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::congestion::{Controller, ControllerFactory};
+use quinn_proto::RttEstimator;
+
+use self::delay_target::DelayTarget;
+
+/// Makes controllers that aim at a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DelayTargetFactory {
+    /// How long packets shall queue.
+    pub(crate) queueing: Duration,
+}
+
+/// [`DelayTarget`] as quinn takes it.
+#[derive(Clone, Debug)]
+struct DelayTargetController {
+    target: DelayTarget,
+    initial_window: u64,
+}
+
+impl ControllerFactory for DelayTargetFactory {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        let target = DelayTarget::new(now, self.queueing, u64::from(current_mtu));
+        let initial_window = target.window();
+        Box::new(DelayTargetController { target, initial_window })
+    }
+}
+
+impl Controller for DelayTargetController {
+    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, _rtt: &RttEstimator) {
+        self.target.handle_ack(now, sent, bytes, app_limited);
+    }
+
+    fn on_end_acks(&mut self, now: Instant, _in_flight: u64, _app_limited: bool, _largest: Option<u64>) {
+        self.target.handle_acks_end(now);
+    }
+
+    fn on_congestion_event(&mut self, now: Instant, _sent: Instant, is_persistent: bool, lost_bytes: u64) {
+        self.target.handle_loss(now, lost_bytes, is_persistent);
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.target.handle_mtu(u64::from(new_mtu));
+    }
+
+    fn window(&self) -> u64 {
+        self.target.window()
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.initial_window
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Returns a whole number of bytes.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a fraction of a byte is none, and none is less than none"
+)]
+fn whole(bytes: f64) -> u64 {
+    bytes as u64
+}

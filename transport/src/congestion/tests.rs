@@ -1,0 +1,108 @@
+//! Senders on one bottleneck: a queue of bytes, a rate, a delay and loss at random, on a clock of its own.
+
+mod bottleneck;
+
+use std::time::Duration;
+
+use self::bottleneck::{Kind, Path, Report, run};
+
+const MBIT: f64 = 1e6 / 8.0;
+
+const PATH: Path = Path {
+    rate: 20.0 * MBIT,
+    rtt: Duration::from_millis(50),
+    later_rtt: None,
+    buffer: Duration::from_millis(50),
+    loss: 0.0,
+};
+
+/// Runs one sender, and looks at it from 10 s on.
+fn alone(path: Path) -> Report {
+    run(path, &[(Kind::Delay, 0)], 40, 10, 1)
+}
+
+#[track_caller]
+fn check(report: &Report, used_min: f64, queueing_max: Duration) {
+    assert!(report.used() >= used_min, "{report:?}");
+    assert!(report.queueing() <= queueing_max, "{report:?}");
+}
+
+#[test]
+fn a_sender_fills_its_path_with_a_short_queue() {
+    check(&alone(PATH), 0.98, Duration::from_millis(12));
+    check(
+        &alone(Path { rate: 100.0 * MBIT, rtt: Duration::from_millis(20), ..PATH }),
+        0.98,
+        Duration::from_millis(12),
+    );
+}
+
+#[test]
+fn packets_lost_at_random_are_no_sign_of_congestion() {
+    for (loss, used_min) in [(0.01, 0.97), (0.05, 0.92)] {
+        check(&alone(Path { loss, ..PATH }), used_min, Duration::from_millis(12));
+    }
+}
+
+#[test]
+fn a_slow_path_is_used_although_one_packet_takes_longer_than_the_target() {
+    let slow = Path { rate: MBIT, buffer: Duration::from_millis(200), ..PATH };
+    check(&alone(slow), 0.95, Duration::from_millis(40));
+}
+
+#[test]
+fn a_path_that_becomes_longer_is_found_out() {
+    let later_rtt = Some((Duration::from_secs(5), Duration::from_millis(100)));
+    let report =
+        run(Path { later_rtt, buffer: Duration::from_millis(100), ..PATH }, &[(Kind::Delay, 0)], 60, 45, 1);
+    check(&report, 0.95, Duration::from_millis(12));
+}
+
+#[test]
+fn a_path_that_becomes_shorter_is_found_out() {
+    let later_rtt = Some((Duration::from_secs(5), Duration::from_millis(30)));
+    let report =
+        run(Path { later_rtt, rtt: Duration::from_millis(100), ..PATH }, &[(Kind::Delay, 0)], 40, 10, 1);
+    check(&report, 0.95, Duration::from_millis(12));
+}
+
+#[test]
+fn senders_of_this_kind_share_equally_whenever_they_come() {
+    for (senders, apart_s) in [(2, 0), (2, 2), (4, 0), (4, 2), (10, 0)] {
+        for loss in [0.0, 0.02] {
+            let all: Vec<_> = (0..senders).map(|index| (Kind::Delay, index * apart_s)).collect();
+            let report = run(Path { loss, ..PATH }, &all, 80, 20, 1);
+            assert!(
+                report.fairness() >= 0.95,
+                "{senders} senders, {apart_s} s apart, loss {loss}: {report:?}"
+            );
+            check(&report, 0.95, Duration::from_millis(25));
+        }
+    }
+}
+
+#[test]
+fn a_sender_holds_its_share_beside_one_that_fills_the_buffer() {
+    for buffer_ms in [50, 200] {
+        let path = Path { buffer: Duration::from_millis(buffer_ms), ..PATH };
+        for seed in 1..=3 {
+            let report = run(path, &[(Kind::Delay, 0), (Kind::Cubic, 1)], 60, 0, seed);
+            for share in &report.shares {
+                assert!(*share >= 0.5 / 3.0 * 0.9, "buffer {buffer_ms} ms, seed {seed}: {report:?}");
+            }
+            assert!(report.used() >= 0.9, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn once_it_is_alone_again_the_queue_is_short_again() {
+    let report = run(PATH, &[(Kind::Delay, 0), (Kind::CubicUntil(15), 5)], 60, 35, 1);
+    check(&report, 0.95, Duration::from_millis(12));
+}
+
+#[test]
+fn a_sender_with_little_to_send_neither_grows_nor_shrinks_its_window() {
+    let report = run(Path { loss: 0.05, ..PATH }, &[(Kind::DelayLimited(50), 0)], 30, 10, 1);
+    assert_eq!(report.windows.len(), 1, "the window has not moved since 10 s: {report:?}");
+}
