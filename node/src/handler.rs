@@ -56,6 +56,7 @@ pub(crate) struct Call {
     pub(crate) args: Bytes,
     pub(crate) payload: Bytes,
     pub(crate) deadline_at: Option<Instant>,
+    pub(crate) is_durable: bool,
     pub(crate) updates: UpdateSink,
     pub(crate) body: Option<BodyReader>,
     pub(crate) result_body: Option<BodyWriter>,
@@ -179,6 +180,12 @@ impl<C: Command> Context<C> {
     /// Returns when its deadline passes, if it has one.
     pub fn deadline_at(&self) -> Option<Instant> {
         self.call.deadline_at
+    }
+
+    /// Returns whether it outlives the process that submitted it. The body of such a command comes whole, or something is
+    /// wrong; that of another is given up as well when its producer leaves.
+    pub fn is_durable(&self) -> bool {
+        self.call.is_durable
     }
 
     /// Sends one record of progress to the caller, waiting while too many of them are held for the link.

@@ -319,6 +319,47 @@ async fn a_program_whose_input_cannot_be_sent_again_fails_and_does_not_take_it_f
 }
 
 #[tokio::test]
+async fn a_program_whose_file_is_gone_before_it_is_sent_fails_and_reads_no_end() {
+    let world = World::new().await;
+    let (body, _) = write_input(&world, 100);
+    let mut program = world
+        .submit("cat; touch whole", SubmitOptions { body: Some(body), ..SubmitOptions::default() })
+        .await;
+    fs::remove_file(world.0.folder.path().join("input")).expect("it is there");
+    let worker = world.worker().start().await.expect("the worker starts");
+    read(&mut program, &mut Vec::new(), usize::MAX).await;
+    assert_eq!(failure_of(outcome(program).await), FailureKind::BodyChanged);
+    assert!(!world.0.folder.path().join("whole").exists());
+    world.end(worker).await;
+}
+
+#[tokio::test]
+async fn a_program_with_live_input_is_unknown_and_ended_when_its_worker_crashes_in_the_middle() {
+    let world = World::new().await;
+    let worker = world.crashing_worker().await;
+    let (mut writer, body) = Body::live();
+    let script = format!("{WITNESS} cat; touch whole");
+    let options = SubmitOptions { body: Some(body), ..SubmitOptions::default() };
+    let mut program = world.submit(&script, options).await;
+    writer.write("some of it\n".into()).await.expect("it is wanted");
+    let mut output = Vec::new();
+    while !output.ends_with(b"some of it\n") {
+        let bytes = output.len() + 1;
+        read(&mut program, &mut output, bytes).await;
+    }
+    let witness = open_witness(world.0.folder.path());
+    worker.crash();
+    let worker = world.worker().start().await.expect("the worker starts");
+    let lost = outcome(program).await;
+    assert!(matches!(lost, Err(NotDone::Unknown(_))), "{lost:?}");
+    patient("the producer to hear of it", async { while writer.write("more\n".into()).await.is_ok() {} })
+        .await;
+    expect_nobody_left(witness).await;
+    assert!(!world.0.folder.path().join("whole").exists());
+    world.end(worker).await;
+}
+
+#[tokio::test]
 async fn far_more_output_than_a_node_holds_comes_whole_and_is_let_go_of_on_the_way() {
     let world = World::new().await;
     let worker = world.worker().start().await.expect("the worker starts");

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use runnel_codec::{Command, Decode, Encode};
 use tokio::time::{Instant, timeout_at};
@@ -113,18 +114,22 @@ async fn run(
     args: ExecArgs,
     confinement: Arc<Confinement>,
 ) -> Result<ExecResult, HandlerError> {
-    let input = context.body();
+    let input = Input::of(&mut context);
     let mut spec = confinement.confine(spec_of(&context, args))?;
-    if input.is_some() {
+    if input.body.is_some() {
         spec.stdin = StdinMode::Piped;
     }
     let kill_grace = spec.kill_grace;
     let mut process = Process::spawn(&spec)?;
     let mut feeding = pin!(feed(input, process.take_stdin()).fuse());
     let mut stop = context.stop_signal();
+    let mut broken = None;
     loop {
         let event = tokio::select! {
-            () = &mut feeding => continue,
+            fed = &mut feeding => {
+                broken = fed.inspect_err(|_| process.stop()).err();
+                continue;
+            }
             reason = stop.stopped() => {
                 process.stop();
                 flush(&mut context, &mut process, kill_grace).await;
@@ -141,28 +146,68 @@ async fn run(
                 loop {
                     tokio::select! {
                         sent = &mut sending => break sent?,
-                        () = &mut feeding => {}
+                        fed = &mut feeding => broken = fed.inspect_err(|_| process.stop()).err(),
                         _ = stop.stopped() => break,
                     }
                 }
             }
-            Some(ProcessEvent::Exited(reason)) => return Ok(result_of(reason)),
+            Some(ProcessEvent::Exited(reason)) => return conclude(reason, broken),
             None => return Err(HandlerError::new("the program's end was not seen")),
         }
     }
 }
 
-/// Brings the command's body to the program's standard input. An input that is given up ends like one that is complete:
-/// whoever gave it up may only have left.
-async fn feed(body: Option<BodyReader>, stdin: Option<Stdin>) {
-    let (Some(mut body), Some(mut stdin)) = (body, stdin) else { return };
-    while let Ok(Some(mut piece)) = body.next().await {
+/// What a program is to read.
+#[derive(Debug)]
+struct Input {
+    body: Option<BodyReader>,
+    must_be_whole: bool,
+}
+
+impl Input {
+    /// Takes the body of a command.
+    fn of(context: &mut Context<Exec>) -> Self {
+        Self { body: context.body(), must_be_whole: context.is_durable() }
+    }
+
+    /// Returns the next bytes. One that is produced live and given up ends like one that is complete: whoever gave it up may
+    /// only have left.
+    ///
+    /// # Errors
+    ///
+    /// Any other that is given up: the program must not take a part of it for the whole.
+    async fn next(&mut self) -> Result<Option<Bytes>, HandlerError> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        match body.next().await {
+            Err(error) if self.must_be_whole => {
+                Err(HandlerError::new(format!("the rest of the program's input does not come: {error}")))
+            }
+            piece => Ok(piece.unwrap_or(None)),
+        }
+    }
+}
+
+/// Brings the command's body to the program's standard input.
+///
+/// # Errors
+///
+/// See [`Input::next`].
+async fn feed(mut input: Input, stdin: Option<Stdin>) -> Result<(), HandlerError> {
+    let Some(mut stdin) = stdin else { return Ok(()) };
+    while let Some(mut piece) = input.next().await? {
         if stdin.write(&mut piece).await.is_err() {
             // The program reads no more, and need not.
-            return;
+            return Ok(());
         }
     }
     stdin.close();
+    Ok(())
+}
+
+/// Says how a program ended. One that ended by itself has not missed what did not come of its input.
+fn conclude(reason: ExitReason, broken: Option<HandlerError>) -> Result<ExecResult, HandlerError> {
+    let broken = broken.filter(|_| reason.cause == ExitCause::Stopped);
+    broken.map_or_else(|| Ok(result_of(reason)), Err)
 }
 
 /// Brings back what a stopped program still says, as long as it may take to end.

@@ -153,6 +153,7 @@ impl Dispatch {
             args: start.args,
             payload: start.payload,
             deadline_at: start.deadline_at,
+            is_durable: start.is_durable,
             updates,
             body: body_reader,
             result_body,

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandKey, CommandName, Head, NodeId, Outcome, UnknownReason, UpdatePolicy};
+use runnel_codec::{
+    Class, CommandKey, CommandName, Epoch, Head, NodeId, Outcome, UnknownReason, UpdatePolicy,
+};
 
 use super::waiting::Arrival;
 use super::words::{Attachment, Start, StopReason};
@@ -260,8 +262,8 @@ impl Accepted {
         (self.args.len() + self.payload.len()) as u64
     }
 
-    /// Makes what the handler is called with; it is kept here no longer.
-    pub(super) fn take_start(&mut self, from: NodeId, key: CommandKey) -> Start {
+    /// Makes what the handler is called with; it is kept here no longer. `store`: the epoch of its sender's store.
+    pub(super) fn take_start(&mut self, from: NodeId, key: CommandKey, store: Option<Epoch>) -> Start {
         Start {
             from,
             key,
@@ -271,6 +273,7 @@ impl Accepted {
             payload: std::mem::take(&mut self.payload),
             deadline_at: self.deadline_at,
             idempotent: self.idempotent,
+            is_durable: store == Some(key.epoch),
             updates: self.updates,
             has_body: self.has_body,
             wants_result_body: self.wants_result_body,

@@ -133,7 +133,7 @@ impl ReceiveQueue {
         // It is opened once its handler wants it: until then its sender keeps it.
         known.body = accepted.has_body.then(BodyIntake::default);
         known.result_body = accepted.wants_result_body.then(BodyLog::again);
-        let start = recovered.take_start(peer.clone(), key);
+        let start = recovered.take_start(peer.clone(), key, sender.store());
         self.starts.push_back(Start { recover: Some(token), ..start });
         known.accepted = Some(recovered);
         self.running += 1;

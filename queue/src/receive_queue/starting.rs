@@ -42,6 +42,7 @@ impl ReceiveQueue {
 
     /// The record of a start is stored: the handler may be called, unless the command has been called off meanwhile.
     pub(super) fn started(&mut self, peer: NodeId, key: CommandKey) {
+        let store = self.store_of(&peer);
         let Some(known) = self.known_mut(&peer, key) else { return };
         let State::Starting(never) = &mut known.state else { return };
         if let Some(outcome) = never.take() {
@@ -50,7 +51,7 @@ impl ReceiveQueue {
         known.state = State::Running;
         known.was_called = true;
         let at = known.at;
-        let start = known.accepted.as_mut().map(|accepted| accepted.take_start(peer.clone(), key));
+        let start = known.accepted.as_mut().map(|accepted| accepted.take_start(peer.clone(), key, store));
         self.starts.extend(start);
         if let Some(at) = at {
             self.reply(&peer, at, StreamFrame::Started, false);

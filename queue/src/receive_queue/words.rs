@@ -35,6 +35,8 @@ pub struct Start {
     pub deadline_at: Option<Instant>,
     /// Its type declares that running it again does no harm.
     pub idempotent: bool,
+    /// It outlives the process that sent it, and so does its body.
+    pub is_durable: bool,
     /// What becomes of its updates.
     pub updates: UpdatePolicy,
     /// A body comes: see [`Delivery`].

@@ -14,10 +14,9 @@ use runnel_codec::CommandId;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Exec, ExecArgs, ExecResult, result_of, spec_of, update_of};
-use crate::body::BodyReader;
+use super::{Exec, ExecArgs, ExecResult, Input, conclude, spec_of, update_of};
 use crate::handler::{Context, HandlerError, Recoverable, Run};
-use crate::process::{Confinement, ExitCause, ProcessSpec, StdinMode};
+use crate::process::{Confinement, ProcessSpec, StdinMode};
 use crate::supervise::{SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, Trimmed};
 use crate::updates::Acknowledged;
 
@@ -41,9 +40,9 @@ impl Recoverable<Exec> for SupervisedExec {
         run: Run,
         args: ExecArgs,
     ) -> Result<ExecResult, HandlerError> {
-        let input = context.body();
+        let input = Input::of(&mut context);
         let mut spec = self.confinement.confine(spec_of(&context, args))?;
-        if input.is_some() {
+        if input.body.is_some() {
             spec.stdin = StdinMode::Piped;
         }
         let kill_grace = spec.kill_grace;
@@ -52,7 +51,7 @@ impl Recoverable<Exec> for SupervisedExec {
         // Before the start: a program that runs is always found again.
         run.set_token(name.clone()).await?;
         let supervised = self.supervision.follow(&name).await.map_err(failure)?;
-        follow(context, run, supervised, Input::of(input), kill_grace).await
+        follow(context, run, supervised, input, kill_grace).await
     }
 
     async fn recover(
@@ -66,7 +65,7 @@ impl Recoverable<Exec> for SupervisedExec {
         let trimmed = supervised.trimmed();
         run.resume(trimmed.number, trimmed.mark).await;
         // It comes again from its beginning; what the program was given is passed over.
-        let input = Input { is_again: true, ..Input::of(context.body()) };
+        let input = Input::of(&mut context);
         follow(context, run, supervised, input, ProcessSpec::DEFAULT_KILL_GRACE).await
     }
 
@@ -100,20 +99,6 @@ impl SupervisedExec {
         if let Err(error) = self.supervision.settle(name).await {
             tracing::warn!(name, %error, "what was left of a program could not be removed");
         }
-    }
-}
-
-/// What a program is to read.
-#[derive(Debug)]
-struct Input {
-    body: Option<BodyReader>,
-    /// An earlier process has brought a part of it.
-    is_again: bool,
-}
-
-impl Input {
-    fn of(body: Option<BodyReader>) -> Self {
-        Self { body, is_again: false }
     }
 }
 
@@ -161,43 +146,26 @@ async fn follow(
                     }
                 }
             }
-            SupervisedEvent::Exited(reason) => {
-                // One that ended by itself has not missed what did not come.
-                let was_stopped = reason.cause == ExitCause::Stopped;
-                return broken.filter(|_| was_stopped).map_or(Ok(result_of(reason)), Err);
-            }
+            SupervisedEvent::Exited(reason) => return conclude(reason, broken),
         }
     }
 }
 
-/// Brings the command's body to the program's standard input. An input that is given up ends like one that is complete:
-/// whoever gave it up may only have left.
+/// Brings the command's body to the program's standard input.
 ///
 /// # Errors
 ///
-/// One that was to come again is given up: the program has read a part of it, and must not take that for the whole.
-async fn feed(input: Input, mut stdin: SupervisedStdin) -> Result<(), HandlerError> {
-    let Input { body: Some(mut body), is_again } = input else {
-        stdin.close();
-        return Ok(());
-    };
+/// See [`Input::next`].
+async fn feed(mut input: Input, mut stdin: SupervisedStdin) -> Result<(), HandlerError> {
     // It is not even sent again to a program that does not need it.
-    while !(is_again && stdin.is_closed()) {
-        match body.next().await {
-            Ok(Some(mut piece)) => {
-                if stdin.write(&mut piece).await.is_err() {
-                    // The program reads no more, and need not.
-                    return Ok(());
-                }
-            }
-            Err(error) if is_again => {
-                let message = format!("the rest of the program's input does not come any more: {error}");
-                return Err(HandlerError::new(message));
-            }
-            Ok(None) | Err(_) => {
-                stdin.close();
-                return Ok(());
-            }
+    while !stdin.is_closed() {
+        let Some(mut piece) = input.next().await? else {
+            stdin.close();
+            break;
+        };
+        if stdin.write(&mut piece).await.is_err() {
+            // The program reads no more, and need not.
+            break;
         }
     }
     Ok(())
