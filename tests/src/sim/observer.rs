@@ -6,17 +6,20 @@ mod found;
 mod host_life;
 mod image;
 mod life;
+mod marks;
+mod restored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runnel::NotDone;
-use runnel::codec::{Class, CommandId, FailureKind, UnknownReason};
+use runnel::codec::{Class, CommandId};
 
 use self::host_life::HostLife;
 use self::life::{Breach, Facts, Life, Run};
 pub use self::life::{Ended, Seat};
+use self::marks::word;
 use super::mark::Mark;
 use super::order::{Kind, Order};
 use super::trace::Trace;
@@ -99,15 +102,6 @@ impl Observer {
         self.lock().hosts[host].handle_disk_lost(self.trace.elapsed());
     }
 
-    /// The disk of a host is what it was when it was backed up.
-    pub fn restored(&self, host: usize) {
-        self.trace.event(&format!("the backup of host {host} is restored"));
-        let mut state = self.lock();
-        state.hosts[host].handle_disk_lost(self.trace.elapsed());
-        let of_host = state.lives.values_mut().filter(|life| life.sender.host == host);
-        of_host.for_each(|life| life.is_of_backup = true);
-    }
-
     /// A double of a host appears or is gone.
     pub fn double(&self, host: usize, is_there: bool) {
         self.trace.event(&format!("host {host} has a double: {is_there}"));
@@ -146,19 +140,23 @@ impl Observer {
             order: order.clone(),
             sender,
             disk: state.hosts[sender.host].disk,
+            kept_on: state.hosts[sender.host].disk,
+            restored: None,
+            was_given_up: false,
+            unrenewed: None,
             is_resuming: false,
             was_found: false,
             submitted_at: now,
             bound_at: linked_at.unwrap_or(now),
             id: None,
             is_sent: false,
-            is_of_backup: false,
             has_token: false,
             runs: Vec::new(),
             updates: 0,
             is_cancelled: false,
             is_abandoned: false,
             outcome: None,
+            lost_outcome: None,
         };
         state.lives.insert(order.job.number, life);
     }
@@ -212,10 +210,9 @@ impl Observer {
             ));
         };
         let (sender, disk, facts) = (life.sender, life.disk, state.facts(life));
-        let (is_durable, is_of_backup) = (life.order.is_durable, life.is_of_backup);
+        let is_durable = life.order.is_durable;
         let (has_run, judged) = (!life.runs.is_empty(), life.judge_call(seat, &facts));
         let judged = judged.and_then(|()| match is_durable {
-            true if is_of_backup => Ok(()),
             true => state.judge_store(seat, sender, disk),
             false => state.judge_sender(seat, sender),
         });
@@ -300,15 +297,6 @@ impl Observer {
         let Some(life) = state.lives.get(&number) else { return };
         if life.was_found && life.outcome.as_ref() == Some(&outcome) {
             // It was told already, and its process ended before it could be forgotten.
-            return;
-        }
-        if life.is_of_backup && life.was_found {
-            let is_unknown = matches!(outcome, Err(NotDone::Unknown(_)));
-            state.marks.extend(is_unknown.then_some(Mark::UnknownRestored));
-            *state.outcomes.entry(word(&outcome)).or_default() += 1;
-            if let Some(life) = state.lives.get_mut(&number) {
-                life.outcome.get_or_insert(outcome);
-            }
             return;
         }
         let facts = state.facts(life);
@@ -422,18 +410,15 @@ impl State {
         } else {
             Duration::ZERO
         };
+        let has_lost_journal = called_at.is_some_and(|at| life.has_lost_journal(receiver.has_lost_disk(at)));
         Facts {
             has_forgotten: match life.order.is_durable {
-                true => {
-                    let is_other = |host: &HostLife| host.has_lost_disk(life.bound_at);
-                    is_other(receiver) || is_other(sender) || receiver.had_double(life.bound_at)
-                }
+                true => receiver.has_lost_disk(life.bound_at) || receiver.had_double(life.bound_at),
                 false => receiver.has_forgotten(life.bound_at),
             },
             has_crashed: receiver.has_forgotten(since),
-            // To a sender with another store its receiver has another journal.
-            has_forgotten_call: called_at.is_some_and(|at| receiver.has_forgotten(at))
-                || (life.order.is_durable && sender.has_lost_disk(life.bound_at)),
+            has_forgotten_call: called_at.is_some_and(|at| receiver.has_forgotten(at)) || has_lost_journal,
+            has_lost_journal,
             was_stopped: receiver.was_stopped(since),
             had_double: receiver.had_double(since),
             slept: receiver.slept(since) + sender.slept(since) + stepped,
@@ -467,51 +452,6 @@ impl State {
 
     fn links(&self, host: usize, peer: usize) -> u64 {
         self.links.get(&(host.min(peer), host.max(peer))).map_or(0, |(links, _)| *links)
-    }
-
-    /// What an outcome shows of rare paths.
-    fn marks_of(&self, life: &Life, outcome: &Result<(), NotDone>) -> Vec<Mark> {
-        let mut marks = Vec::new();
-        match outcome {
-            Ok(()) => {
-                let (Some(run), 1) = (life.runs.last(), life.runs.len()) else { return marks };
-                let links = self.links(life.sender.host, run.seat.host);
-                if links > run.links {
-                    marks.extend([Mark::KnownAgain, Mark::Resumed]);
-                    if life.order.job.body_bytes > 0 {
-                        marks.push(Mark::BodyResumed);
-                    }
-                } else if self.hosts[run.seat.host].rebinds > run.rebinds {
-                    marks.push(Mark::ResumedAfterRebind);
-                }
-            }
-            Err(NotDone::Failed(failure)) => marks.extend(match failure.kind {
-                FailureKind::Cancelled => Some(Mark::CancelledRunning),
-                FailureKind::DeadlineExceeded => Some(Mark::DeadlineWhileRunning),
-                FailureKind::Panicked => Some(Mark::Panicked),
-                _ => None,
-            }),
-            Err(NotDone::Rejected(_)) => marks.push(Mark::Rejected),
-            Err(NotDone::Expired) if life.is_sent => marks.push(Mark::ExpiredBeforeStart),
-            Err(NotDone::Cancelled) if life.is_sent => marks.push(Mark::CancelledBeforeStart),
-            Err(NotDone::Unknown(UnknownReason::ReceiverStateLost)) => marks.push(Mark::UnknownStateLost),
-            Err(NotDone::Unknown(UnknownReason::HandlerLost)) => marks.push(Mark::HandlerLost),
-            Err(NotDone::Unknown(UnknownReason::Abandoned)) => marks.push(Mark::UnknownAbandoned),
-            Err(_) => {}
-        }
-        marks
-    }
-}
-
-fn word(outcome: &Result<(), NotDone>) -> &'static str {
-    match outcome {
-        Ok(()) => "done",
-        Err(NotDone::Failed(_)) => "failed",
-        Err(NotDone::Rejected(_)) => "rejected",
-        Err(NotDone::Expired) => "expired",
-        Err(NotDone::Cancelled) => "cancelled",
-        Err(NotDone::Unknown(_)) => "unknown",
-        Err(_) => "none",
     }
 }
 

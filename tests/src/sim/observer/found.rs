@@ -37,13 +37,19 @@ impl Observer {
 
 impl State {
     fn find(&mut self, seat: Seat, found: &Recovered) -> Result<Order, Fault> {
-        let number = found.label[..].try_into().map(u64::from_le_bytes);
-        let life = number.ok().and_then(|number| self.lives.get_mut(&number));
+        let disk = self.hosts[seat.host].disk;
+        let life = number_of(&found.label).and_then(|number| self.lives.get_mut(&number));
         let Some(life) = life.filter(|life| life.order.is_durable && life.sender.host == seat.host) else {
             return Err((Invariant::NoGhosts, format!("{found:?} is found, and nobody stored it")));
         };
         if life.id.as_ref().is_some_and(|id| *id != found.id) {
             return Err((Invariant::NothingTwice, format!("{found:?} was stored as another: {life:?}")));
+        }
+        if life.kept_on != disk {
+            return Err((Invariant::NoGhosts, format!("{found:?} is found on another disk: {life:?}")));
+        }
+        if life.restored.as_ref().is_some_and(|restored| !restored.allows(found.outcome.as_ref())) {
+            return Err((Invariant::OneOutcome, format!("{found:?} was otherwise in the backup: {life:?}")));
         }
         life.id = Some(found.id.clone());
         (life.sender, life.was_found, life.is_resuming) = (seat, true, true);
@@ -56,11 +62,16 @@ impl State {
         let disk = self.hosts[seat.host].disk;
         let missing = self.lives.values().filter(|life| {
             let is_older = life.sender.host == seat.host && life.sender.boot < seat.boot;
-            let is_stored = life.order.is_durable && life.id.is_some() && life.disk == disk;
+            let is_stored = life.order.is_durable && life.id.is_some() && life.kept_on == disk;
             is_older && is_stored && life.outcome.is_none()
         });
         missing
             .map(|life| (Invariant::NothingLost, format!("a stored command is not found: {life:?}")))
             .collect()
     }
+}
+
+/// Returns which command a label is of.
+pub(super) fn number_of(label: &[u8]) -> Option<u64> {
+    label.try_into().ok().map(u64::from_le_bytes)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::restored::Backup;
+
 /// What happened to one host.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostLife {
@@ -15,6 +17,8 @@ pub(super) struct HostLife {
     disk_losses: Vec<Duration>,
     /// Which of its disks it has.
     pub(super) disk: u32,
+    /// What was kept of a disk of it.
+    pub(super) backup: Option<Backup>,
     /// When a double appeared, and when it was gone.
     doubles: Vec<(Duration, Option<Duration>)>,
     /// How often its NAT forgot its ports.

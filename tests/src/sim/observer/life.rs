@@ -5,6 +5,7 @@ use std::time::Duration;
 use runnel::NotDone;
 use runnel::codec::{CommandId, FailureKind, RejectionKind, UnknownReason, UpdatePolicy};
 
+use super::restored::{Restored, Unrenewed};
 use crate::sim::order::{Kind, Order};
 use crate::sim::violation::Invariant;
 
@@ -34,8 +35,16 @@ pub(super) struct Life {
     pub(super) order: Order,
     /// The process that submitted it, or that has found it since.
     pub(super) sender: Seat,
-    /// The disk of its sender.
+    /// Of its sender's disks, the one on which it was given its number.
     pub(super) disk: u32,
+    /// The one on which it is now.
+    pub(super) kept_on: u32,
+    /// What a restored backup has of it.
+    pub(super) restored: Option<Restored>,
+    /// A backup that had no outcome of it was restored once.
+    pub(super) was_given_up: bool,
+    /// A restored backup that has no outcome of it was started as it was.
+    pub(super) unrenewed: Option<Unrenewed>,
     /// A process after its sender's has found it.
     pub(super) was_found: bool,
     /// Updates that were seen before may come again.
@@ -46,9 +55,6 @@ pub(super) struct Life {
     /// Once it is stored.
     pub(super) id: Option<CommandId>,
     pub(super) is_sent: bool,
-    /// Its sender's disk was restored from a backup since. Before an operator has given the store a new epoch, the process
-    /// there goes on from what the backup knows, and what it says of a command is not judged.
-    pub(super) is_of_backup: bool,
     /// Its handler has left a token, which is stored.
     pub(super) has_token: bool,
     pub(super) runs: Vec<Run>,
@@ -56,6 +62,8 @@ pub(super) struct Life {
     pub(super) is_cancelled: bool,
     pub(super) is_abandoned: bool,
     pub(super) outcome: Option<Result<(), NotDone>>,
+    /// What was its outcome until a backup of its sender's disk was restored.
+    pub(super) lost_outcome: Option<Result<(), NotDone>>,
 }
 
 /// One call of a handler.
@@ -83,6 +91,8 @@ pub(super) struct Facts {
     pub(super) has_crashed: bool,
     /// It lost its memory since the last call.
     pub(super) has_forgotten_call: bool,
+    /// Its journal of the last call is gone.
+    pub(super) has_lost_journal: bool,
     /// It was told to stop since then.
     pub(super) was_stopped: bool,
     /// It had a double at some time since then.
@@ -100,8 +110,11 @@ impl Life {
         if seat.host != self.order.worker {
             return Err((Invariant::NoGhosts, "a command ran at another worker"));
         }
-        match &self.outcome {
-            Some(Err(NotDone::Rejected(_) | NotDone::Expired | NotDone::Cancelled)) if !self.is_of_backup => {
+        match self.outcome.as_ref().or(self.lost_outcome.as_ref()) {
+            // README: "until then the node goes by the backup", in which it waits.
+            Some(Err(NotDone::Rejected(_) | NotDone::Expired | NotDone::Cancelled))
+                if self.unrenewed.is_none() =>
+            {
                 return Err((Invariant::TrueOutcome, "a command started that never would"));
             }
             Some(Err(NotDone::Unknown(UnknownReason::ReceiverStateLost))) if !facts.had_double => {
@@ -114,7 +127,8 @@ impl Life {
         }
         match self.order.kind {
             Kind::Unheard => Err((Invariant::TrueOutcome, "a command without a handler started")),
-            Kind::Once | Kind::Kept | Kind::Inline if !self.runs.is_empty() => {
+            // README: "until then the node goes by the backup", and sends what it has not sent according to that.
+            Kind::Once | Kind::Kept | Kind::Inline if !self.runs.is_empty() && !facts.has_lost_journal => {
                 Err((Invariant::NothingTwice, "a handler was called twice"))
             }
             Kind::Idempotent if !self.runs.is_empty() && !facts.has_forgotten_call => {
@@ -158,7 +172,16 @@ impl Life {
         if self.outcome.is_some() {
             return Err((Invariant::OneOutcome, "a second outcome"));
         }
+        if let Some(restored) = &self.restored {
+            self.judge_restored(restored, outcome)?;
+        }
         match outcome {
+            // README: "until then the node goes by the backup". That something ran it can know from the receiver only.
+            Err(NotDone::Expired | NotDone::Cancelled | NotDone::Unknown(_))
+                if matches!(self.restored, Some(Restored::EndedUnrenewed(_))) =>
+            {
+                Ok(())
+            }
             Ok(()) => self.judge_done(),
             Err(NotDone::Failed(failure)) => self.judge_failed(failure.kind, elapsed, facts),
             Err(NotDone::Rejected(rejection)) => ensure(
@@ -211,7 +234,7 @@ impl Life {
     fn judge_unknown(&self, reason: UnknownReason, facts: &Facts) -> Result<(), Breach> {
         let is_true = match reason {
             UnknownReason::ReceiverStateLost => facts.has_forgotten || self.cannot_be_run_again(facts),
-            UnknownReason::Abandoned => self.is_abandoned,
+            UnknownReason::Abandoned => self.is_abandoned || self.was_given_up,
             UnknownReason::Poisoned => {
                 self.order.kind == Kind::Idempotent && (facts.has_forgotten || facts.has_crashed)
             }
@@ -259,19 +282,23 @@ mod tests {
             order: Order { kind, ..Order::plain(Job::short(1), WORKER.host) },
             sender: Seat { host: 0, boot: 1 },
             disk: 0,
+            kept_on: 0,
+            restored: None,
+            was_given_up: false,
+            unrenewed: None,
             was_found: false,
             is_resuming: false,
             submitted_at: Duration::ZERO,
             bound_at: Duration::ZERO,
             id: None,
             is_sent: true,
-            is_of_backup: false,
             has_token: false,
             runs: Vec::new(),
             updates: 0,
             is_cancelled: false,
             is_abandoned: false,
             outcome: None,
+            lost_outcome: None,
         }
     }
 
