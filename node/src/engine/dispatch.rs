@@ -16,7 +16,7 @@ use crate::body::{BodyReader, BodySink, BodyWriter, Whose};
 use crate::config::NodeConfig;
 use crate::env::Env;
 use crate::handler::{Call, Called, Handlers, Run};
-use crate::updates::{Acknowledgements, Engaged, SpillFolder, UpdateSink};
+use crate::updates::{Acknowledgements, Engaged, Feeder, SpillFolder, UpdateSink};
 
 /// The handlers of a node and the commands that they are running.
 pub(super) struct Dispatch {
@@ -135,18 +135,7 @@ impl Dispatch {
             inbox: self.inbox.clone(),
             counting: acknowledgements.clone(),
         };
-        // What can be found again keeps its own words until they are acknowledged, and what is discarded needs no keeping.
-        let spill = self
-            .spill
-            .clone()
-            .filter(|_| acknowledgements.is_none() && start.updates != UpdatePolicy::Discard);
-        let (updates, feeder) = match spill {
-            Some(folder) => {
-                let (updates, feeder) = UpdateSink::spilling(engaged, folder);
-                (updates, Some(feeder))
-            }
-            None => (UpdateSink::new(engaged), None),
-        };
+        let (updates, feeder) = self.sink(engaged, start.updates);
         let call = Call {
             id: CommandId { sender: start.from.clone(), receiver: receiver.clone(), key },
             class: start.class,
@@ -199,6 +188,19 @@ impl Dispatch {
                 self.running.insert((start.from, key), running);
                 None
             }
+        }
+    }
+
+    /// Makes where a handler's updates go. What can be found again keeps its own words until they are acknowledged, and what
+    /// is discarded needs no keeping: neither spills.
+    fn sink(&self, engaged: Engaged, policy: UpdatePolicy) -> (UpdateSink, Option<Feeder>) {
+        let may_spill = engaged.counting.is_none() && policy != UpdatePolicy::Discard;
+        match self.spill.clone().filter(|_| may_spill) {
+            Some(folder) => {
+                let (updates, feeder) = UpdateSink::spilling(engaged, folder);
+                (updates, Some(feeder))
+            }
+            None => (UpdateSink::new(engaged), None),
         }
     }
 
