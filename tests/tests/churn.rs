@@ -37,6 +37,18 @@ async fn rest(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_node_holds_does_not_grow_with_the_links_that_it_has_had() {
+    check(ROUNDS, Duration::ZERO).await;
+}
+
+/// `cargo test --release -p runnel-tests --test churn -- --ignored`
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes: run it with --release"]
+async fn what_a_node_holds_does_not_grow_in_a_week() {
+    check(ROUNDS, Duration::from_secs(7 * 24 * 3600)).await;
+}
+
+/// Has links come and go for at least so many rounds and so long, and compares what is held afterwards with what was before.
+async fn check(rounds: u32, lasting: Duration) {
     let seed = Seed::or(1);
     let mut random = ChaCha8Rng::seed_from_u64(seed.number());
     let options = Options {
@@ -48,7 +60,9 @@ async fn what_a_node_holds_does_not_grow_with_the_links_that_it_has_had() {
     rest(&world).await;
     let before = holdings(&world);
 
-    for round in 0..ROUNDS {
+    let mut round = 0;
+    while round < rounds || world.observer().trace().elapsed() < lasting {
+        round += 1;
         // With something under way, that ends or is lost.
         world.call(CONTROLLER, |number| {
             let job = Job {
@@ -78,7 +92,7 @@ async fn what_a_node_holds_does_not_grow_with_the_links_that_it_has_had() {
     }
     rest(&world).await;
     let links = world.node(CONTROLLER).expect("it runs").status().borrow().links_total;
-    assert!(links > u64::from(ROUNDS / 3), "{links} links");
+    assert!(links > u64::from(round / 3), "{links} links");
     report(&format!(
         "{links} links in {:?} of virtual time; both ends hold {before:?}",
         world.observer().trace().elapsed()
