@@ -49,6 +49,8 @@ pub enum PlantedBug {
     UpdateOffsetOff,
     /// An outcome that its caller has not taken is forgotten in a restart.
     OutcomeForgotten,
+    /// A journal's position is told when its record is on its way into the store.
+    PositionBeforeStored,
 }
 
 #[cfg(planted)]

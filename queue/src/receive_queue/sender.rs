@@ -148,7 +148,7 @@ impl Sender {
 
     /// Returns the position of the journal of its commands that is stored.
     pub(super) fn position(&self) -> u64 {
-        self.journaled_stored
+        if planted!(PositionBeforeStored) { self.journaled } else { self.journaled_stored }
     }
 
     /// Takes note of what is settled. Returns whether anything of it is new.

@@ -112,10 +112,14 @@ impl Fault {
         Some(Self { kind, host, peer, lasts, is_other_way })
     }
 
-    /// Returns what else is wrong, if trouble comes in company: a machine whose disk is stuck may lose the network too, and
-    /// have it back before its power fails.
+    /// Returns what else is wrong, if trouble comes in company: before the power of a machine fails whose disk is stuck, it
+    /// loses the network for a while, or its peer is gone and comes back: then the two meet again.
     pub(super) fn company(&self) -> Option<Self> {
-        let has_company = self.kind == FaultKind::DiskStuck && self.is_other_way;
-        has_company.then(|| Self { kind: FaultKind::Blackout, lasts: self.lasts / 2, ..self.clone() })
+        let (kind, host) = match self.kind {
+            FaultKind::DiskStuck if self.is_other_way => (FaultKind::Blackout, self.host),
+            FaultKind::DiskStuck => (FaultKind::Crash, self.peer),
+            _ => return None,
+        };
+        Some(Self { kind, host, lasts: self.lasts / 2, ..self.clone() })
     }
 }

@@ -45,7 +45,8 @@ pub struct Options {
     pub nat_idle: Duration,
     /// Queues are so small that they fill up.
     pub has_small_queues: bool,
-    /// Windows of bodies are small, few handlers run at once, and some callers look after their commands late.
+    /// Windows of bodies are small and some are read slowly, few handlers run at once, and some callers look after their
+    /// commands late.
     pub is_tight: bool,
     /// Machines have disks with stores, and some commands are durable.
     pub is_durable: bool,
@@ -119,10 +120,15 @@ impl Options {
         }
     }
 
-    /// A world that is harder: half of them are tight, and half of those with disks have some that get stuck.
+    /// A world that is harder: half of them are tight, with crashes and more orders than handlers may run at once, and half
+    /// of those with disks have some that get stuck.
     pub fn sharpened(mut self) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed_of(self.seed, "later", 0, 0));
         self.is_tight = random.random_bool(0.5);
+        if self.is_tight {
+            self.orders_per_second = self.orders_per_second.max(self.workers as f64);
+            self.faults.insert(FaultKind::Crash);
+        }
         if self.is_durable && random.random_bool(0.5) {
             self.faults.insert(FaultKind::DiskStuck);
         }
@@ -150,8 +156,8 @@ impl Options {
             config.send_queue.result_body_window_bytes = 8_000;
             config.receive_queue.body_window_bytes = 8_000;
             config.receive_queue.body_window_bytes_min = NonZeroU64::new(2_000).expect("2000 is not 0");
-            config.receive_queue.running_max = 6;
-            config.receive_queue.urgent_running_reserve = 2;
+            config.receive_queue.running_max = 4;
+            config.receive_queue.urgent_running_reserve = 1;
         }
         if self.has_small_queues {
             config.send_queue.updates_window_bytes = 4_000;

@@ -21,7 +21,7 @@ pub(super) struct Workload {
     pub(super) bytes_max: u32,
     /// Some of them are durable.
     pub(super) is_durable: bool,
-    /// Some callers are late.
+    /// Some callers are late, and some bodies are read slowly.
     pub(super) is_tight: bool,
     /// Numbers all orders of a run.
     pub(super) numbers: Numbers,
@@ -48,6 +48,9 @@ impl Workload {
             // What was on its way of it would be lost with the process.
             order.job.result_body_bytes = 0;
         }
+        if self.is_tight && order.kind != Kind::Inline && random.random_bool(0.2) {
+            (order.job.body_bytes, order.job.reading_pause_ms) = (SLOW_BODY_BYTES, SLOW_READING_MS);
+        }
         if self.is_tight && order.is_durable && random.random_bool(0.3) {
             order.look_after = Duration::from_millis(random.random_range(0..20_000));
         }
@@ -57,6 +60,12 @@ impl Workload {
 
 /// One in so many of the commands that must not run twice outlives its worker's process.
 const KEPT_EVERY: u64 = 4;
+
+/// Some windows of a tight world, so that links are lost in the middle of it.
+const SLOW_BODY_BYTES: u32 = 40_000;
+
+/// Pause after each piece of such a body, of which there are about twenty.
+const SLOW_READING_MS: u64 = 150;
 
 impl Numbers {
     pub(super) fn next(&self) -> u64 {

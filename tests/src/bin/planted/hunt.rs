@@ -212,4 +212,5 @@ const QUARRIES: &[Quarry] = &[
     Quarry::new(PlantedBug::SequenceRestarted, &[Invariant::NothingTwice]),
     Quarry::new(PlantedBug::UpdateOffsetOff, &[Invariant::SameBytes]),
     Quarry::new(PlantedBug::OutcomeForgotten, &[Invariant::NothingLost]),
+    Quarry::new(PlantedBug::PositionBeforeStored, &[Invariant::SoonBack]),
 ];
