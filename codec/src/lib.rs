@@ -69,6 +69,7 @@ mod class;
 mod close_code;
 mod close_text;
 mod command;
+mod copy;
 mod decode;
 mod encode;
 mod error;
@@ -89,6 +90,7 @@ pub use class::{Class, ClassMap};
 pub use close_code::CloseCode;
 pub use close_text::{CLOSE_PAUSE_MAX, CloseText};
 pub use command::{Command, Message, Never, Value};
+pub use copy::{COPY_HEADER_BYTES_MAX, StreamCopy};
 pub use decode::{
     CommandItem, CommandStreamDecoder, ControlDecoder, ControlSide, ReplyDecoder, StreamDecoder, StreamItem,
 };

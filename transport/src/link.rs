@@ -5,6 +5,7 @@
 //! stream at once; what the receiver does with it is bounded by credit, above.
 
 mod budget;
+mod copies;
 mod event;
 mod heads;
 mod open;

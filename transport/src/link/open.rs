@@ -10,19 +10,21 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ConnectionError};
 use runnel_codec::{
-    CloseCode, CloseText, ControlFrame, Head, HelloAnswer, StreamKind, encode_control, encode_stream_kind,
+    CloseCode, CloseText, ControlFrame, Head, HelloAnswer, StreamCopy, StreamKind, encode_control,
+    encode_stream_kind,
 };
 use slab::Slab;
 use tokio::time::{Sleep, sleep_until};
 
 use super::LinkContext;
 use super::budget::InFlight;
+use super::copies::Copies;
 use super::event::{LinkEvent, Side};
 use super::heads::Heads;
 use super::openings::{Openings, Pair};
 use super::outbox::Outbox;
 use super::stats::Remote;
-use super::stream::{Role, Stream, StreamEvent, StreamId};
+use super::stream::{Role, Stream, StreamEvent, StreamId, id_of};
 use super::stream_map::StreamMap;
 use crate::close::CloseReason;
 use crate::error::NoPlace;
@@ -54,7 +56,12 @@ pub(super) struct Open {
     /// Streams that are not read until the greeting has come or other heads are complete.
     paused: Vec<usize>,
     heads: Heads,
-    head_timer: Pin<Box<Sleep>>,
+    /// What urgent commands have said, to be said a second time.
+    copies: Copies,
+    /// Streams that the peer has opened, the control stream among them.
+    accepted: u64,
+    /// Of the head that takes too long, or of the next copy.
+    timer: Pin<Box<Sleep>>,
     /// Kept for its capacity.
     happened: Vec<StreamEvent>,
     closed: Pin<Box<dyn Future<Output = ConnectionError> + Send>>,
@@ -75,7 +82,7 @@ impl Open {
         Self {
             openings: Openings::new(connection.clone()),
             remote: Remote::new(&connection),
-            head_timer: Box::pin(sleep_until(tokio::time::Instant::now())),
+            timer: Box::pin(sleep_until(tokio::time::Instant::now())),
             connection,
             context,
             side,
@@ -90,6 +97,8 @@ impl Open {
             ungreeted: Vec::new(),
             paused: Vec::new(),
             heads: Heads::default(),
+            copies: Copies::default(),
+            accepted: 0,
             happened: Vec::new(),
             in_flight: InFlight::default(),
             closed,
@@ -135,9 +144,14 @@ impl Open {
     pub(super) fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
         let pair = self.place.take().ok_or(NoPlace)?;
         let outbox = self.outboxes.pop().unwrap_or_default();
-        let stream = Stream::opened(pair, self.context.config.limits(), head, payload, outbox);
+        let limits = self.context.config.limits();
+        let mut stream = Stream::opened(pair, limits, head, payload, outbox, self.is_lossy());
         self.in_flight.add_written(stream.written());
         let id = stream.id();
+        if let Some((offset, bytes)) = stream.take_uncopied() {
+            self.copies.handle_written(now(), id, offset, &bytes);
+            self.ready.wake(CONNECTION);
+        }
         self.add_stream(stream);
         // The next place, if there is one, is there at once; otherwise its coming is an event.
         let waker = self.ready.waker(CONNECTION);
@@ -151,6 +165,11 @@ impl Open {
         if let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.role() == Role::Command) {
             act(stream, &mut self.in_flight);
             self.ready.wake(index + 1);
+            if let Some((offset, bytes)) = stream.take_uncopied() {
+                self.copies.handle_written(now(), id, offset, &bytes);
+                // It polls the timer.
+                self.ready.wake(CONNECTION);
+            }
         }
     }
 
@@ -196,14 +215,15 @@ impl Open {
             self.ended = Some(CloseReason::of_connection(&error));
         }
         while let Poll::Ready(Ok(pair)) = self.openings.poll_accept(cx) {
-            let (limits, names) = (self.context.config.limits(), self.context.names.clone());
-            let outbox = self.outboxes.pop().unwrap_or_default();
-            self.add_stream(Stream::accepted(pair, limits, names, outbox));
+            self.accept(pair);
+        }
+        while let Poll::Ready(Ok(datagram)) = self.openings.poll_datagram(cx) {
+            self.handle_datagram(datagram, events);
         }
         if self.place.is_none() && self.poll_place(cx) {
             events.push_back(LinkEvent::Places);
         }
-        self.poll_heads(cx);
+        self.poll_timer(cx);
         self.remote.look(&self.connection);
     }
 
@@ -220,13 +240,82 @@ impl Open {
         true
     }
 
-    /// Closes the link when a head takes too long.
-    fn poll_heads(&mut self, cx: &mut Context<'_>) {
-        let Some(at) = self.heads.deadline_at() else { return };
-        self.head_timer.as_mut().reset(at.into());
-        if self.head_timer.as_mut().poll(cx).is_ready() {
-            self.close(CloseCode::HeadTimeout, "a head was not complete in time");
+    /// Closes the link when a head takes too long, and sends the copies whose moment has come.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let deadlines = [self.heads.deadline_at(), self.copies.poll_timeout()];
+            let Some(at) = deadlines.into_iter().flatten().min() else { return };
+            self.timer.as_mut().reset(at.into());
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            if self.heads.deadline_at().is_some_and(|at| at <= now()) {
+                return self.close(CloseCode::HeadTimeout, "a head was not complete in time");
+            }
+            self.send_copies();
         }
+    }
+
+    fn accept(&mut self, pair: Pair) {
+        self.accepted += 1;
+        if let Some(index) = self.indices.get(&id_of(&pair)).copied()
+            && let Some(stream) = self.streams.get_mut(index)
+        {
+            stream.attach(pair);
+            return self.ready.wake(index + 1);
+        }
+        let (limits, names) = (self.context.config.limits(), self.context.names.clone());
+        let outbox = self.outboxes.pop().unwrap_or_default();
+        let mut stream = Stream::accepted(pair, limits, names, outbox);
+        stream.set_copied(self.is_lossy());
+        self.add_stream(stream);
+    }
+
+    /// Returns whether what urgent commands say is said a second time.
+    fn is_lossy(&self) -> bool {
+        self.remote.loss_permille() >= self.context.config.copies_from_loss_permille
+    }
+
+    fn send_copies(&mut self) {
+        while let Some(copy) = self.copies.poll_due(now()) {
+            let stream = self.indices.get(&StreamId::from_wire(copy.stream));
+            let is_answered =
+                stream.and_then(|index| self.streams.get(*index)).is_some_and(Stream::is_answered);
+            let encoded = copy.encode();
+            // What does not fit, or what the peer wants none of, goes without.
+            if !is_answered && self.connection.max_datagram_size().is_some_and(|max| encoded.len() <= max) {
+                self.connection.send_datagram(encoded).ok();
+            }
+        }
+    }
+
+    /// Reads what the peer says a second time; it may be the first that comes.
+    fn handle_datagram(&mut self, datagram: Bytes, events: &mut VecDeque<LinkEvent>) {
+        let copy = match StreamCopy::decode(datagram) {
+            Ok(Some(copy)) => copy,
+            Ok(None) => return,
+            Err(error) => return self.close(error.close_code(), error.to_string()),
+        };
+        let id = StreamId::from_wire(copy.stream);
+        let Some(index) = self.indices.get(&id).copied().or_else(|| self.announce(id)) else { return };
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let mut happened = std::mem::take(&mut self.happened);
+        stream.read_copy(copy.offset, copy.bytes, &mut happened);
+        self.settle_stream(index, happened, events);
+    }
+
+    /// Makes a stream of the peer's that has not come, unless it is over or too many have not come.
+    fn announce(&mut self, id: StreamId) -> Option<usize> {
+        let (number, is_ours) =
+            (id.to_wire() >> 2, id.to_wire() & 1 == u64::from(self.side == Side::Acceptor));
+        let is_new = (self.accepted..self.accepted + ANNOUNCED_MAX).contains(&number);
+        if is_ours || !is_new || !self.is_greeted || self.heads.must_wait(id) {
+            return None;
+        }
+        let (limits, names) = (self.context.config.limits(), self.context.names.clone());
+        let mut stream = Stream::announced(id, limits, names, self.outboxes.pop().unwrap_or_default());
+        stream.set_copied(self.is_lossy());
+        Some(self.add_stream(stream))
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>, index: usize, events: &mut VecDeque<LinkEvent>) {
@@ -241,6 +330,18 @@ impl Open {
             // The number of reads in a turn is bounded, so that no stream keeps the others waiting.
             self.ready.wake(index + 1);
         }
+        self.settle_stream(index, happened, events);
+    }
+
+    /// Counts and passes on what was read of a stream, and takes it away when it is over.
+    fn settle_stream(
+        &mut self,
+        index: usize,
+        mut happened: Vec<StreamEvent>,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        let id = stream.id();
         self.in_flight.add_taken(stream.count_taken());
         let (taken, is_read, is_over, head_bytes) =
             (stream.taken(), stream.is_read(), stream.is_over(), stream.head_bytes());
@@ -412,3 +513,6 @@ const CONNECTION: usize = 0;
 
 /// Outboxes kept for later streams: about as many as are under way at once on a busy link.
 const OUTBOXES_MAX: usize = 64;
+
+/// Streams of the peer's that may be known from copies before they come.
+const ANNOUNCED_MAX: u64 = 64;

@@ -1,10 +1,11 @@
-//! Streams of a connection, as they are opened here and by the peer.
+//! What comes on a connection by itself: streams, as they are opened here and by the peer, and datagrams.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 
 /// Both halves of a new stream.
@@ -17,13 +18,15 @@ pub(super) struct Openings {
     connection: Connection,
     opening: Option<Wait>,
     accepting: Option<Wait>,
+    receiving: Option<DatagramWait>,
 }
 
 type Wait = Pin<Box<dyn Future<Output = Result<Pair, ConnectionError>> + Send>>;
+type DatagramWait = Pin<Box<dyn Future<Output = Result<Bytes, ConnectionError>> + Send>>;
 
 impl Openings {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, opening: None, accepting: None }
+        Self { connection, opening: None, accepting: None, receiving: None }
     }
 
     /// Returns a new stream of ours, once the peer's limit allows one.
@@ -55,13 +58,22 @@ impl Openings {
             Box::pin(async move { connection.accept_bi().await })
         })
     }
+
+    /// Returns the next datagram that has come.
+    pub(super) fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ConnectionError>> {
+        let connection = &self.connection;
+        poll_wait(&mut self.receiving, cx, || {
+            let connection = connection.clone();
+            Box::pin(async move { connection.read_datagram().await })
+        })
+    }
 }
 
-fn poll_wait(
-    wait: &mut Option<Wait>,
+fn poll_wait<T>(
+    wait: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     cx: &mut Context<'_>,
-    begin: impl FnOnce() -> Wait,
-) -> Poll<Result<Pair, ConnectionError>> {
+    begin: impl FnOnce() -> Pin<Box<dyn Future<Output = T> + Send>>,
+) -> Poll<T> {
     let poll = wait.get_or_insert_with(begin).as_mut().poll(cx);
     if poll.is_ready() {
         *wait = None;

@@ -20,14 +20,16 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns.
-    pub(super) fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) {
+    /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns. Returns how many
+    /// bytes they are.
+    pub(super) fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) -> usize {
         if self.tail.is_empty() {
             self.tail.reserve(TAIL_BYTES_TYPICAL);
         }
         let before = self.tail.len();
         let content = encode(&mut self.tail);
-        self.bytes += self.tail.len() - before + content.len();
+        let pushed = self.tail.len() - before + content.len();
+        self.bytes += pushed;
         if content.len() <= COPIED_BYTES_MAX {
             self.tail.extend_from_slice(&content);
         } else {
@@ -36,6 +38,14 @@ impl Outbox {
             }
             self.pieces.push_back(content);
         }
+        pushed
+    }
+
+    /// Appends the last `bytes` that were pushed to `out`. Returns whether they were short enough for that.
+    pub(super) fn copy_last(&self, bytes: usize, out: &mut BytesMut) -> bool {
+        let last = self.tail.len().checked_sub(bytes).and_then(|start| self.tail.get(start..));
+        out.extend_from_slice(last.unwrap_or_default());
+        last.is_some()
     }
 
     /// Writes what waits until QUIC takes no more.

@@ -86,6 +86,11 @@ impl Remote {
         address
     }
 
+    /// Returns how many packets of a thousand were lost of late, as of the last look at the figures.
+    pub(super) fn loss_permille(&self) -> u32 {
+        self.loss.get().permille
+    }
+
     pub(super) fn stats(&self, connection: &Connection) -> LinkStats {
         self.look(connection);
         let stats = connection.stats();

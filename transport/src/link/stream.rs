@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use runnel_codec::{
     Class, CloseCode, ControlFrame, DecodeError, Head, KnownNames, Limits, PieceKind, StreamFrame,
@@ -37,7 +37,20 @@ pub(super) struct Stream {
     /// More was pending than [`PENDING_BYTES_HIGH`], and not yet less than [`PENDING_BYTES_LOW`].
     is_crowded: bool,
     finishes: bool,
+    /// To abort our half with as soon as it is there.
+    reset_with: Option<CloseCode>,
     rank: i32,
+    /// The peer's stream is known from a copy and has not come itself.
+    is_announced: bool,
+    /// Bytes given to the reader, and those of them that came on the stream itself.
+    read_bytes: u64,
+    arrived_bytes: u64,
+    /// What is written to it is copied, if it is of an urgent command.
+    is_copied: bool,
+    /// Bytes written to it, all told.
+    pushed_bytes: u64,
+    /// Written, and not yet taken for a copy.
+    uncopied: BytesMut,
     /// Budgeted bytes written to it.
     written: u64,
     /// Budgeted bytes taken off it, and those of them that the link has counted.
@@ -110,18 +123,38 @@ impl fmt::Display for StreamId {
 impl Stream {
     /// A stream that the peer opened.
     pub(super) fn accepted(pair: Pair, limits: Limits, names: KnownNames, outbox: Outbox) -> Self {
-        Self::new(pair, Role::Unknown, Class::Urgent, Reader::opened(limits, names), outbox)
+        let mut stream = Self::announced(id_of(&pair), limits, names, outbox);
+        stream.attach(pair);
+        stream
+    }
+
+    /// A stream that the peer opened, and that has not come itself.
+    pub(super) fn announced(id: StreamId, limits: Limits, names: KnownNames, outbox: Outbox) -> Self {
+        let reader = Reader::opened(limits, names);
+        Self { is_announced: true, ..Self::new(id, Role::Unknown, Class::Urgent, reader, outbox) }
     }
 
     /// The control stream, opened here.
     pub(super) fn control(pair: Pair, limits: Limits) -> Self {
-        Self::new(pair, Role::Control, Class::Urgent, Reader::control(limits), Outbox::default())
+        let reader = Reader::control(limits);
+        let mut stream = Self::new(id_of(&pair), Role::Control, Class::Urgent, reader, Outbox::default());
+        stream.attach(pair);
+        stream
     }
 
     /// A stream for a command, opened here. Its head and payload wait to be written.
-    pub(super) fn opened(pair: Pair, limits: Limits, head: &Head, payload: Bytes, outbox: Outbox) -> Self {
+    pub(super) fn opened(
+        pair: Pair,
+        limits: Limits,
+        head: &Head,
+        payload: Bytes,
+        outbox: Outbox,
+        is_copied: bool,
+    ) -> Self {
         let reader = Reader::replies(limits, head.updates_received);
-        let mut stream = Self::new(pair, Role::Command, head.class, reader, outbox);
+        let mut stream = Self::new(id_of(&pair), Role::Command, head.class, reader, outbox);
+        stream.attach(pair);
+        stream.is_copied = is_copied;
         stream.push(|tail| encode_head_split(head, tail));
         if head.class != Class::Urgent {
             stream.written = head_encoded_len(head) as u64;
@@ -139,13 +172,14 @@ impl Stream {
         stream
     }
 
-    fn new((send, recv): Pair, role: Role, class: Class, reader: Reader, outbox: Outbox) -> Self {
+    /// Without its halves.
+    fn new(id: StreamId, role: Role, class: Class, reader: Reader, outbox: Outbox) -> Self {
         Self {
-            id: StreamId(VarInt::from(send.id()).into_inner()),
+            id,
             role,
             class,
-            send: Some(send),
-            recv: Some(recv),
+            send: None,
+            recv: None,
             head: None,
             is_known: !matches!(reader, Reader::Opened(_)),
             reader,
@@ -153,7 +187,14 @@ impl Stream {
             outbox,
             is_crowded: false,
             finishes: false,
+            reset_with: None,
             rank: RANK_OF_NEW,
+            is_announced: false,
+            read_bytes: 0,
+            arrived_bytes: 0,
+            is_copied: false,
+            pushed_bytes: 0,
+            uncopied: BytesMut::new(),
             written: 0,
             taken: 0,
             taken_counted: 0,
@@ -175,12 +216,22 @@ impl Stream {
 
     /// Returns whether both halves are done.
     pub(super) fn is_over(&self) -> bool {
-        self.send.is_none() && self.recv.is_none()
+        self.send.is_none() && self.recv.is_none() && !self.is_announced
+    }
+
+    /// Returns whether we opened it and the peer has answered.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.reader, Reader::Replies(_)) && self.read_bytes > 0
     }
 
     /// Returns whether the peer's half is still to be read.
     pub(super) fn is_read(&self) -> bool {
         self.recv.is_some()
+    }
+
+    /// Returns whether anything may still be written.
+    fn is_written(&self) -> bool {
+        self.send.is_some() || self.is_announced && self.reset_with.is_none()
     }
 
     /// Returns whether the peer opened it for a command.
@@ -224,7 +275,7 @@ impl Stream {
 
     /// Writes a frame behind what waits already. Returns its budgeted bytes.
     pub(super) fn push_frame(&mut self, frame: &StreamFrame) -> u64 {
-        if self.send.is_none() || self.finishes {
+        if !self.is_written() || self.finishes {
             return 0;
         }
         self.push(|tail| encode_frame_split(frame, tail));
@@ -247,10 +298,14 @@ impl Stream {
 
     /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns.
     fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) {
-        if self.send.is_none() {
+        if !self.is_written() {
             return;
         }
-        self.outbox.push(encode);
+        let pushed = self.outbox.push(encode);
+        if self.is_copied && self.role == Role::Command && self.class == Class::Urgent {
+            self.is_copied = self.outbox.copy_last(pushed, &mut self.uncopied);
+        }
+        self.pushed_bytes += pushed as u64;
         self.is_crowded |= self.outbox.bytes() > PENDING_BYTES_HIGH;
     }
 
@@ -258,8 +313,46 @@ impl Stream {
         self.finishes = true;
     }
 
+    /// Has what is written from now on copied, if it is of an urgent command.
+    pub(super) fn set_copied(&mut self, is_copied: bool) {
+        self.is_copied = is_copied;
+    }
+
+    /// Returns where on the stream the bytes are that were written since this was last asked, and the bytes, if they are to
+    /// be copied.
+    pub(super) fn take_uncopied(&mut self) -> Option<(u64, BytesMut)> {
+        if self.uncopied.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.uncopied);
+        Some((self.pushed_bytes - bytes.len() as u64, bytes))
+    }
+
+    /// The stream has come of which a copy had told.
+    pub(super) fn attach(&mut self, (send, recv): Pair) {
+        self.is_announced = false;
+        (self.send, self.recv) = (Some(send), Some(recv));
+        if self.role == Role::Command {
+            self.set_rank(self.class);
+        }
+        if let Some(code) = self.reset_with.take() {
+            self.reset(code);
+        }
+    }
+
+    /// Reads what a copy says, as far as it is news and joins on to what was read.
+    pub(super) fn read_copy(&mut self, offset: u64, bytes: Bytes, events: &mut Vec<StreamEvent>) {
+        let is_read = self.recv.is_some() || self.is_announced;
+        if is_read && offset <= self.read_bytes {
+            self.read_from(offset, bytes, events);
+        }
+    }
+
     /// Aborts our half. Returns the budgeted bytes written to it, if it was still open.
     pub(super) fn reset(&mut self, code: CloseCode) -> Option<u64> {
+        if self.is_announced {
+            self.reset_with = Some(code);
+        }
         let mut send = self.send.take()?;
         self.outbox.clear();
         send.reset(code.to_wire().into()).ok()?;
@@ -311,10 +404,9 @@ impl Stream {
             match result {
                 Poll::Pending => return true,
                 Poll::Ready(Ok(Some(chunk))) => {
-                    self.reader.push(chunk.bytes);
-                    if let Err(error) = self.decode(events) {
-                        self.break_off(error, events);
-                    }
+                    let offset = self.arrived_bytes;
+                    self.arrived_bytes += chunk.bytes.len() as u64;
+                    self.read_from(offset, chunk.bytes, events);
                 }
                 Poll::Ready(Ok(None)) => {
                     self.recv = None;
@@ -337,6 +429,20 @@ impl Stream {
             }
         }
         false
+    }
+
+    /// Reads bytes from an offset on, without those that were read already.
+    fn read_from(&mut self, offset: u64, mut bytes: Bytes, events: &mut Vec<StreamEvent>) {
+        let known = usize::try_from(self.read_bytes - offset).unwrap_or(usize::MAX);
+        if known >= bytes.len() {
+            return;
+        }
+        bytes.advance(known);
+        self.read_bytes += bytes.len() as u64;
+        self.reader.push(bytes);
+        if let Err(error) = self.decode(events) {
+            self.break_off(error, events);
+        }
     }
 
     fn decode(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
@@ -413,6 +519,11 @@ impl Stream {
         let counts = self.class != Class::Urgent || frame.is_bulk();
         if counts { frame_encoded_len(frame) as u64 } else { 0 }
     }
+}
+
+/// Returns the number that QUIC gave a stream.
+pub(super) fn id_of((send, _): &Pair) -> StreamId {
+    StreamId(VarInt::from(send.id()).into_inner())
 }
 
 /// Chunks read from one stream before the others get their turn.

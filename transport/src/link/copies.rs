@@ -1,0 +1,89 @@
+//! What urgent commands say on a path that loses packets, said a second time: a moment later, in a datagram.
+//!
+//! A lost packet costs its stream a round trip, which makes the tail of an urgent command's latency. A copy says which
+//! bytes of which stream it repeats; whoever has them ignores it. Pure: no clock, no I/O.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use runnel_codec::StreamCopy;
+
+use super::stream::StreamId;
+
+/// Copies that wait for their moment, in the order in which it comes.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    at: Instant,
+    stream: StreamId,
+    offset: u64,
+    bytes: BytesMut,
+}
+
+impl Copies {
+    /// Takes note of bytes that were written to a stream. What is written within a moment travels together.
+    pub(super) fn handle_written(&mut self, now: Instant, stream: StreamId, offset: u64, bytes: &[u8]) {
+        let newest = self.waiting.iter_mut().rev().find(|waiting| waiting.stream == stream);
+        if let Some(newest) = newest
+            && newest.offset + newest.bytes.len() as u64 == offset
+            && newest.bytes.len() + bytes.len() <= COPY_BYTES_MAX
+        {
+            return newest.bytes.extend_from_slice(bytes);
+        }
+        if self.waiting.len() < WAITING_MAX && bytes.len() <= COPY_BYTES_MAX {
+            self.waiting.push_back(Waiting { at: now + COPY_DELAY, stream, offset, bytes: bytes.into() });
+        }
+    }
+
+    /// Returns a copy whose moment has come.
+    pub(super) fn poll_due(&mut self, now: Instant) -> Option<StreamCopy> {
+        let due = self.waiting.pop_front_if(|waiting| waiting.at <= now)?;
+        Some(StreamCopy { stream: due.stream.to_wire(), offset: due.offset, bytes: due.bytes.freeze() })
+    }
+
+    /// Returns when the next moment comes.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.waiting.front().map(|waiting| waiting.at)
+    }
+}
+
+/// How much later a copy goes: not in the same packet, nor in the next one that is lost with it.
+const COPY_DELAY: Duration = Duration::from_millis(10);
+
+/// Longest copy: it must fit into a packet of any path.
+const COPY_BYTES_MAX: usize = 1000;
+
+/// Copies that wait at most. A path that is that busy recovers what is lost soon enough.
+const WAITING_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_within_a_moment_travels_together() {
+        let (mut copies, now) = (Copies::default(), Instant::now());
+        let stream = StreamId::from_wire;
+        copies.handle_written(now, stream(4), 0, b"accepted ");
+        copies.handle_written(now, stream(8), 0, b"other");
+        copies.handle_written(now, stream(4), 9, b"outcome");
+        assert_eq!(copies.poll_due(now), None);
+        let due = copies.poll_timeout().expect("two wait");
+        let first = copies.poll_due(due).expect("it is due");
+        assert_eq!((first.stream, first.offset, &first.bytes[..]), (4, 0, &b"accepted outcome"[..]));
+        assert_eq!(copies.poll_due(due).map(|copy| copy.stream), Some(8));
+        assert_eq!(copies.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_packet_is_not_copied() {
+        let (mut copies, now) = (Copies::default(), Instant::now());
+        copies.handle_written(now, StreamId::from_wire(0), 0, &[0; COPY_BYTES_MAX + 1]);
+        assert_eq!(copies.poll_timeout(), None);
+    }
+}
