@@ -96,7 +96,7 @@ fn link() -> LinkUp {
         link: LinkNumber::FIRST,
         boot: Epoch::from_random(2),
         receiver: None,
-        journaled: 0,
+        journaled: runnel_codec::Reach::default(),
         commands: [Echo::name()].into(),
         args_bytes_max: 1024,
         payload_bytes_max: 1024,

@@ -76,6 +76,7 @@ pub fn sample_head<C: Command>(args: &C::Args) -> Head {
         idempotent: C::IDEMPOTENT,
         cancelled: false,
         resent: false,
+        started: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,

@@ -28,7 +28,8 @@ pub(crate) mod head_flag {
     pub(crate) const RESENT: u8 = 0x04;
     pub(crate) const HAS_BODY: u8 = 0x08;
     pub(crate) const HAS_DEADLINE: u8 = 0x10;
-    pub(crate) const ALL: u8 = 0x1f;
+    pub(crate) const STARTED: u8 = 0x20;
+    pub(crate) const ALL: u8 = 0x3f;
 }
 
 /// The frames whose content is raw bytes and nothing else.
@@ -164,6 +165,7 @@ fn head_flags(head: &Head) -> u8 {
     flag(head.idempotent, head_flag::IDEMPOTENT)
         | flag(head.cancelled, head_flag::CANCELLED)
         | flag(head.resent, head_flag::RESENT)
+        | flag(head.started, head_flag::STARTED)
         | flag(head.has_body, head_flag::HAS_BODY)
         | flag(head.deadline_remaining.is_some(), head_flag::HAS_DEADLINE)
 }

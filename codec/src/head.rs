@@ -60,6 +60,8 @@ pub struct Head {
     /// The receiver may run it only if its own journal goes on under this sender's expectation: the command was
     /// sent before, on an earlier link.
     pub resent: bool,
+    /// The receiver has said that it has started: one that does not know it has lost its memory of it.
+    pub started: bool,
     /// What becomes of updates.
     pub updates: UpdatePolicy,
     /// Time until the deadline when this head was written, in whole milliseconds on the wire; `None`: no deadline.

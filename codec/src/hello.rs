@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::head::CommandName;
 use crate::id::{Epoch, FleetId, LinkNumber, Seq};
+use crate::lineage::{Lineage, Reach};
 
 /// Most command types in a hello.
 pub const HELLO_COMMANDS_MAX: usize = 1024;
@@ -28,10 +29,13 @@ pub struct Hello {
     pub expected_boot: Option<Epoch>,
     /// The peer's receiver epoch that its durable commands are bound to; `None` if never met.
     pub expected_receiver: Option<Epoch>,
-    /// The last number that it gave to a stored durable command for this peer; 0 if it has given none.
-    pub sent: u64,
-    /// Position of its durable journal towards this peer: it only grows; 0 without one.
-    pub journaled: u64,
+    /// The processes that have had its store; none without one.
+    pub lineage: Lineage,
+    /// How far the numbers reach that processes of its store gave to stored durable commands for this peer, at most
+    /// [`REACHES_MAX`](crate::REACHES_MAX), oldest first.
+    pub sent: Vec<Reach>,
+    /// How far they brought its durable journal towards this peer, in the same way.
+    pub journaled: Vec<Reach>,
     /// What it has settled as a sender towards this peer, one entry for each of its epochs, at most
     /// [`HELLO_SETTLED_MAX`].
     pub settled: Vec<Settled>,
@@ -49,6 +53,7 @@ pub struct Hello {
 
 /// What the acceptor says to a hello. Every other refusal is a close code.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // There is one for each link, and its frame has it in a box.
 pub enum HelloAnswer {
     /// The link is up.
     Welcome(Hello),

@@ -30,6 +30,7 @@
 //!     idempotent: false,
 //!     cancelled: false,
 //!     resent: false,
+//!     started: false,
 //!     updates: UpdatePolicy::Discard,
 //!     deadline_remaining: None,
 //!     updates_received: 0,
@@ -79,6 +80,7 @@ mod hello;
 mod id;
 mod kind;
 mod limits;
+mod lineage;
 mod names;
 mod outcome;
 mod varint;
@@ -104,6 +106,7 @@ pub use head::{COMMAND_NAME_BYTES_MAX, CommandName, Head, UpdatePolicy};
 pub use hello::{GoAway, GoAwayReason, HELLO_COMMANDS_MAX, HELLO_SETTLED_MAX, Hello, HelloAnswer, Settled};
 pub use id::{CommandId, CommandKey, Epoch, FleetId, LinkNumber, NAME_BYTES_MAX, NodeId, Seq};
 pub use limits::Limits;
+pub use lineage::{LINEAGE_MAX, Lineage, REACHES_MAX, Reach, StoreProcess};
 pub use names::KnownNames;
 pub use outcome::{
     Failure, FailureKind, MESSAGE_BYTES_MAX, Outcome, Rejection, RejectionKind, UnknownReason,

@@ -66,6 +66,7 @@ fn head(payload_bytes: u32, args: Bytes) -> Head {
         idempotent: false,
         cancelled: false,
         resent: false,
+        started: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,
@@ -178,8 +179,9 @@ fn the_lists_of_a_hello_are_bounded_by_its_length_and_their_own_counts() {
         receiver: None,
         expected_boot: None,
         expected_receiver: None,
-        sent: 0,
-        journaled: 0,
+        lineage: Lineage::default(),
+        sent: vec![],
+        journaled: vec![],
         settled: vec![
             Settled { epoch: Epoch::from_random(1), low: None, ranges: Vec::new() };
             HELLO_SETTLED_MAX

@@ -36,7 +36,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
-use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, NodeId, Outcome};
+use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, Lineage, NodeId, Outcome};
 use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, StoreError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::mpsc::error::TrySendError;
@@ -52,7 +52,7 @@ use self::link_set::LinkSet;
 use self::paths::Paths;
 use self::peers::Peer;
 pub(crate) use self::questions::Question;
-use self::storing::Storing;
+use self::storing::{Epochs, Storing};
 use self::tokens::Tokens;
 use crate::body::Whose;
 use crate::config::Config;
@@ -161,6 +161,8 @@ pub(crate) struct Engine {
     identity: Identity,
     config: Config,
     boot: Epoch,
+    /// The processes that have had the store, this one the newest; none without one.
+    lineage: Lineage,
     policy: Policy,
     started_at: Instant,
     endpoint: Endpoint,
@@ -236,9 +238,14 @@ impl Engine {
             SendQueue::new(config.send_queue.clone(), identity.node().clone(), boot, random.random());
         let mut receive = ReceiveQueue::new(config.receive_queue.clone(), random.random());
         let new_epoch = Epoch::from_random(random.random());
-        let storing = match store {
-            Some(store) => Some(Storing::start(store, &*env, new_epoch, now, (&mut send, &mut receive))?),
-            None => None,
+        let (storing, lineage) = match store {
+            Some(store) => {
+                let epochs = Epochs { boot, new_store: new_epoch };
+                let (storing, lineage) =
+                    Storing::start(store, &*env, epochs, now, (&mut send, &mut receive))?;
+                (Some(storing), lineage)
+            }
+            None => (None, Lineage::default()),
         };
         let spill = spill_folder.and_then(|folder| config.node.spill(folder));
         let wakes = Wakes::default();
@@ -267,6 +274,7 @@ impl Engine {
             identity,
             config,
             boot,
+            lineage,
             endpoint,
             peers,
             reconnect,

@@ -47,11 +47,11 @@ impl NewEpoch {
     /// it is given an epoch when a node is started with it.
     pub fn of(rows: &[Row], epoch: Epoch, clock: &ClockReading) -> Option<Self> {
         let older = rows.iter().find_map(|row| match row {
-            Row::Store(row) => Some(row.epoch),
+            Row::Store(row) => Some(row),
             _ => None,
         })?;
-        let changes = vec![Change::Put(Row::Store(StoreRow { epoch }))];
-        let mut new = Self { older, epoch, changes, given_up: Vec::new(), outcomes: 0, runs: 0 };
+        let changes = vec![Change::Put(Row::Store(StoreRow { epoch, ..older.clone() }))];
+        let mut new = Self { older: older.epoch, epoch, changes, given_up: Vec::new(), outcomes: 0, runs: 0 };
         let bound: BTreeSet<_> = rows.iter().filter_map(bound_command).collect();
         for row in rows {
             match row {
@@ -69,7 +69,7 @@ impl NewEpoch {
     /// Numbers of a new epoch begin anew. What its journal was is remembered: there is nothing newer to compare it with.
     fn number_anew(&mut self, peer: &NodeId, row: &ReceiverRow) {
         let settled = Settled { epoch: self.epoch, low: None, ranges: Vec::new() };
-        let row = ReceiverRow { last: 0, settled, ..row.clone() };
+        let row = ReceiverRow { sent: Vec::new(), settled, ..row.clone() };
         self.changes.push(Change::Put(Row::Receiver(peer.clone(), row)));
     }
 
@@ -109,7 +109,7 @@ mod tests {
     use std::time::Instant;
 
     use bytes::Bytes;
-    use runnel_codec::{Class, CommandId, Seq, UpdatePolicy};
+    use runnel_codec::{Class, CommandId, Reach, Seq, UpdatePolicy};
 
     use super::*;
     use crate::store::{AcceptedRow, MemoryStore, ProgressRow, RunRow, SenderRow, Store};
@@ -155,10 +155,15 @@ mod tests {
     /// Epoch 7: of three commands to `w1` the first has ended, the second is bound, the third is not.
     fn of_a_sender() -> Vec<Row> {
         let settled = Settled { epoch: Epoch::from_random(7), low: Seq::from_wire(1), ranges: Vec::new() };
-        let receiver = ReceiverRow { last: 3, settled, receiver: Some(Epoch::from_random(50)), journaled: 9 };
+        let receiver = ReceiverRow {
+            sent: vec![Reach { process: 1, position: 3 }],
+            settled,
+            receiver: Some(Epoch::from_random(50)),
+            journaled: Reach { process: 1, position: 9 },
+        };
         let bound = ProgressRow { bound: Some(Epoch::from_random(50)), ..ProgressRow::default() };
         vec![
-            Row::Store(StoreRow { epoch: Epoch::from_random(7) }),
+            Row::Store(StoreRow::new(Epoch::from_random(7))),
             Row::Receiver(node("w1"), receiver),
             Row::Command(node("w1"), key(7, 2), Box::new(command())),
             Row::Command(node("w1"), key(7, 3), Box::new(command())),
@@ -179,7 +184,7 @@ mod tests {
 
     fn recovered(rows: &[Row]) -> SendQueue {
         let mut queue = SendQueue::new(SendQueueConfig::default(), node("ctl"), Epoch::from_random(60), 1);
-        queue.recover(Instant::now(), &CLOCK, Epoch::from_random(8), rows);
+        queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(8)), rows);
         queue
     }
 
@@ -199,7 +204,7 @@ mod tests {
     #[test]
     fn numbers_begin_anew_and_none_of_them_counts_as_settled() {
         let queue = recovered(&renewed(of_a_sender()).1);
-        assert_eq!(queue.sent_position(&node("w1")), 0);
+        assert_eq!(queue.sent_positions(&node("w1")), []);
         let settled: Vec<_> = queue.settled(&node("w1"));
         assert!(settled.iter().all(|of| of.low.is_none() && of.ranges.is_empty()), "{settled:?}");
         assert_eq!(queue.journal_epoch(&node("w1")), Some(Epoch::from_random(50)));
@@ -219,10 +224,11 @@ mod tests {
     fn no_handler_goes_on_by_a_token_of_before_and_every_peer_meets_another_journal() {
         let sender = SenderRow {
             store: Some(Epoch::from_random(3)),
+            process: None,
             settled: Vec::new(),
             fenced: Vec::new(),
             generation: 0,
-            journaled: 4,
+            journaled: vec![Reach { process: 1, position: 4 }],
             met_at: CLOCK,
         };
         let accepted = AcceptedRow {
@@ -237,14 +243,14 @@ mod tests {
         };
         let run = RunRow { accepted: Some(accepted), outcome: None, runs: 1, updates: (0, 0) };
         let rows = vec![
-            Row::Store(StoreRow { epoch: Epoch::from_random(7) }),
+            Row::Store(StoreRow::new(Epoch::from_random(7))),
             Row::Sender(node("ctl"), sender),
             Row::Run(node("ctl"), key(3, 1), Box::new(run)),
             Row::Token(node("ctl"), key(3, 1), "token".into()),
         ];
         let journals = |rows: &[Row], epoch| {
             let mut queue = ReceiveQueue::new(ReceiveQueueConfig::default(), 1);
-            queue.recover(Instant::now(), &CLOCK, Epoch::from_random(epoch), rows);
+            queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(epoch)), rows);
             assert_eq!(queue.poll_start().is_some(), epoch == 7, "a handler is called");
             queue.receiver_epoch(&node("ctl"), Some(Epoch::from_random(3)))
         };

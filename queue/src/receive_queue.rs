@@ -29,7 +29,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
     BusyScope, Class, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
-    Rejection, Seq, Settled, StreamFrame, UnknownReason, UpdatePolicy,
+    Reach, Rejection, Seq, Settled, StoreProcess, StreamFrame, UnknownReason, UpdatePolicy,
 };
 
 use self::command::{Accepted, Known, State};
@@ -64,6 +64,8 @@ pub struct ReceiveQueue {
     is_draining: bool,
     /// Epoch of the store, if there is one.
     store: Option<Epoch>,
+    /// Number of this process among those that have had the store.
+    process: u64,
     space: StoreSpace,
     /// What is to be stored of durable commands.
     durable: Journal<Note>,
@@ -101,6 +103,7 @@ impl ReceiveQueue {
             late: 0,
             is_draining: false,
             store: None,
+            process: 0,
             space: StoreSpace::Enough,
             durable: Journal::new(),
             memory: Journal::new(),
@@ -133,6 +136,16 @@ impl ReceiveQueue {
         self.handle_epochs(peer, boot, store);
         for settled in settled {
             self.handle_settled(peer, settled);
+        }
+    }
+
+    /// The sender whose link is up has a store, of which this is the newest process. It is stored no later than what that
+    /// process sends.
+    pub fn handle_process_met(&mut self, peer: &NodeId, process: Option<StoreProcess>) {
+        if let Some(sender) = self.senders.get_mut(peer)
+            && process.is_some()
+        {
+            sender.process = process;
         }
     }
 
@@ -341,9 +354,14 @@ impl ReceiveQueue {
         self.senders.get(peer).map_or((0, 0), |sender| sender.generation(store))
     }
 
-    /// Returns the position of the journal of a sender's commands that is stored.
-    pub fn journaled_position(&self, peer: &NodeId) -> u64 {
-        self.senders.get(peer).map_or(0, Sender::position)
+    /// Returns how far the journal of a sender's commands that is stored has come.
+    pub fn journaled_positions(&self, peer: &NodeId) -> Vec<Reach> {
+        self.senders.get(peer).map_or_else(Vec::new, |sender| sender.positions(self.process))
+    }
+
+    /// Returns the newest process of a sender's store that was met.
+    pub(crate) fn process_met(&self, peer: &NodeId) -> Option<StoreProcess> {
+        self.senders.get(peer).and_then(|sender| sender.process)
     }
 
     /// Returns the store that a sender had when it was last met.
@@ -377,8 +395,9 @@ impl ReceiveQueue {
         }
         // A head that is re-sent is new here if the first was lost or answered Busy, so the flag decides nothing. But
         // what has come to its sender of a run that is not known here must not be run again.
-        if head.updates_received > 0 || head.result_body_received > 0 {
-            let is_interrupted = sender.interrupted.contains_key(&head.key);
+        let is_interrupted = sender.interrupted.contains_key(&head.key);
+        let has_come = head.updates_received > 0 || head.result_body_received > 0;
+        if has_come || (head.started && !is_interrupted) {
             let reason =
                 if is_interrupted { UnknownReason::HandlerLost } else { UnknownReason::ReceiverStateLost };
             return self.bury(peer, head.key, Some(at), Outcome::Unknown(reason));

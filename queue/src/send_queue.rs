@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use runnel_codec::{Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Seq, Settled, StreamFrame};
+use runnel_codec::{Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Reach, Seq, Settled, StreamFrame};
 
 pub use self::counts::PeerCounts;
 use self::entry::Entry;
@@ -56,6 +56,8 @@ pub struct SendQueue {
     boot: Epoch,
     /// Epoch of the store, if there is one.
     store: Option<Epoch>,
+    /// Number of this process among those that have had the store.
+    process: u64,
     space: StoreSpace,
     random: StdRng,
     peers: BTreeMap<NodeId, Peer>,
@@ -67,6 +69,8 @@ pub struct SendQueue {
     memory: Journal<Note>,
     /// Peers whose row in the store is behind.
     stale_rows: BTreeSet<NodeId>,
+    /// Durable commands that have started: nobody waits for that to be stored, so it goes with the next batch.
+    started: BTreeSet<CommandId>,
     events: VecDeque<SendEvent>,
     control: VecDeque<Transmit>,
     /// When a deadline passes, a pause ends or a command may be sent again.
@@ -90,6 +94,7 @@ impl SendQueue {
             node,
             boot,
             store: None,
+            process: 0,
             space: StoreSpace::Enough,
             random: StdRng::seed_from_u64(seed),
             peers: BTreeMap::new(),
@@ -97,6 +102,7 @@ impl SendQueue {
             durable: Journal::new(),
             memory: Journal::new(),
             stale_rows: BTreeSet::new(),
+            started: BTreeSet::new(),
             events: VecDeque::new(),
             control: VecDeque::new(),
             alarms: BTreeSet::new(),
@@ -301,6 +307,9 @@ impl SendQueue {
             }
             StreamFrame::Started => {
                 entry.stage = Stage::Started;
+                if !std::mem::replace(&mut entry.has_started, true) && entry.is_durable() {
+                    self.started.insert(id.clone());
+                }
                 self.events.push_back(SendEvent::Started(id));
             }
             StreamFrame::Update { number, content } => return self.handle_update(peer, id, number, content),
@@ -352,14 +361,15 @@ impl SendQueue {
         self.store
     }
 
-    /// Returns the last number of a durable command for a peer that is stored; 0 if there was none.
-    pub(crate) fn last_stored(&self, peer: &NodeId) -> u64 {
-        self.peers.get(peer).and_then(|peer| peer.store.last_stored).map_or(0, Seq::to_wire)
+    /// Returns how far the numbers of stored durable commands for a peer reach.
+    pub fn sent_positions(&self, peer: &NodeId) -> Vec<Reach> {
+        let Some(peer) = self.peers.get(peer) else { return Vec::new() };
+        peer.sent.with(self.process, peer.store.last_stored.map_or(0, Seq::to_wire))
     }
 
-    /// Returns the epoch and the position that a peer's journal had when it was last met.
-    pub(crate) fn journal_met(&self, peer: &NodeId) -> (Option<Epoch>, u64) {
-        self.peers.get(peer).map_or((None, 0), |peer| (peer.receiver, peer.journaled))
+    /// Returns the epoch that a peer's journal had when it was last met, and how far it had come.
+    pub(crate) fn journal_met(&self, peer: &NodeId) -> (Option<Epoch>, Reach) {
+        self.peers.get(peer).map_or((None, Reach::default()), |peer| (peer.receiver, peer.journaled))
     }
 
     /// Returns whether a peer owes an answer.

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use runnel_codec::{
-    Class, ClassMap, CommandId, CommandKey, Epoch, Head, LinkNumber, NodeId, Outcome, StreamFrame,
+    Class, ClassMap, CommandId, CommandKey, Epoch, Head, LinkNumber, NodeId, Outcome, Reach, StreamFrame,
     UpdatePolicy,
 };
 use runnel_queue::{
     Attachment, Batch, Change, ClockReading, Durability, LinkUp, NewCommand, ReceiveQueue,
-    ReceiveQueueConfig, Room, Row, RowKey, SendEvent, SendQueue, SendQueueConfig, SettledSet, Transmit,
+    ReceiveQueueConfig, Room, Row, RowKey, SendEvent, SendQueue, SendQueueConfig, SettledSet, StoreRow,
+    Transmit,
 };
 
 const CLOCK: ClockReading =
@@ -119,6 +120,8 @@ struct World {
     received: Disk,
     receiver_boot: Epoch,
     sender_boot: Epoch,
+    receiver_store: StoreRow,
+    sender_store: StoreRow,
     link: Option<u64>,
     last_link: u64,
     streams: BTreeMap<u64, CommandKey>,
@@ -153,6 +156,8 @@ impl World {
             received: Disk::default(),
             sender_boot: Epoch::from_random(1),
             receiver_boot: Epoch::from_random(2),
+            sender_store: StoreRow::new(Epoch::from_random(7)),
+            receiver_store: StoreRow::new(Epoch::from_random(8)),
             link: None,
             last_link: 0,
             streams: BTreeMap::new(),
@@ -170,7 +175,8 @@ impl World {
         self.boots += 1;
         self.sender_boot = Epoch::from_random(self.boots);
         self.send = SendQueue::new(SendQueueConfig::default(), ctl(), self.sender_boot, self.boots);
-        self.send.recover(self.now, &CLOCK, Epoch::from_random(7), rows);
+        self.sender_store.lineage.push(self.sender_boot);
+        self.send.recover(self.now, &CLOCK, &self.sender_store, rows);
         // Outcomes that nobody has taken are still there, and they are what they were.
         let untaken: Vec<_> =
             self.send.untaken_outcomes().map(|(id, row)| (id, row.outcome.clone())).collect();
@@ -196,7 +202,8 @@ impl World {
         self.boots += 1;
         self.receiver_boot = Epoch::from_random(self.boots);
         self.receive = ReceiveQueue::new(ReceiveQueueConfig::default(), self.boots);
-        self.receive.recover(self.now, &CLOCK, Epoch::from_random(8), rows);
+        self.receiver_store.lineage.push(self.receiver_boot);
+        self.receive.recover(self.now, &CLOCK, &self.receiver_store, rows);
         self.running.clear();
     }
 
@@ -286,20 +293,26 @@ impl World {
         self.link = Some(self.last_link);
         let number = LinkNumber::from_wire(self.last_link).expect("not 0");
         let receiver = self.receive.receiver_epoch(&ctl(), Some(Epoch::from_random(7)));
-        let journaled = self.receive.journaled_position(&ctl());
-        self.send.check_journaled(&worker(), receiver, journaled).expect("the receiver has kept its journal");
-        let sent = self.send.sent_position(&worker());
+        let journaled = self.receive.journaled_positions(&ctl());
+        self.send
+            .check_journaled(&worker(), receiver, &journaled)
+            .expect("the receiver has kept its journal");
+        let sent = self.send.sent_positions(&worker());
         self.receive
-            .check_sent(&ctl(), Some(Epoch::from_random(7)), sent)
+            .check_store(&ctl(), Some(Epoch::from_random(7)), &self.sender_store.lineage, &sent)
             .expect("numbers are not forgotten");
         let settled = self.send.settled(&worker());
         let store = Some(Epoch::from_random(7));
         self.receive.handle_link_up(&ctl(), number, self.sender_boot, store, &settled);
+        self.receive.handle_process_met(&ctl(), self.sender_store.lineage.newest());
         let up = LinkUp {
             link: number,
             boot: self.receiver_boot,
             receiver,
-            journaled,
+            journaled: Reach {
+                process: self.receiver_store.lineage.processes(),
+                position: journaled.last().map_or(0, |reach| reach.position),
+            },
             commands: [command_name()].into(),
             args_bytes_max: 1 << 16,
             payload_bytes_max: 1 << 20,
@@ -480,7 +493,8 @@ impl World {
         assert!(left.is_empty(), "the sender's store keeps {left:?}");
         let Some(Row::Receiver(_, row)) = self.sent.rows.get(&RowKey::Receiver(worker())) else { return };
         let settled = SettledSet::from_wire(&row.settled);
-        assert_eq!(settled.low().map_or(0, runnel_codec::Seq::to_wire), row.last, "all numbers are settled");
+        let last = row.sent.last().map_or(0, |reach| reach.position);
+        assert_eq!(settled.low().map_or(0, runnel_codec::Seq::to_wire), last, "all numbers are settled");
     }
 }
 

@@ -11,7 +11,7 @@ use quinn::rustls::{ClientConfig, RootCertStore};
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use runnel::certs::{ALPN, default_provider};
 use runnel::codec::{
-    CommandName, ControlFrame, Epoch, FleetId, Hello, LinkNumber, StreamKind, encode_control,
+    CommandName, ControlFrame, Epoch, FleetId, Hello, Lineage, LinkNumber, StreamKind, encode_control,
     encode_stream_kind,
 };
 
@@ -153,8 +153,9 @@ fn hello(fleet: FleetId, commands: &[CommandName]) -> Hello {
         receiver: None,
         expected_boot: None,
         expected_receiver: None,
-        sent: 0,
-        journaled: 0,
+        lineage: Lineage::default(),
+        sent: vec![],
+        journaled: vec![],
         settled: vec![],
         commands: commands.to_vec(),
         features: 0,

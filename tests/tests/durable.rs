@@ -1,12 +1,13 @@
 //! Durable commands of whole nodes over real sockets: either end crashes and comes back with what is on its disk.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use runnel::certs::Role;
 use runnel::codec::{Command, CommandId, NodeId, UnknownReason};
 use runnel::{
-    Delivery, Handlers, NodeBuilder, NodeHandle, NotDone, QueueError, StoreStatus, Submission, SubmitError,
-    SubmitOptions, WaitsFor,
+    Config, Delivery, EndpointKeys, Handlers, NodeBuilder, NodeHandle, NotDone, QueueError, StoreStatus,
+    Submission, SubmitError, SubmitOptions, WaitsFor,
 };
 use runnel_queue::FaultyDisk;
 use runnel_tests::commands::{Gate, Hold, Mark, handlers};
@@ -40,7 +41,10 @@ impl World {
 
     async fn controller(&mut self) -> CrashingNode {
         let identity = self.fleet.identity("c1", Role::Controller);
-        let builder = NodeBuilder::new(identity).listen(self.address).store(store_on(&self.controller_disk));
+        let builder = NodeBuilder::new(identity)
+            .listen(self.address)
+            .endpoint_keys(EndpointKeys::from_bytes(&[7; EndpointKeys::BYTES]))
+            .store(store_on(&self.controller_disk));
         let node = CrashingNode::start(builder).await;
         self.address = node.handle().listening()[0];
         node
@@ -50,7 +54,11 @@ impl World {
         let controller: NodeId = "c1".parse().expect("a name");
         let handlers: Handlers = handlers(&self.tally, &self.gate);
         let identity = self.fleet.identity("w1", Role::Worker);
+        // With its next packet it learns that the controller is another process.
+        let mut config = Config::default();
+        config.liveness.idle_interval = Duration::from_millis(500);
         let builder = NodeBuilder::new(identity)
+            .config(config)
             .handlers(handlers)
             .store(store_on(&self.worker_disk))
             .peer(controller, [self.address.to_string()]);

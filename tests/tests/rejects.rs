@@ -203,6 +203,7 @@ fn head(args: Vec<u8>) -> Head {
         idempotent: false,
         cancelled: false,
         resent: false,
+        started: false,
         updates: UpdatePolicy::Discard,
         deadline_remaining: None,
         updates_received: 0,

@@ -36,6 +36,7 @@ pub(super) fn decode_head(content: Bytes, limits: &Limits, names: &KnownNames) -
         idempotent: has(head_flag::IDEMPOTENT),
         cancelled: has(head_flag::CANCELLED),
         resent: has(head_flag::RESENT),
+        started: has(head_flag::STARTED),
         updates,
         deadline_remaining: has(head_flag::HAS_DEADLINE).then_some(deadline),
         updates_received: fields.u64()?,

@@ -5,6 +5,7 @@ use crate::error::DecodeError;
 use crate::head::CommandName;
 use crate::hello::{HELLO_COMMANDS_MAX, HELLO_SETTLED_MAX, Hello, HelloAnswer, Settled};
 use crate::id::{Epoch, FleetId, LinkNumber, Seq};
+use crate::lineage::{LINEAGE_MAX, Lineage, REACHES_MAX, Reach};
 
 pub(super) fn decode_answer(fields: &mut Fields) -> Result<HelloAnswer, DecodeError> {
     match fields.u8()? {
@@ -23,14 +24,35 @@ pub(super) fn decode_hello(fields: &mut Fields) -> Result<Hello, DecodeError> {
         receiver: fields.u64().map(Epoch::from_wire)?,
         expected_boot: fields.u64().map(Epoch::from_wire)?,
         expected_receiver: fields.u64().map(Epoch::from_wire)?,
-        sent: fields.u64()?,
-        journaled: fields.u64()?,
         features: fields.u64()?,
         receive_window: fields.u64()?,
         args_bytes_max: fields.u32()?,
         payload_bytes_max: fields.u32()?,
         commands: decode_list(fields, COMMANDS, |fields| fields.name(str::parse::<CommandName>))?,
         settled: decode_list(fields, SETTLED, decode_settled)?,
+        lineage: decode_lineage(fields)?,
+        sent: decode_reaches(fields)?,
+        journaled: decode_reaches(fields)?,
+    })
+}
+
+fn decode_lineage(fields: &mut Fields) -> Result<Lineage, DecodeError> {
+    let processes = fields.u64()?;
+    let boots = decode_list(fields, BOOTS, |fields| fields.nonzero(Epoch::from_wire))?;
+    Lineage::from_parts(processes, boots).ok_or_else(|| fields.malformed())
+}
+
+fn decode_reaches(fields: &mut Fields) -> Result<Vec<Reach>, DecodeError> {
+    let mut last = None::<Reach>;
+    decode_list(fields, REACHES, |fields| {
+        let reach = Reach { process: fields.u64()?, position: fields.u64()? };
+        let is_further =
+            last.is_none_or(|last| last.process < reach.process && last.position < reach.position);
+        if reach.process == 0 || reach.position == 0 || !is_further {
+            return Err(fields.malformed());
+        }
+        last = Some(reach);
+        Ok(reach)
     })
 }
 
@@ -65,6 +87,10 @@ const COMMANDS: ListRule = ListRule { entries_max: HELLO_COMMANDS_MAX, entry_byt
 
 /// The shortest entry is an epoch and a mark without ranges.
 const SETTLED: ListRule = ListRule { entries_max: HELLO_SETTLED_MAX, entry_bytes_min: 17 };
+
+const BOOTS: ListRule = ListRule { entries_max: LINEAGE_MAX, entry_bytes_min: 8 };
+
+const REACHES: ListRule = ListRule { entries_max: REACHES_MAX, entry_bytes_min: 16 };
 
 /// A range takes as much in memory as on the wire: the frame's length is its bound.
 const RANGES: ListRule = ListRule { entries_max: usize::MAX, entry_bytes_min: 16 };

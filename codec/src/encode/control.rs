@@ -7,10 +7,11 @@ use crate::frame::ControlFrame;
 use crate::hello::{Hello, HelloAnswer, Settled};
 use crate::id::Epoch;
 use crate::kind::FrameKind;
+use crate::lineage::{Lineage, Reach};
 use crate::varint::{put_varint, varint_len};
 
 /// Bytes of a hello besides its fleet and its lists.
-pub(crate) const HELLO_FIXED_BYTES: usize = 10 * 8 + 2 * 4;
+pub(crate) const HELLO_FIXED_BYTES: usize = 9 * 8 + 2 * 4;
 
 /// Writes a frame of the control stream.
 ///
@@ -89,7 +90,14 @@ fn hello_len(hello: &Hello) -> usize {
     let commands: usize = hello.commands.iter().map(|name| 1 + name.as_str().len()).sum();
     let settled: usize = hello.settled.iter().map(settled_len).sum();
     let counts = varint_len(hello.commands.len() as u64) + varint_len(hello.settled.len() as u64);
-    1 + hello.fleet.as_str().len() + HELLO_FIXED_BYTES + counts + commands + settled
+    let boots = hello.lineage.boots().len();
+    let boots = varint_len(boots as u64) + 8 * boots;
+    let reaches = reaches_len(&hello.sent) + reaches_len(&hello.journaled);
+    1 + hello.fleet.as_str().len() + HELLO_FIXED_BYTES + counts + commands + settled + boots + reaches
+}
+
+fn reaches_len(reaches: &[Reach]) -> usize {
+    varint_len(reaches.len() as u64) + 16 * reaches.len()
 }
 
 fn settled_len(settled: &Settled) -> usize {
@@ -117,8 +125,6 @@ fn put_hello(hello: &Hello, out: &mut BytesMut) {
     put_epoch(hello.receiver, out);
     put_epoch(hello.expected_boot, out);
     put_epoch(hello.expected_receiver, out);
-    out.put_u64(hello.sent);
-    out.put_u64(hello.journaled);
     out.put_u64(hello.features);
     out.put_u64(hello.receive_window);
     out.put_u32(hello.args_bytes_max);
@@ -130,6 +136,25 @@ fn put_hello(hello: &Hello, out: &mut BytesMut) {
     put_varint(hello.settled.len() as u64, out);
     for settled in &hello.settled {
         put_settled(settled, out);
+    }
+    put_lineage(&hello.lineage, out);
+    put_reaches(&hello.sent, out);
+    put_reaches(&hello.journaled, out);
+}
+
+fn put_lineage(lineage: &Lineage, out: &mut BytesMut) {
+    out.put_u64(lineage.processes());
+    put_varint(lineage.boots().len() as u64, out);
+    for boot in lineage.boots() {
+        out.put_u64(boot.to_wire());
+    }
+}
+
+fn put_reaches(reaches: &[Reach], out: &mut BytesMut) {
+    put_varint(reaches.len() as u64, out);
+    for reach in reaches {
+        out.put_u64(reach.process);
+        out.put_u64(reach.position);
     }
 }
 

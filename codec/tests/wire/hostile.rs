@@ -191,8 +191,8 @@ fn a_head_is_refused_for_unknown_flags_classes_policies_and_names() {
     let good = crate::samples::head().0;
     let mut bytes = write_command_stream(&good, &[]).to_vec();
     let content = 3;
-    assert_eq!(bytes[content], 0x1f, "the sample sets all flags");
-    let cases = [(0, 0x3f), (1, 5), (2, 3), (3, 0), (3, 255), (64, b'E')];
+    assert_eq!(bytes[content], 0x3f, "the sample sets all flags");
+    let cases = [(0, 0x7f), (1, 5), (2, 3), (3, 0), (3, 255), (64, b'E')];
     for (offset, value) in cases {
         let before = std::mem::replace(&mut bytes[content + offset], value);
         let (items, end) =
@@ -200,7 +200,7 @@ fn a_head_is_refused_for_unknown_flags_classes_policies_and_names() {
         assert!(matches!(end, Err(DecodeError::Malformed { .. })), "{offset}: {items:?} {end:?}");
         bytes[content + offset] = before;
     }
-    bytes[content] = 0x0f;
+    bytes[content] = 0x2f;
     let (_, end) = read_all(&mut CommandStreamDecoder::new(Limits::default()), [bytes.into()]);
     let what = "head with a deadline that its flags deny";
     assert_eq!(end, Err(DecodeError::Malformed { what }));

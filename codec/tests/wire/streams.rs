@@ -71,7 +71,7 @@ fn command_name() -> impl Strategy<Value = CommandName> {
 
 /// Any head within the limits, with a payload of at most `payload_bytes_max`.
 pub(crate) fn head(payload_bytes_max: u32) -> impl Strategy<Value = Head> {
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let policy = select(vec![UpdatePolicy::Follow, UpdatePolicy::Store, UpdatePolicy::Discard]);
     let first = (key(), select(Class::ALL.to_vec()), command_name(), flags, policy, option::of(millis()));
     let payload_bytes = prop_oneof![Just(0), 0..=payload_bytes_max];
@@ -86,6 +86,7 @@ pub(crate) fn head(payload_bytes_max: u32) -> impl Strategy<Value = Head> {
             idempotent: flags.0,
             cancelled: flags.1,
             resent: flags.2,
+            started: flags.4,
             updates,
             deadline_remaining,
             updates_received: offsets[0],
@@ -224,22 +225,40 @@ fn settled() -> impl Strategy<Value = Settled> {
     })
 }
 
+fn lineage() -> impl Strategy<Value = Lineage> {
+    let boots = vec(epoch(), 0..4);
+    (any::<u64>(), boots).prop_map(|(processes, boots)| {
+        let processes = if boots.is_empty() { 0 } else { processes.max(boots.len() as u64) };
+        Lineage::from_parts(processes, boots).expect("as many as there can be")
+    })
+}
+
+fn reaches() -> impl Strategy<Value = Vec<Reach>> {
+    vec((1..100_u64, 1..100_u64), 0..4).prop_map(|steps| {
+        let next = |reach: &mut Reach, (process, position)| {
+            *reach = Reach { process: reach.process + process, position: reach.position + position };
+            Some(*reach)
+        };
+        steps.into_iter().scan(Reach::default(), next).collect()
+    })
+}
+
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
-    let epochs =
-        (epoch(), option::of(epoch()), option::of(epoch()), option::of(epoch()), option::of(epoch()));
-    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
-    let lists = (vec(settled(), 0..4), vec(command_name(), 0..6));
+    let epochs = (epoch(), vec(option::of(epoch()), 4));
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>());
+    let lists = (vec(settled(), 0..4), vec(command_name(), 0..6), lineage(), reaches(), reaches());
     ("[a-z0-9]{1,63}", link(), epochs, numbers, lists).prop_map(|(fleet, link, epochs, numbers, lists)| {
         Hello {
             fleet: fleet.parse().expect("a valid name"),
             link,
             boot: epochs.0,
-            store: epochs.1,
-            receiver: epochs.2,
-            expected_boot: epochs.3,
-            expected_receiver: epochs.4,
-            sent: numbers.4,
-            journaled: numbers.5,
+            store: epochs.1[0],
+            receiver: epochs.1[1],
+            expected_boot: epochs.1[2],
+            expected_receiver: epochs.1[3],
+            lineage: lists.2,
+            sent: lists.3,
+            journaled: lists.4,
             settled: lists.0,
             commands: lists.1,
             features: numbers.0,

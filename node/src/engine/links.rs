@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use runnel_certs::PeerIdentity;
 use runnel_codec::{
-    CloseCode, CloseText, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part,
+    CloseCode, CloseText, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part, Reach,
 };
 use runnel_queue::LinkUp;
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness};
@@ -225,10 +225,10 @@ impl Engine {
     fn admit(&mut self, now: Instant, identity: &PeerIdentity, hello: &Hello) -> Result<(), Refusal> {
         check_hello(&self.identity, identity, hello, self.env.wall_clock())?;
         let node = &identity.node;
-        let sent = self.receive.check_sent(node, hello.store, hello.sent);
-        let positions = sent.and(self.send.check_journaled(node, hello.receiver, hello.journaled));
-        if let Err(regressed) = positions {
-            error!(peer = %node, %regressed, "the peer's store was restored from an older backup: there, `runnel new-epoch`");
+        let store = self.receive.check_store(node, hello.store, &hello.lineage, &hello.sent);
+        let same = store.and(self.send.check_journaled(node, hello.receiver, &hello.journaled));
+        if let Err(regressed) = same {
+            error!(peer = %node, %regressed, "the peer's store is an older backup or a copy: see what it logs");
             return Err(REGRESSED);
         }
         let peer = self.peers.entry(node.clone()).or_default();
@@ -268,11 +268,15 @@ impl Engine {
         self.reconnect.handle_up(&node);
         self.paths.handle_link_up(now);
         self.receive.handle_link_up(&node, hello.link, hello.boot, hello.store, &hello.settled);
+        self.receive.handle_process_met(&node, hello.lineage.newest());
         let up = LinkUp {
             link: hello.link,
             boot: hello.boot,
             receiver: hello.receiver,
-            journaled: hello.journaled,
+            journaled: Reach {
+                process: hello.lineage.processes(),
+                position: hello.journaled.last().map_or(0, |reach| reach.position),
+            },
             commands: hello.commands.into_iter().collect(),
             args_bytes_max: hello.args_bytes_max as usize,
             payload_bytes_max: hello.payload_bytes_max as usize,
@@ -412,8 +416,9 @@ impl Engine {
             receiver: self.receive.receiver_epoch(peer, peer_store),
             expected_boot: self.peers.get(peer).and_then(|peer| peer.boot),
             expected_receiver: self.send.journal_epoch(peer),
-            sent: self.send.sent_position(peer),
-            journaled: self.receive.journaled_position(peer),
+            lineage: self.lineage.clone(),
+            sent: self.send.sent_positions(peer),
+            journaled: self.receive.journaled_positions(peer),
             settled: self.send.settled(peer),
             commands: self.dispatch.names().cloned().collect(),
             features: 0,

@@ -44,10 +44,11 @@ pub(super) fn check_hello(
     Ok(())
 }
 
-/// The peer has forgotten what its store had promised.
+/// The peer's store has forgotten what it had promised: it was restored from an older backup, or is one of two copies.
 pub(super) const REGRESSED: Refusal = Refusal {
     code: CloseCode::StoreRegressed,
-    text: "this store is older than what it has promised: restore a newer backup, or stop the node and run `runnel new-epoch`",
+    text: "this store has forgotten what it had promised: restore a newer backup, or stop the node and run \
+           `runnel new-epoch`; if the machine was cloned, issue the clone an identity and a store of its own",
     retry_after: None,
 };
 
@@ -72,7 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use runnel_certs::{Authority, NodeKey, Role, Validity};
-    use runnel_codec::{Epoch, LinkNumber};
+    use runnel_codec::{Epoch, Lineage, LinkNumber};
 
     use super::*;
 
@@ -99,8 +100,9 @@ mod tests {
             receiver: None,
             expected_boot: None,
             expected_receiver: None,
-            sent: 0,
-            journaled: 0,
+            lineage: Lineage::default(),
+            sent: vec![],
+            journaled: vec![],
             settled: vec![],
             commands: vec![],
             features: 0,

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use runnel_codec::Epoch;
+use runnel_codec::{Epoch, Lineage};
 use runnel_queue::{BatchId, Change, ReceiveQueue, Row, SendQueue, Store, StoreError, StoreRow, StoreSpace};
 use tracing::{error, info, warn};
 
@@ -22,37 +22,36 @@ pub(super) struct Storing {
     look_at: Option<Instant>,
 }
 
+/// What a process is called, and its store if that is new.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Epochs {
+    pub(super) boot: Epoch,
+    pub(super) new_store: Epoch,
+}
+
 impl Storing {
-    /// Loads a store, has the queues go on from it, and has it work. An empty one becomes that of this node.
+    /// Loads a store, notes in it that this process has it, has the queues go on from it, and has it work. An empty one
+    /// becomes that of this node. Returns it with the processes that have had it.
     pub(super) fn start(
         mut store: Box<dyn Store>,
         env: &dyn Env,
-        new_epoch: Epoch,
+        epochs: Epochs,
         now: Instant,
         (send, receive): (&mut SendQueue, &mut ReceiveQueue),
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, Lineage), StoreError> {
         let rows = store.load()?;
-        let epoch = rows.iter().find_map(|row| match row {
-            Row::Store(row) => Some(row.epoch),
-            _ => None,
-        });
-        let epoch = match epoch {
-            Some(epoch) => epoch,
-            None => {
-                store.apply(&[Change::Put(Row::Store(StoreRow { epoch: new_epoch }))])?;
-                new_epoch
-            }
-        };
+        let row = take_over(&mut *store, &rows, epochs)?;
         let clock = env.clock();
-        send.recover(now, &clock, epoch, &rows);
-        receive.recover(now, &clock, epoch, &rows);
-        info!(%epoch, rows = rows.len(), "the store is loaded");
+        send.recover(now, &clock, &row, &rows);
+        receive.recover(now, &clock, &row, &rows);
+        let StoreRow { epoch, lineage } = row;
+        info!(%epoch, processes = lineage.processes(), rows = rows.len(), "the store is loaded");
         send.handle_store_space(store.space());
         receive.handle_store_space(store.space());
         let look_at = (store.space() == StoreSpace::Low).then_some(now);
         let (line, driver) = store_line(store);
         env.start_store(driver);
-        Ok(Self { line, under_way: None, look_at })
+        Ok((Self { line, under_way: None, look_at }, lineage))
     }
 
     /// Returns whether nothing is on its way.
@@ -70,6 +69,25 @@ impl Storing {
         let StoreLine { batches, mut reports } = self.line;
         drop(batches);
         while reports.recv().await.is_some() {}
+    }
+}
+
+/// Notes in a store that this process has it. Returns its row.
+fn take_over(store: &mut dyn Store, rows: &[Row], epochs: Epochs) -> Result<StoreRow, StoreError> {
+    let older = rows.iter().find_map(|row| match row {
+        Row::Store(row) => Some(row.clone()),
+        _ => None,
+    });
+    let mut row = older.clone().unwrap_or_else(|| StoreRow::new(epochs.new_store));
+    row.lineage.push(epochs.boot);
+    match (store.apply(&[Change::Put(Row::Store(row.clone()))]), older) {
+        (Ok(()), _) => Ok(row),
+        // What is there can still be said and ended. A copy of it would not be told from this process.
+        (Err(StoreError::Full), Some(older)) => {
+            warn!("the disk of the store is full: this process is not noted in it");
+            Ok(older)
+        }
+        (Err(error), _) => Err(error),
     }
 }
 

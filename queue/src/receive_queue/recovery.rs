@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use runnel_codec::{BodyEnd, CommandKey, Epoch, NodeId, Outcome, UnknownReason};
+use runnel_codec::{BodyEnd, CommandKey, NodeId, Outcome, UnknownReason};
 
 use super::ReceiveQueue;
 use super::command::{Accepted, Known, State, StoredOutput};
@@ -16,7 +16,7 @@ use super::words::Start;
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
 use crate::clock::ClockReading;
-use crate::store::{AcceptedRow, Row, RunRow};
+use crate::store::{AcceptedRow, Row, RunRow, StoreRow};
 use crate::stream_log::StreamLog;
 
 /// What else the store has of a command.
@@ -28,9 +28,10 @@ struct Rest {
 }
 
 impl ReceiveQueue {
-    /// Goes on from the rows of a store. To be called once, before anything else. Rows of other kinds are passed over.
-    pub fn recover(&mut self, now: Instant, clock: &ClockReading, store: Epoch, rows: &[Row]) {
-        self.store = Some(store);
+    /// Goes on from the rows of a store, of which this process is the newest. To be called once, before anything else.
+    /// Rows of other kinds are passed over.
+    pub fn recover(&mut self, now: Instant, clock: &ClockReading, store: &StoreRow, rows: &[Row]) {
+        (self.store, self.process) = (Some(store.epoch), store.lineage.processes());
         let mut rests = BTreeMap::<_, Rest>::new();
         for row in rows {
             match row {
@@ -77,12 +78,14 @@ impl ReceiveQueue {
         outcome: Outcome,
         rest: &Rest,
     ) {
+        let outcome_is_never = outcome.is_never();
         let mut known = Known::tombstone(None, outcome);
         if let State::Ending(outcome) = known.state {
             known.state = State::Ended(outcome);
         }
         known.runs = row.runs;
-        known.was_called = row.runs > 0;
+        // The record of a start whose handler was not called after all counts as a run, but must not be said to have started.
+        known.was_called = row.runs > 0 && !outcome_is_never;
         if let Some(accepted) = &row.accepted {
             let mut log = StreamLog::default();
             log.resume(row.updates.0, row.updates.1);

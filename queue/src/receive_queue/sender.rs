@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use runnel_codec::{ClassMap, CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Seq, Settled};
+use runnel_codec::{
+    ClassMap, CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Reach, Seq, Settled, StoreProcess,
+};
 
 use super::command::{Known, State};
 use super::usage::SenderUsage;
 use crate::clock::ClockReading;
+use crate::positions::Reaches;
 use crate::room::Room;
 use crate::settled::SettledSet;
 use crate::store::SenderRow;
@@ -36,10 +39,14 @@ pub(super) struct Sender {
     boot: Option<Epoch>,
     /// Its store, if it ever named one.
     store: Option<Epoch>,
+    /// The newest process of that store that was met.
+    pub(super) process: Option<StoreProcess>,
     /// Stores that it had before, each as often as it was replaced.
     fenced: Vec<Epoch>,
     /// How often its commands were forgotten.
     generation: u64,
+    /// How far older processes of this node have brought the journal of its commands.
+    reaches: Reaches,
     /// Batches that concerned its commands.
     journaled: u64,
     /// How many of them are stored.
@@ -66,6 +73,7 @@ impl Sender {
         self.store = store.or(older_store);
         let is_fenced = older_store.is_some() && older_store != self.store;
         if let Some(older) = older_store.filter(|_| is_fenced) {
+            self.process = None;
             self.fence(older);
         }
         if is_other || is_fenced {
@@ -105,26 +113,34 @@ impl Sender {
 
     /// Takes over what the store has of it.
     pub(super) fn recover(&mut self, row: &SenderRow) {
-        (self.store, self.generation) = (row.store, row.generation);
+        (self.store, self.process, self.generation) = (row.store, row.process, row.generation);
         self.fenced.clone_from(&row.fenced);
-        (self.journaled, self.journaled_stored) = (row.journaled, row.journaled);
+        self.reaches = Reaches::of(&row.journaled);
+        self.journaled = self.reaches.position();
+        self.journaled_stored = self.journaled;
         for settled in &row.settled {
             self.announce(settled);
         }
     }
 
-    /// Makes what is stored of it next.
-    pub(super) fn next_row(&mut self, clock: &ClockReading) -> SenderRow {
+    /// Makes what is stored of it next by this process of the own store.
+    pub(super) fn next_row(&mut self, process: u64, clock: &ClockReading) -> SenderRow {
         self.journaled += 1;
         let durable = self.settled.iter().filter(|(epoch, _)| Some(**epoch) == self.store);
         SenderRow {
             store: self.store,
+            process: self.process,
             settled: durable.map(|(epoch, announced)| announced.set.to_wire(*epoch)).collect(),
             fenced: self.fenced.clone(),
             generation: self.generation,
-            journaled: self.journaled,
+            journaled: self.reaches.with(process, self.journaled),
             met_at: *clock,
         }
+    }
+
+    /// Returns the position of the journal of its commands, stored or not.
+    pub(super) fn journaled(&self) -> u64 {
+        self.journaled
     }
 
     /// Its row is stored at this position.
@@ -146,9 +162,10 @@ impl Sender {
         known.map(|(key, _)| key.seq).max(settled).map_or(0, Seq::to_wire)
     }
 
-    /// Returns the position of the journal of its commands that is stored.
-    pub(super) fn position(&self) -> u64 {
-        if planted!(PositionBeforeStored) { self.journaled } else { self.journaled_stored }
+    /// Returns how far the journal of its commands that is stored has come with this process of the own store.
+    pub(super) fn positions(&self, process: u64) -> Vec<Reach> {
+        let position = if planted!(PositionBeforeStored) { self.journaled } else { self.journaled_stored };
+        self.reaches.with(process, position)
     }
 
     /// Takes note of what is settled. Returns whether anything of it is new.

@@ -35,8 +35,8 @@ impl ReceiveQueue {
         }
         for peer in std::mem::take(&mut self.stale_rows) {
             let Some(sender) = self.senders.get_mut(&peer) else { continue };
-            let row = sender.next_row(clock);
-            self.durable.amend(Note::Position(peer.clone(), row.journaled));
+            let row = sender.next_row(self.process, clock);
+            self.durable.amend(Note::Position(peer.clone(), sender.journaled()));
             changes.push(Change::Put(Row::Sender(peer, row)));
         }
         Some(Batch { id, changes })

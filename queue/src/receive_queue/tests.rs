@@ -16,6 +16,7 @@ use runnel_codec::{Class, ClassMap, Epoch, RejectionKind, Seq};
 use super::*;
 use crate::clock::ClockReading;
 use crate::room::Room;
+use crate::store::StoreRow;
 
 const CLOCK: ClockReading =
     ClockReading { machine: 1, uptime: Duration::from_secs(9), wall: Duration::from_secs(99) };
@@ -117,7 +118,7 @@ impl Rig {
 /// A queue with an empty store.
 fn new_queue(config: ReceiveQueueConfig) -> ReceiveQueue {
     let mut queue = ReceiveQueue::new(config, 1);
-    queue.recover(Instant::now(), &CLOCK, Epoch::from_random(99), &[]);
+    queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(99)), &[]);
     queue
 }
 
@@ -175,6 +176,7 @@ fn head(number: u64) -> Head {
         idempotent: false,
         cancelled: false,
         resent: false,
+        started: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,

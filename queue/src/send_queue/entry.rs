@@ -94,6 +94,8 @@ pub(super) struct Entry {
     pub(super) was_sent: bool,
     /// The receiver may have it: it was on a stream, and the last word about it was not `Busy`.
     pub(super) may_be_known: bool,
+    /// The receiver that it is bound to has said that it has started.
+    pub(super) has_started: bool,
     pub(super) is_cancelled: bool,
     pub(super) deadline_at: Option<Instant>,
     pub(super) is_overdue: bool,
@@ -186,6 +188,7 @@ impl Entry {
             is_begun: false,
             was_sent: false,
             may_be_known: false,
+            has_started: false,
             is_cancelled: false,
             deadline_at,
             is_overdue: false,
@@ -221,8 +224,8 @@ impl Entry {
 
     /// Returns the outcome to tell: what failed here explains what failed there.
     pub(super) fn final_outcome(&self, outcome: Outcome) -> Outcome {
-        // It may have started in a process that is gone, whatever this one knows.
-        if self.runs > 0 && outcome.is_never() {
+        // It may have started in a process that is gone, or at a copy of the receiver, whatever this one knows.
+        if (self.runs > 0 || self.has_started) && outcome.is_never() {
             return Outcome::Unknown(UnknownReason::ReceiverStateLost);
         }
         match (&outcome, self.body.as_ref().and_then(|body| body.failure.clone())) {
@@ -264,6 +267,7 @@ impl Entry {
             idempotent: self.command.idempotent,
             cancelled: self.is_cancelled,
             resent: self.was_sent,
+            started: self.has_started,
             updates: self.command.updates,
             deadline_remaining: self.deadline_at.map(|at| at.saturating_duration_since(now)),
             updates_received: self.updates_received

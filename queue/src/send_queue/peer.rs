@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use runnel_codec::{
-    Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Outcome, RejectionKind, Seq,
+    Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Outcome, Reach, RejectionKind, Seq,
 };
 
 use super::credits::Credits;
 use super::entry::{Entry, NewCommand};
 use super::outcomes::Kept;
 use super::usage::PeerUsage;
+use crate::positions::Reaches;
 use crate::room::Room;
 use crate::settled::SettledSet;
 
@@ -23,8 +24,8 @@ pub struct LinkUp {
     pub boot: Epoch,
     /// Epoch of its durable journal towards this node, if it has one.
     pub receiver: Option<Epoch>,
-    /// The position of that journal.
-    pub journaled: u64,
+    /// The position of that journal, and the newest process of the peer's store.
+    pub journaled: Reach,
     /// Command types that it understands.
     pub commands: BTreeSet<CommandName>,
     /// Longest arguments that it takes, in bytes.
@@ -79,8 +80,10 @@ pub(super) struct Peer {
     pub(super) keys: BTreeMap<String, CommandKey>,
     /// The receiver epoch that it had when it was last met.
     pub(super) receiver: Option<Epoch>,
-    /// The highest position of its journal that it ever claimed.
-    pub(super) journaled: u64,
+    /// The highest position of its journal that it ever claimed, and by which process.
+    pub(super) journaled: Reach,
+    /// How far the numbers of durable commands reach that older processes gave.
+    pub(super) sent: Reaches,
 }
 
 /// The numbers that one epoch of this node gave to commands for one peer.

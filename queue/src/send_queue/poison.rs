@@ -65,6 +65,7 @@ impl Entry {
             body.reader = None;
         }
         self.bound = None;
+        self.has_started = false;
         Ok(())
     }
 

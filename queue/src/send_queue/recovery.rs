@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use runnel_codec::{CommandId, CommandKey, Epoch, NodeId, Seq};
+use runnel_codec::{CommandId, CommandKey, NodeId, Seq};
 
 use super::entry::{Durability, Entry, NewCommand, Stage};
 use super::outcomes::Kept;
@@ -16,16 +16,18 @@ use super::usage::{self, Share};
 use super::{Alarm, SendQueue};
 use crate::body_intake::BodyIntake;
 use crate::clock::ClockReading;
+use crate::positions::Reaches;
 use crate::settled::SettledSet;
-use crate::store::{CommandRow, OutcomeRow, ProgressRow, ReceiverRow, Row};
+use crate::store::{CommandRow, OutcomeRow, ProgressRow, ReceiverRow, Row, StoreRow};
 
 /// Updates of one command, with their numbers.
 type Updates = VecDeque<(u64, Bytes)>;
 
 impl SendQueue {
-    /// Goes on from the rows of a store. To be called once, before anything else. Rows of other kinds are passed over.
-    pub fn recover(&mut self, now: Instant, clock: &ClockReading, store: Epoch, rows: &[Row]) {
-        self.store = Some(store);
+    /// Goes on from the rows of a store, of which this process is the newest. To be called once, before anything else.
+    /// Rows of other kinds are passed over.
+    pub fn recover(&mut self, now: Instant, clock: &ClockReading, store: &StoreRow, rows: &[Row]) {
+        (self.store, self.process) = (Some(store.epoch), store.lineage.processes());
         let (mut progress, mut updates) = (BTreeMap::new(), BTreeMap::<_, Updates>::new());
         for row in rows {
             match row {
@@ -74,7 +76,9 @@ impl SendQueue {
 
     fn recover_receiver(&mut self, peer: &NodeId, row: &ReceiverRow) {
         let state = self.peers.entry(peer.clone()).or_default();
-        state.store.last = Seq::from_wire(if planted!(SequenceRestarted) { 0 } else { row.last });
+        state.sent = Reaches::of(&row.sent);
+        let last = state.sent.position();
+        state.store.last = Seq::from_wire(if planted!(SequenceRestarted) { 0 } else { last });
         state.store.last_stored = state.store.last;
         state.store.settled = SettledSet::from_wire(&row.settled);
         (state.receiver, state.journaled) = (row.receiver, row.journaled);
@@ -179,6 +183,7 @@ impl Entry {
         let may_have_left = progress.bound.is_some();
         (self.is_begun, self.was_sent, self.may_be_known) = (may_have_left, may_have_left, may_have_left);
         self.is_cancelled = progress.is_cancelled;
+        self.has_started = progress.has_started;
         self.runs = progress.runs;
         self.taken = TakenUpdates::at(progress.updates, progress.update_bytes);
         (self.updates_received, self.update_bytes_received) = (progress.updates, progress.update_bytes);

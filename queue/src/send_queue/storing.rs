@@ -42,6 +42,11 @@ impl SendQueue {
         for note in &notes {
             self.write_note(note, now, clock, &mut changes);
         }
+        for id in std::mem::take(&mut self.started) {
+            if self.stage(&id) != Some(Stage::Ending) {
+                self.write_progress(&id, &mut changes);
+            }
+        }
         for peer in std::mem::take(&mut self.stale_rows) {
             changes.extend(self.receiver_row(&peer).map(|row| Change::Put(Row::Receiver(peer, row))));
         }
@@ -152,7 +157,7 @@ impl SendQueue {
     fn receiver_row(&self, peer: &NodeId) -> Option<ReceiverRow> {
         let (peer, store) = (self.peers.get(peer)?, self.store?);
         Some(ReceiverRow {
-            last: peer.store.last.map_or(0, runnel_codec::Seq::to_wire),
+            sent: peer.sent.with(self.process, peer.store.last.map_or(0, runnel_codec::Seq::to_wire)),
             settled: peer.store.settled.to_wire(store),
             receiver: peer.receiver,
             journaled: peer.journaled,
@@ -260,6 +265,7 @@ impl Entry {
         ProgressRow {
             bound: self.binding.or(self.bound),
             is_cancelled: self.is_cancelled,
+            has_started: self.has_started,
             runs: self.runs,
             updates: self.taken.number,
             update_bytes: self.taken.bytes,

@@ -20,6 +20,7 @@ use super::transmit::BUSY_PAUSE_MAX;
 use super::*;
 use crate::clock::ClockReading;
 use crate::journal::BatchId;
+use crate::store::StoreRow;
 
 const CLOCK: ClockReading =
     ClockReading { machine: 1, uptime: Duration::from_secs(9), wall: Duration::from_secs(99) };
@@ -53,7 +54,7 @@ fn link_up(receiver: u64) -> LinkUp {
         link: LinkNumber::FIRST,
         boot: Epoch::from_random(receiver),
         receiver: None,
-        journaled: 0,
+        journaled: Reach::default(),
         commands: [NAME.parse().unwrap()].into(),
         args_bytes_max: 64 << 10,
         payload_bytes_max: 1 << 20,
@@ -66,7 +67,7 @@ fn room(places: usize) -> Room {
 
 fn queue(config: SendQueueConfig) -> SendQueue {
     let mut queue = SendQueue::new(config, node("ctl"), Epoch::from_random(6), 1);
-    queue.recover(Instant::now(), &CLOCK, Epoch::from_random(7), &[]);
+    queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(7)), &[]);
     queue
 }
 

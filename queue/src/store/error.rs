@@ -38,6 +38,16 @@ pub enum StoreError {
         /// The newest format that this version knows.
         known: u32,
     },
+    /// A version wrote it that was never released: begin with an empty store.
+    #[error(
+        "the store has format {found} of an unreleased version, this one reads format {known}: begin with an empty store"
+    )]
+    TooOld {
+        /// The format of the store.
+        found: u32,
+        /// The format that this version knows.
+        known: u32,
+    },
     /// A row is longer than any that is read back. A mistake of the caller: nothing was changed.
     #[error("a row of {len} bytes exceeds the limit of {max}")]
     RowTooLarge {

@@ -17,8 +17,8 @@ pub(crate) use self::key::encode_key;
 use super::blobs::BlobName;
 use super::row::Row;
 
-/// The format that this version writes, and the newest that it reads.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that this version writes, and the only one that it reads: format 1 was in no release.
+pub(crate) const FORMAT: u32 = 2;
 
 /// Longest content of a row, in bytes: far above what the limits of commands allow.
 pub(crate) const ROW_BYTES_MAX: usize = 16 << 20;

@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandKey, CommandName, Epoch, NodeId, Outcome, Settled, UpdatePolicy};
+use runnel_codec::{
+    Class, CommandKey, CommandName, Epoch, Lineage, NodeId, Outcome, Reach, Settled, StoreProcess,
+    UpdatePolicy,
+};
 
 use crate::clock::ClockReading;
 
@@ -75,23 +78,26 @@ pub enum Row {
 }
 
 /// The store itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreRow {
     /// Under which its durable commands are numbered; a new one means that everything older is gone.
     pub epoch: Epoch,
+    /// The processes that have had it. Each notes itself before it says anything.
+    pub lineage: Lineage,
 }
 
 /// What a sender remembers of a receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverRow {
-    /// The number that was last given to a command; 0 if none was. Numbers come from here and are never used again.
-    pub last: u64,
+    /// The last number given to a command by each process that gave any. Numbers go on from here and are never used again.
+    pub sent: Vec<Reach>,
     /// Which of them are settled.
     pub settled: Settled,
     /// The receiver epoch that it had when it was last met.
     pub receiver: Option<Epoch>,
-    /// The highest position of its journal that it ever claimed: a lower one tells of a restored backup.
-    pub journaled: u64,
+    /// The highest position of its journal that it ever claimed, and by which process of its store: a lower one tells of a
+    /// restored backup.
+    pub journaled: Reach,
 }
 
 /// A command in the send queue.
@@ -148,6 +154,8 @@ pub struct ProgressRow {
     pub bound: Option<Epoch>,
     /// Its caller wants it cancelled.
     pub is_cancelled: bool,
+    /// Its receiver has said that it has started. That may be stored late, or never.
+    pub has_started: bool,
     /// How many processes of its receiver may have run it and are gone.
     pub runs: u32,
     /// Updates that the caller has taken.
@@ -180,14 +188,16 @@ pub struct OutcomeRow {
 pub struct SenderRow {
     /// The epoch of its store, if it ever named one.
     pub store: Option<Epoch>,
+    /// The newest process of that store that was met.
+    pub process: Option<StoreProcess>,
     /// Which of its commands are settled.
     pub settled: Vec<Settled>,
     /// Stores that it had before, each as often as it was replaced: should one come back, nothing of it is known here.
     pub fenced: Vec<Epoch>,
     /// How often its commands were forgotten: each time makes a new receiver epoch towards it.
     pub generation: u64,
-    /// The position of the journal of its commands: it grows with each batch that concerns them.
-    pub journaled: u64,
+    /// How far each process of this node brought the journal of its commands: by one with each batch that concerns them.
+    pub journaled: Vec<Reach>,
     /// When it last had a link.
     pub met_at: ClockReading,
 }
@@ -224,6 +234,13 @@ pub struct AcceptedRow {
     pub result_end: Option<(u64, [u8; 32])>,
     /// When it is no longer wanted.
     pub deadline: Option<StoredDeadline>,
+}
+
+impl StoreRow {
+    /// A store that no process has had.
+    pub fn new(epoch: Epoch) -> Self {
+        Self { epoch, lineage: Lineage::default() }
+    }
 }
 
 impl Row {

@@ -142,22 +142,33 @@ fn a_database_whose_header_is_gone_is_told_and_left_alone() {
     find(&content_of(&disk), b"a row");
 }
 
+/// Gives the store on a disk the number of another format.
+fn set_format(disk: &FaultyDisk, format: u32) {
+    let database = redb::Builder::new().create_with_backend(disk.file(FILE)).expect("a database");
+    let transaction = database.begin_write().expect("begun");
+    let meta = TableDefinition::<&str, u32>::new("meta");
+    transaction.open_table(meta).expect("a table").insert("format", format).expect("written");
+    transaction.commit().expect("committed");
+}
+
 #[test]
 fn a_store_of_a_newer_version_is_left_alone() {
     let disk = disk_with(&[b"a row"]);
-    {
-        let database = redb::Builder::new().create_with_backend(disk.file(FILE)).expect("a database");
-        let transaction = database.begin_write().expect("begun");
-        let meta = TableDefinition::<&str, u32>::new("meta");
-        transaction.open_table(meta).expect("a table").insert("format", 2).expect("written");
-        transaction.commit().expect("committed");
-    }
+    set_format(&disk, 3);
     let mut store = store_on(&disk);
     for _ in 0..2 {
         let error = store.load().expect_err("newer");
-        assert!(matches!(error, StoreError::TooNew { found: 2, known: 1 }), "{error}");
+        assert!(matches!(error, StoreError::TooNew { found: 3, known: 2 }), "{error}");
         assert!(matches!(store.apply(&[]), Err(StoreError::TooNew { .. })));
     }
+}
+
+#[test]
+fn a_store_of_a_version_that_was_never_released_is_told_apart_from_a_damaged_one() {
+    let disk = disk_with(&[b"a row"]);
+    set_format(&disk, 1);
+    let error = store_on(&disk).load().expect_err("older");
+    assert!(matches!(error, StoreError::TooOld { found: 1, known: 2 }), "{error}");
 }
 
 /// What redb says when it panics on this thread is of no interest.

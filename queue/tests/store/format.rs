@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runnel_codec::{
-    Class, CommandKey, Epoch, FailureKind, NodeId, Outcome, RejectionKind, Seq, Settled, UnknownReason,
-    UpdatePolicy,
+    Class, CommandKey, Epoch, FailureKind, Lineage, NodeId, Outcome, Reach, RejectionKind, Seq, Settled,
+    StoreProcess, UnknownReason, UpdatePolicy,
 };
 use runnel_queue::{
     AcceptedRow, ClockReading, CommandRow, Idempotency, OutcomeRow, ProgressRow, ReceiverRow, Row, RunRow,
@@ -25,11 +25,14 @@ fn samples() -> Vec<(&'static str, Row)> {
     let key = CommandKey { epoch: Epoch::from_random(0xabcd), seq: Seq::from_wire(258).expect("not 0") };
     let row = |name, row: fn(NodeId, CommandKey) -> Row| (name, row(peer.clone(), key));
     vec![
-        ("Store", Row::Store(StoreRow { epoch: Epoch::from_random(0xabcd) })),
+        ("Store", Row::Store(StoreRow { epoch: Epoch::from_random(0xabcd), lineage: lineage() })),
         row("Receiver.full", |peer, _| Row::Receiver(peer, receiver())),
         row("Receiver.plain", |peer, key| {
             let settled = Settled { epoch: key.epoch, low: None, ranges: Vec::new() };
-            Row::Receiver(peer, ReceiverRow { last: 0, settled, receiver: None, journaled: 0 })
+            Row::Receiver(
+                peer,
+                ReceiverRow { sent: Vec::new(), settled, receiver: None, journaled: Reach::default() },
+            )
         }),
         row("Command.full", |peer, key| Row::Command(peer, key, Box::new(command()))),
         row("Command.plain", |peer, key| Row::Command(peer, key, Box::new(plain_command()))),
@@ -70,8 +73,21 @@ fn settled() -> Settled {
     Settled { epoch: Epoch::from_random(0xabcd), low: Some(seq(3)), ranges: vec![(seq(5), seq(6))] }
 }
 
+fn lineage() -> Lineage {
+    Lineage::from_parts(9, vec![Epoch::from_random(0x0a), Epoch::from_random(0x0b)]).expect("a lineage")
+}
+
+fn reach(process: u64, position: u64) -> Reach {
+    Reach { process, position }
+}
+
 fn receiver() -> ReceiverRow {
-    ReceiverRow { last: 9, settled: settled(), receiver: Some(Epoch::from_random(5)), journaled: 11 }
+    ReceiverRow {
+        sent: vec![reach(2, 7), reach(9, 9)],
+        settled: settled(),
+        receiver: Some(Epoch::from_random(5)),
+        journaled: reach(3, 11),
+    }
 }
 
 fn command() -> CommandRow {
@@ -116,6 +132,7 @@ fn progress() -> ProgressRow {
     ProgressRow {
         bound: Some(Epoch::from_random(5)),
         is_cancelled: true,
+        has_started: true,
         runs: 2,
         updates: 3,
         update_bytes: 400,
@@ -138,10 +155,11 @@ fn outcome(peer: NodeId, key: CommandKey, outcome: Outcome) -> Row {
 fn sender() -> SenderRow {
     SenderRow {
         store: Some(Epoch::from_random(5)),
+        process: Some(StoreProcess { number: 3, boot: Epoch::from_random(6) }),
         settled: vec![settled()],
         fenced: vec![Epoch::from_random(4)],
         generation: 1,
-        journaled: 12,
+        journaled: vec![reach(8, 12)],
         met_at: clock(),
     }
 }
@@ -175,7 +193,7 @@ fn rows_have_their_golden_bytes() {
         assert_eq!(read_row(&key, &content), Some(row), "{name}");
         writeln!(written, "{name} {} {}", to_hex(&key), to_hex(&content)).expect("a String takes everything");
     }
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/v1/rows.txt");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/v2/rows.txt");
     if std::env::var_os("UPDATE_VECTORS").is_some() {
         std::fs::write(&path, &written).expect("the vectors can be written");
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 use runnel_codec::{
-    Class, CommandKey, CommandName, Epoch, FailureKind, NodeId, Outcome, RejectionKind, Seq, Settled,
-    UnknownReason, UpdatePolicy,
+    Class, CommandKey, CommandName, Epoch, FailureKind, Lineage, NodeId, Outcome, Reach, RejectionKind, Seq,
+    Settled, StoreProcess, UnknownReason, UpdatePolicy,
 };
 use runnel_queue::{
     AcceptedRow, Change, ClockReading, CommandRow, Idempotency, OutcomeRow, ProgressRow, ReceiverRow, Row,
@@ -47,7 +47,7 @@ pub(crate) fn key(random: &mut StdRng) -> RowKey {
 /// Draws what is under a key.
 pub(crate) fn row(key: RowKey, random: &mut StdRng) -> Row {
     match key {
-        RowKey::Store => Row::Store(StoreRow { epoch: epoch(random) }),
+        RowKey::Store => Row::Store(StoreRow { epoch: epoch(random), lineage: lineage(random) }),
         RowKey::Receiver(peer) => Row::Receiver(peer, receiver(random)),
         RowKey::Command(peer, key) => Row::Command(peer, key, Box::new(command(random))),
         RowKey::Progress(peer, key) => Row::Progress(peer, key, progress(random)),
@@ -61,12 +61,26 @@ pub(crate) fn row(key: RowKey, random: &mut StdRng) -> Row {
     }
 }
 
+fn lineage(random: &mut StdRng) -> Lineage {
+    let mut lineage = Lineage::default();
+    (0..random.random_range(0..3)).for_each(|_| lineage.push(epoch(random)));
+    lineage
+}
+
+fn reach(random: &mut StdRng) -> Reach {
+    Reach { process: random.random(), position: random.random() }
+}
+
+fn reaches(random: &mut StdRng) -> Vec<Reach> {
+    (0..random.random_range(0..3)).map(|_| reach(random)).collect()
+}
+
 fn receiver(random: &mut StdRng) -> ReceiverRow {
     ReceiverRow {
-        last: random.random(),
+        sent: reaches(random),
         settled: settled(random),
         receiver: maybe(random, epoch),
-        journaled: random.random(),
+        journaled: reach(random),
     }
 }
 
@@ -91,6 +105,7 @@ fn progress(random: &mut StdRng) -> ProgressRow {
     ProgressRow {
         bound: maybe(random, epoch),
         is_cancelled: random.random(),
+        has_started: random.random(),
         runs: random.random(),
         updates: random.random(),
         update_bytes: random.random(),
@@ -112,10 +127,11 @@ fn outcome_row(random: &mut StdRng) -> OutcomeRow {
 fn sender(random: &mut StdRng) -> SenderRow {
     SenderRow {
         store: maybe(random, epoch),
+        process: maybe(random, |random| StoreProcess { number: random.random(), boot: epoch(random) }),
         settled: (0..random.random_range(0..3)).map(|_| settled(random)).collect(),
         fenced: (0..random.random_range(0..3)).map(|_| epoch(random)).collect(),
         generation: random.random(),
-        journaled: random.random(),
+        journaled: reaches(random),
         met_at: clock(random),
     }
 }

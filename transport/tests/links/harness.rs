@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use runnel_certs::{AUTHORITY_LIFETIME, Authority, Identity, LEAF_LIFETIME, NodeKey, Role, Validity};
 use runnel_codec::{
-    Class, CommandKey, ControlFrame, Epoch, Head, Hello, HelloAnswer, KnownNames, LinkNumber, Outcome, Seq,
-    StreamFrame, UpdatePolicy,
+    Class, CommandKey, ControlFrame, Epoch, Head, Hello, HelloAnswer, KnownNames, Lineage, LinkNumber,
+    Outcome, Seq, StreamFrame, UpdatePolicy,
 };
 use runnel_transport::{
     DialRequest, Endpoint, EndpointKeys, Env, Link, LinkClosed, LinkEvent, Side, Socket, StreamId,
@@ -239,6 +239,7 @@ pub(crate) fn head(class: Class) -> Head {
         idempotent: false,
         cancelled: false,
         resent: false,
+        started: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,
@@ -260,8 +261,9 @@ pub(crate) fn hello() -> Hello {
         receiver: None,
         expected_boot: None,
         expected_receiver: None,
-        sent: 0,
-        journaled: 0,
+        lineage: Lineage::default(),
+        sent: vec![],
+        journaled: vec![],
         settled: vec![],
         commands: vec!["exec/1".parse().expect("a valid name")],
         features: 0,

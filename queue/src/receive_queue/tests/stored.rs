@@ -1,8 +1,9 @@
 //! What is stored: enough to go on from, and no more than that.
 
-use runnel_codec::BodyEnd;
+use runnel_codec::{BodyEnd, Lineage, UnknownReason};
 
 use super::*;
+use crate::positions::Regressed;
 use crate::store::{Change, Row};
 
 /// A store that takes every batch at once.
@@ -33,7 +34,7 @@ impl Rows {
     fn restart(&self, clock: ClockReading) -> Rig {
         let mut queue = ReceiveQueue::new(config(), 2);
         let rows: Vec<_> = self.0.values().cloned().collect();
-        queue.recover(Instant::now(), &clock, Epoch::from_random(99), &rows);
+        queue.recover(Instant::now(), &clock, &StoreRow::new(Epoch::from_random(99)), &rows);
         let mut rig = Rig { queue, now: Instant::now() };
         meet(&mut rig, 2, 7);
         rig
@@ -199,15 +200,79 @@ fn a_store_that_has_forgotten_what_is_known_here_is_found_out() {
     rig.head(4, head(5));
     rows.take(&mut rig);
     let store = Some(key(1).epoch);
-    assert!(rig.queue.check_sent(&ctl(), store, 5).is_ok());
-    assert!(rig.queue.check_sent(&ctl(), store, 4).is_err());
-    assert!(
-        rig.queue.check_sent(&ctl(), Some(Epoch::from_random(8)), 0).is_ok(),
-        "a new one has promised nothing"
-    );
+    let check =
+        |rig: &Rig, store, sent: &[Reach]| rig.queue.check_store(&ctl(), store, &Lineage::default(), sent);
+    let sent = |position| [Reach { process: 1, position }];
+    assert!(check(&rig, store, &sent(5)).is_ok());
+    assert!(check(&rig, store, &sent(4)).is_err());
+    assert!(check(&rig, Some(Epoch::from_random(8)), &[]).is_ok(), "a new one has promised nothing");
     let rig = rows.restart(CLOCK);
-    assert!(rig.queue.check_sent(&ctl(), store, 4).is_err());
-    assert!(rig.queue.journaled_position(&ctl()) > 0);
+    assert!(check(&rig, store, &sent(4)).is_err());
+    assert!(!rig.queue.journaled_positions(&ctl()).is_empty());
+}
+
+/// The process of this number, in a store that these processes have had.
+fn met(boots: &[u64]) -> (Lineage, Option<StoreProcess>) {
+    let mut lineage = Lineage::default();
+    boots.iter().for_each(|boot| lineage.push(Epoch::from_random(*boot)));
+    let newest = lineage.newest();
+    (lineage, newest)
+}
+
+#[test]
+fn of_two_copies_the_one_that_is_met_first_stays() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    let store = Some(key(1).epoch);
+    let (before, process) = met(&[20]);
+    rig.queue.handle_process_met(&ctl(), process);
+    let (copy, process) = met(&[20, 21]);
+    let check = |rig: &Rig, lineage: &Lineage| rig.queue.check_store(&ctl(), store, lineage, &[]);
+    assert!(check(&rig, &copy).is_ok(), "it may be the next process of the same store");
+    rig.queue.handle_process_met(&ctl(), process);
+    rig.head(4, head(1));
+    rows.take(&mut rig);
+    let rig = rows.restart(CLOCK);
+    for other in [before, met(&[20, 22]).0, met(&[20, 22, 23]).0] {
+        let refused = rig.queue.check_store(&ctl(), store, &other, &[Reach { process: 2, position: 9 }]);
+        assert!(matches!(refused, Err(Regressed::Process { .. })), "{refused:?}");
+    }
+    let next = met(&[20, 21, 24]).0;
+    let sent = [Reach { process: 2, position: 1 }];
+    assert!(rig.queue.check_store(&ctl(), store, &next, &sent).is_ok(), "and its restarts are let in");
+}
+
+#[test]
+fn a_copy_whose_numbers_have_passed_those_of_the_original_is_found_out() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.queue.handle_process_met(&ctl(), met(&[20]).1);
+    rig.head(4, head(3));
+    rows.take(&mut rig);
+    let (store, copy) = (Some(key(1).epoch), met(&[20, 21]).0);
+    let reach = |process, position| Reach { process, position };
+    let refused = rig.queue.check_store(&ctl(), store, &copy, &[reach(1, 2), reach(2, 7)]);
+    assert_eq!(refused, Err(Regressed::Sender { claimed: 2, known: 3 }), "it gave 3 to another command");
+    assert!(rig.queue.check_store(&ctl(), store, &copy, &[reach(1, 3), reach(2, 7)]).is_ok());
+}
+
+#[test]
+fn a_command_that_is_said_to_have_started_is_not_run_by_a_journal_that_does_not_know_it() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    rig.head(4, Head { started: true, resent: true, ..head(1) });
+    let said = rows.take(&mut rig);
+    assert!(said.starts.is_empty());
+    let lost = StreamFrame::Outcome(Outcome::Unknown(UnknownReason::ReceiverStateLost));
+    assert_eq!(said.on(4), [lost]);
+}
+
+#[test]
+fn an_idempotent_command_is_run_again_though_it_is_said_to_have_started() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    let idempotent = Head { idempotent: true, ..head(1) };
+    rig.head(4, idempotent.clone());
+    assert_eq!(rows.take(&mut rig).starts, [key(1)]);
+    let mut rig = rows.restart(CLOCK);
+    rig.head_on(2, 8, Head { started: true, resent: true, ..idempotent });
+    assert_eq!(rows.take(&mut rig).starts, [key(1)]);
 }
 
 #[test]

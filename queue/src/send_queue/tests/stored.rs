@@ -49,7 +49,7 @@ impl Stored {
     fn restart(mut self, clock: ClockReading) -> Self {
         let rows: Vec<_> = self.rows.values().cloned().collect();
         self.queue = SendQueue::new(SendQueueConfig::default(), node("ctl"), Epoch::from_random(60), 2);
-        self.queue.recover(self.now, &clock, Epoch::from_random(7), &rows);
+        self.queue.recover(self.now, &clock, &StoreRow::new(Epoch::from_random(7)), &rows);
         self
     }
 
@@ -300,4 +300,36 @@ fn without_a_store_nothing_is_durable() {
     let memory = NewCommand { durable: None, ..new(None, UpdatePolicy::Follow) };
     queue.submit(Instant::now(), memory).expect("there is room");
     assert_eq!(queue.poll_store(Instant::now(), &CLOCK), None);
+}
+
+#[test]
+fn that_a_command_has_started_goes_with_the_next_batch_and_the_next_process_says_so() {
+    let mut stored = Stored::new();
+    let ids = [1, 2].map(|_| stored.submit(command(&node("w1"), Class::Normal)));
+    for id in &ids {
+        stored.queue.handle_reply(stored.now, &id.receiver, id.key, StreamFrame::Started).unwrap();
+    }
+    assert_eq!(stored.queue.poll_store(stored.now, &CLOCK), None, "nobody waits for it");
+    let ended = StreamFrame::Outcome(done());
+    stored.queue.handle_reply(stored.now, &ids[1].receiver, ids[1].key, ended).unwrap();
+    stored.turn();
+    let mut stored = stored.restart(CLOCK);
+    stored.meet();
+    let heads = stored.turn().1.into_iter().filter_map(|transmit| match transmit {
+        Transmit::Open { head, .. } => Some((head.key, head.started)),
+        _ => None,
+    });
+    assert_eq!(heads.collect::<Vec<_>>(), [(ids[0].key, true)]);
+}
+
+#[test]
+fn what_was_heard_to_start_is_unknown_to_a_receiver_that_says_it_never_will() {
+    let mut stored = Stored::new();
+    let id = stored.submit(command(&node("w1"), Class::Normal));
+    let never = StreamFrame::Outcome(Outcome::Cancelled);
+    for frame in [StreamFrame::Started, never] {
+        stored.queue.handle_reply(stored.now, &id.receiver, id.key, frame).unwrap();
+    }
+    let lost = Outcome::Unknown(UnknownReason::ReceiverStateLost);
+    assert!(stored.turn().0.contains(&SendEvent::Outcome { id, outcome: lost }));
 }

@@ -1,7 +1,7 @@
 //! Contents of rows as bytes, by kind.
 
 use bytes::{BufMut, BytesMut};
-use runnel_codec::{Class, Seq, Settled, UpdatePolicy};
+use runnel_codec::{Class, Lineage, Reach, Seq, Settled, StoreProcess, UpdatePolicy};
 
 use super::fields::{Fields, Malformed, put_bytes, put_duration, put_epoch, put_list, put_option};
 use super::outcome::{outcome, put_outcome};
@@ -14,7 +14,7 @@ use crate::store::row::{
 /// Writes what goes under a row's key.
 pub(super) fn put_row(row: &Row, out: &mut BytesMut) {
     match row {
-        Row::Store(row) => put_epoch(row.epoch, out),
+        Row::Store(row) => put_store(row, out),
         Row::Receiver(_, row) => put_receiver(row, out),
         Row::Command(_, _, row) => put_command(row, out),
         Row::Progress(_, _, row) => put_progress(row, out),
@@ -31,7 +31,7 @@ pub(super) fn put_row(row: &Row, out: &mut BytesMut) {
 /// Reads what is under this key.
 pub(super) fn row(key: RowKey, fields: &mut Fields) -> Result<Row, Malformed> {
     Ok(match key {
-        RowKey::Store => Row::Store(StoreRow { epoch: fields.epoch()? }),
+        RowKey::Store => Row::Store(store(fields)?),
         RowKey::Receiver(peer) => Row::Receiver(peer, receiver(fields)?),
         RowKey::Command(peer, key) => Row::Command(peer, key, Box::new(command(fields)?)),
         RowKey::Progress(peer, key) => Row::Progress(peer, key, progress(fields)?),
@@ -45,19 +45,31 @@ pub(super) fn row(key: RowKey, fields: &mut Fields) -> Result<Row, Malformed> {
     })
 }
 
+fn put_store(row: &StoreRow, out: &mut BytesMut) {
+    put_epoch(row.epoch, out);
+    out.put_u64(row.lineage.processes());
+    put_list(row.lineage.boots(), out, |boot, out| put_epoch(*boot, out));
+}
+
+fn store(fields: &mut Fields) -> Result<StoreRow, Malformed> {
+    let (epoch, processes) = (fields.epoch()?, fields.u64()?);
+    let lineage = Lineage::from_parts(processes, fields.list(Fields::epoch)?);
+    Ok(StoreRow { epoch, lineage: lineage.ok_or(Malformed("lineage that no store has"))? })
+}
+
 fn put_receiver(row: &ReceiverRow, out: &mut BytesMut) {
-    out.put_u64(row.last);
+    put_list(&row.sent, out, put_reach);
     put_settled(&row.settled, out);
     put_option(row.receiver, out, put_epoch);
-    out.put_u64(row.journaled);
+    put_reach(&row.journaled, out);
 }
 
 fn receiver(fields: &mut Fields) -> Result<ReceiverRow, Malformed> {
     Ok(ReceiverRow {
-        last: fields.u64()?,
+        sent: fields.list(reach)?,
         settled: settled(fields)?,
         receiver: fields.option(Fields::epoch)?,
-        journaled: fields.u64()?,
+        journaled: reach(fields)?,
     })
 }
 
@@ -96,6 +108,7 @@ fn command(fields: &mut Fields) -> Result<CommandRow, Malformed> {
 fn put_progress(row: &ProgressRow, out: &mut BytesMut) {
     put_option(row.bound, out, put_epoch);
     out.put_u8(row.is_cancelled.into());
+    out.put_u8(row.has_started.into());
     out.put_u32(row.runs);
     out.put_u64(row.updates);
     out.put_u64(row.update_bytes);
@@ -105,6 +118,7 @@ fn progress(fields: &mut Fields) -> Result<ProgressRow, Malformed> {
     Ok(ProgressRow {
         bound: fields.option(Fields::epoch)?,
         is_cancelled: fields.flag()?,
+        has_started: fields.flag()?,
         runs: fields.u32()?,
         updates: fields.u64()?,
         update_bytes: fields.u64()?,
@@ -135,20 +149,22 @@ fn outcome_row(fields: &mut Fields) -> Result<OutcomeRow, Malformed> {
 
 fn put_sender(row: &SenderRow, out: &mut BytesMut) {
     put_option(row.store, out, put_epoch);
+    put_option(row.process, out, put_process);
     put_list(&row.settled, out, put_settled);
     put_list(&row.fenced, out, |epoch, out| put_epoch(*epoch, out));
     out.put_u64(row.generation);
-    out.put_u64(row.journaled);
+    put_list(&row.journaled, out, put_reach);
     put_clock(&row.met_at, out);
 }
 
 fn sender(fields: &mut Fields) -> Result<SenderRow, Malformed> {
     Ok(SenderRow {
         store: fields.option(Fields::epoch)?,
+        process: fields.option(process)?,
         settled: fields.list(settled)?,
         fenced: fields.list(Fields::epoch)?,
         generation: fields.u64()?,
-        journaled: fields.u64()?,
+        journaled: fields.list(reach)?,
         met_at: clock(fields)?,
     })
 }
@@ -195,6 +211,24 @@ fn accepted(fields: &mut Fields) -> Result<AcceptedRow, Malformed> {
         result_end: fields.option(|fields| Ok((fields.u64()?, fields.array()?)))?,
         deadline: fields.option(deadline)?,
     })
+}
+
+fn put_reach(reach: &Reach, out: &mut BytesMut) {
+    out.put_u64(reach.process);
+    out.put_u64(reach.position);
+}
+
+fn reach(fields: &mut Fields) -> Result<Reach, Malformed> {
+    Ok(Reach { process: fields.u64()?, position: fields.u64()? })
+}
+
+fn put_process(process: StoreProcess, out: &mut BytesMut) {
+    out.put_u64(process.number);
+    put_epoch(process.boot, out);
+}
+
+fn process(fields: &mut Fields) -> Result<StoreProcess, Malformed> {
+    Ok(StoreProcess { number: fields.u64()?, boot: fields.epoch()? })
 }
 
 fn put_settled(settled: &Settled, out: &mut BytesMut) {

@@ -53,6 +53,8 @@ pub(super) enum Error {
     Damaged { what: String },
     /// It is of a format that is not known yet.
     TooNew { found: u32 },
+    /// It is of a format that is not read any more.
+    TooOld { found: u32 },
 }
 
 /// Opens the database on this disk, or makes one if the disk is empty.
@@ -63,7 +65,8 @@ pub(super) fn open(disk: impl StorageBackend, cache_bytes: usize) -> Result<Data
         match read_format(&database)? {
             Some(FORMAT) => {}
             Some(found) if found > FORMAT => return Err(Error::TooNew { found }),
-            Some(found) => return Err(Error::Damaged { what: format!("there never was a format {found}") }),
+            Some(0) => return Err(Error::Damaged { what: "there never was a format 0".to_owned() }),
+            Some(found) => return Err(Error::TooOld { found }),
             None => write_format(&database)?,
         }
         Ok(database)

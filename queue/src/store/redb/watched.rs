@@ -63,6 +63,7 @@ impl WatchedDisk {
     pub(super) fn explain(&self, error: rows::Error) -> StoreError {
         match (self.failure().take(), error) {
             (_, rows::Error::TooNew { found }) => StoreError::TooNew { found, known: FORMAT },
+            (_, rows::Error::TooOld { found }) => StoreError::TooOld { found, known: FORMAT },
             (Some(failure), _) => failure,
             (None, rows::Error::Damaged { what }) => StoreError::Corrupt { what },
             (None, rows::Error::Database(error)) => StoreError::Corrupt { what: error.to_string() },
