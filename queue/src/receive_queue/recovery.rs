@@ -84,8 +84,9 @@ impl ReceiveQueue {
             known.state = State::Ended(outcome);
         }
         known.runs = row.runs;
-        // The record of a start whose handler was not called after all counts as a run, but must not be said to have started.
-        known.was_called = row.runs > 0 && !outcome_is_never;
+        // The record of a start whose handler was not called after all counts as a run, but must not be said to have started;
+        // nor must a run of an older process whose command was not accepted again.
+        known.was_called = row.accepted.is_some() && row.runs > 0 && !outcome_is_never;
         if let Some(accepted) = &row.accepted {
             let mut log = StreamLog::default();
             log.resume(row.updates.0, row.updates.1);

@@ -131,8 +131,13 @@ fn an_interrupted_idempotent_command_that_has_said_something_lost_its_handler_an
     let mut rig = rows.restart(CLOCK);
     rig.head_on(2, 8, Head { idempotent: true, updates_received: 1, resent: true, ..head(1) });
     let said = rows.take(&mut rig);
-    said.assert_last(8, &StreamFrame::Outcome(Outcome::Unknown(UnknownReason::HandlerLost)));
+    let lost = StreamFrame::Outcome(Outcome::Unknown(UnknownReason::HandlerLost));
+    said.assert_last(8, &lost);
     assert_eq!(said.starts, []);
+    // The next process says the same and nothing before it: it never accepted the command.
+    let mut rig = rows.restart(CLOCK);
+    rig.head_on(2, 8, Head { idempotent: true, updates_received: 1, resent: true, ..head(1) });
+    assert_eq!(rows.take(&mut rig).on(8), [lost]);
 }
 
 #[test]
