@@ -64,10 +64,10 @@ impl SendQueue {
         if entry.stage != Stage::Waiting || entry.resend_at.is_some() {
             return None;
         }
-        if let Err(outcome) = link.check_understood(&entry.command) {
-            if !entry.was_sent {
-                self.end(node, key, outcome);
-            }
+        // What may have been sent is asked for whatever the peer lists: it knows what became of it, or says that it never
+        // will be run.
+        if let (false, Err(outcome)) = (entry.was_sent, link.check_understood(&entry.command)) {
+            self.end(node, key, outcome);
             return None;
         }
         let receiver = link.epoch(entry.is_durable());

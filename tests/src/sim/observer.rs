@@ -354,6 +354,13 @@ impl Observer {
         of_sender.filter_map(|(number, life)| Some((*number, life.id.clone()?))).collect()
     }
 
+    /// Returns from which host a command was sent, and under which id.
+    pub fn sent_as(&self, number: u64) -> Option<(usize, CommandId)> {
+        let state = self.lock();
+        let life = state.lives.get(&number)?;
+        Some((life.sender.host, life.id.clone()?))
+    }
+
     /// Returns what is known of a command, for people.
     pub fn describe(&self, number: u64) -> String {
         self.lock().lives.get(&number).map_or_else(|| "nothing".to_owned(), |life| format!("{life:?}"))

@@ -108,6 +108,17 @@ async fn come_back(world: &World, had_doubles: bool) -> bool {
     lost.is_empty()
 }
 
+/// Returns what its sender says of a command.
+async fn explain(world: &World, number: Option<u64>) -> String {
+    let Some((host, id)) = number.and_then(|number| world.observer().sent_as(number)) else {
+        return "is of nobody".to_owned();
+    };
+    match world.node(host) {
+        Some(node) => format!("is said to be {:?}", node.explain(&id).await),
+        None => "has no sender any more".to_owned(),
+    }
+}
+
 /// L2 and S1: every command that was accepted ends.
 async fn all_end(world: &World) -> bool {
     let owed = world.observer().owed().len();
@@ -116,7 +127,8 @@ async fn all_end(world: &World) -> bool {
         if Instant::now() >= ends_at {
             let owed = world.observer().owed();
             let first = owed.first().map(|number| world.observer().describe(*number)).unwrap_or_default();
-            let text = format!("{} commands have no outcome; the first: {first}", owed.len());
+            let why = explain(world, owed.first().copied()).await;
+            let text = format!("{} commands have no outcome; the first {why}: {first}", owed.len());
             world.observer().violation(Invariant::AllEnd, text);
             return false;
         }
