@@ -178,6 +178,18 @@ fn what_was_bound_is_sent_again_by_the_next_process_and_what_was_not_has_never_l
 }
 
 #[test]
+fn what_was_bound_is_asked_for_even_if_its_receiver_does_not_list_its_type() {
+    let mut stored = Stored::new();
+    let sent = stored.submit(new(None, UpdatePolicy::Follow));
+    let mut stored = stored.restart(CLOCK);
+    let receiver = Some(Epoch::from_random(50));
+    stored.queue.handle_link_up(&node("w1"), LinkUp { receiver, commands: BTreeSet::new(), ..link_up(1) });
+    stored.queue.handle_room(&node("w1"), room(100));
+    let (_, transmits) = stored.turn();
+    assert!(matches!(&transmits[..], [Transmit::Open { key, .. }, ..] if *key == sent.key), "{transmits:?}");
+}
+
+#[test]
 fn a_receiver_without_its_old_journal_leaves_what_was_bound_unknown() {
     let mut stored = Stored::new();
     let sent = stored.submit(new(None, UpdatePolicy::Follow));
