@@ -5,6 +5,8 @@
 //! benches themselves are in `benches/`, one question a file.
 
 mod commands;
+#[cfg(target_os = "linux")]
+pub mod emulated;
 mod fleet;
 mod load;
 mod nodes;
