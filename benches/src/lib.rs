@@ -5,18 +5,18 @@
 //! benches themselves are in `benches/`, one question a file.
 
 mod commands;
+pub mod compared;
 #[cfg(target_os = "linux")]
 pub mod emulated;
-mod fleet;
 mod load;
 mod nodes;
 mod raw;
 
 pub use commands::{Bulk, Echo, Note, WireSizes, sample_head};
-pub use fleet::Fleet;
 pub use load::{Caller, run};
-pub use nodes::{BODY_BYTES, Handling, NodePair};
+pub use nodes::{Handling, NodePair};
 pub use raw::RawPair;
+pub use runnel_workload::{BODY_BYTES, Fleet};
 
 /// The settings of every criterion bench: short, so that all of them together take minutes.
 #[macro_export]

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use runnel::{Body, Context, HandlerError, Handlers, Node, NodeBuilder, NodeHandle, SubmitOptions};
 use runnel_certs::Role;
 use runnel_codec::NodeId;
+use runnel_workload::{BODY_BYTES, Fleet, count_received};
 use tokio::runtime::Runtime;
 
 use crate::commands::{Bulk, Echo, Note};
-use crate::fleet::Fleet;
 use crate::load::{Caller, callers_runtime, run};
 
 /// Two nodes with a link between them.
@@ -142,11 +142,13 @@ async fn read_body(mut context: Context<Bulk>) -> Result<u64, HandlerError> {
     let mut bytes = 0;
     while let Some(piece) = body.next().await? {
         bytes += piece.len() as u64;
+        count_received(piece.len());
     }
     Ok(bytes)
 }
 
-fn handlers(handling: Handling) -> Handlers {
+/// Makes the handlers of everything that is measured.
+pub(crate) fn handlers(handling: Handling) -> Handlers {
     let mut handlers = Handlers::new();
     handlers.on::<Bulk, _, _>(|context, ()| read_body(context));
     match handling {
@@ -161,9 +163,6 @@ fn handlers(handling: Handling) -> Handlers {
     }
     handlers
 }
-
-/// Bytes of one body.
-pub const BODY_BYTES: usize = 8 << 20;
 
 /// Bytes of a command's arguments, and of its result if it has one.
 pub(crate) const ARGS_BYTES: usize = 64;

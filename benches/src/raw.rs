@@ -6,22 +6,23 @@
 //! is decoded or remembered for a command, and threads wake each other once for all that has come meanwhile.
 
 mod ends;
-mod settings;
+pub(crate) mod settings;
 mod switchboard;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use runnel_certs::Role;
+use runnel_workload::{BODY_BYTES, Fleet};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::switchboard::{Call, Connected, Switchboard};
 use crate::commands::{Bulk, Echo, Note, WireSizes};
-use crate::fleet::Fleet;
 use crate::load::{Caller, callers_runtime, run};
-use crate::nodes::{ARGS_BYTES, BODY_BYTES};
+use crate::nodes::ARGS_BYTES;
 
 /// Two quinn endpoints with a connection between them.
 #[derive(Debug)]
@@ -85,12 +86,12 @@ impl RawPair {
             reply_bytes: sizes.reply,
         });
         let server_thread = thread("raw-server", async move {
-            let endpoint = settings::server(&server, in_flight);
+            let endpoint = settings::server(&server, LOOPBACK, settings::transport(in_flight));
             address_known.send(endpoint.local_addr().expect("it is bound")).expect("somebody waits");
             ends::serve(endpoint, sizes, stopped).await;
         });
         let client_thread = thread("raw-client", async move {
-            let endpoint = settings::client(&client, in_flight);
+            let endpoint = settings::client(&client, LOOPBACK, settings::transport(in_flight));
             let name = settings::server_name(&client);
             let address = address.await.expect("the server is bound");
             let connecting = endpoint.connect(address, &name).expect("the settings are right");
@@ -146,3 +147,5 @@ fn thread(name: &str, run: impl Future<Output = ()> + Send + 'static) -> JoinHan
         .spawn(move || callers_runtime().block_on(run))
         .expect("the system has threads")
 }
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

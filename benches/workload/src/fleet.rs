@@ -31,13 +31,23 @@ impl Fleet {
     ///
     /// When `name` is not one for a node.
     pub fn identity(&self, name: &str, role: Role) -> Identity {
+        self.identity_with_key(name, role).1
+    }
+
+    /// Issues the identity of a node and shows its key too.
+    ///
+    /// # Panics
+    ///
+    /// When `name` is not one for a node.
+    pub fn identity_with_key(&self, name: &str, role: Role) -> (NodeKey, Identity) {
         let key = NodeKey::generate().expect("the system has randomness");
         let validity = Validity::starting(self.now, LIFETIME).expect("a lifetime within the calendar");
         let request = key.csr().expect("a fresh key signs its request");
         let node = name.parse().expect("a valid name");
         let leaf = self.authority.issue(&request, &node, role, validity).expect("the request is our own");
         let authority = self.authority.certificate();
-        Identity::from_pem(&key, &leaf.pem(), &authority.pem()).expect("they belong together")
+        let identity = Identity::from_pem(&key, &leaf.pem(), &authority.pem());
+        (key, identity.expect("they belong together"))
     }
 }
 
