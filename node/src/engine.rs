@@ -421,7 +421,7 @@ impl Engine {
         is_busy
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
+    fn next_timeout(&mut self) -> Option<Instant> {
         let status_at = (self.status.receiver_count() > 1).then_some(self.status_at);
         [
             self.send.poll_timeout(),

@@ -1,6 +1,6 @@
 //! The links of a node, and what the engine knows of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,10 @@ pub(super) type LinkIndex = usize;
 pub(super) struct LinkSet {
     pub(super) links: Slab<LinkEntry>,
     pub(super) ready: ReadySet,
+    /// When links want to be looked at, as far as that has not changed since.
+    timeouts: BTreeSet<(Instant, LinkIndex)>,
+    /// Links of which that may have changed.
+    touched: Vec<LinkIndex>,
     /// The link that was polled last: what came with its last event comes next.
     speaking: Option<LinkIndex>,
     /// Links of which the queues do not know what they can take now.
@@ -41,6 +45,10 @@ pub(super) struct LinkEntry {
     pub(super) is_room_noted: bool,
     /// It is among [`LinkSet::places`].
     pub(super) is_places_noted: bool,
+    /// Where it stands in [`LinkSet::timeouts`].
+    pub(super) timeout_at: Option<Instant>,
+    /// It is among [`LinkSet::touched`].
+    pub(super) is_touched: bool,
     /// When dial, handshake and hello must be done; `None` once the link is being closed.
     pub(super) deadline_at: Option<Instant>,
     /// Whom we meant to reach.
@@ -94,11 +102,16 @@ impl LinkSet {
     pub(super) fn insert(&mut self, entry: LinkEntry) -> LinkIndex {
         let index = self.links.insert(entry);
         self.ready.insert(index);
+        self.note_touched(index);
         index
     }
 
     pub(super) fn remove(&mut self, index: LinkIndex) -> Option<LinkEntry> {
-        self.links.try_remove(index)
+        let entry = self.links.try_remove(index)?;
+        if let Some(at) = entry.timeout_at {
+            self.timeouts.remove(&(at, index));
+        }
+        Some(entry)
     }
 
     pub(super) fn get(&self, index: LinkIndex) -> Option<&LinkEntry> {
@@ -106,6 +119,7 @@ impl LinkSet {
     }
 
     pub(super) fn get_mut(&mut self, index: LinkIndex) -> Option<&mut LinkEntry> {
+        self.note_touched(index);
         self.links.get_mut(index)
     }
 
@@ -114,12 +128,47 @@ impl LinkSet {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkIndex, &mut LinkEntry)> {
+        for (index, entry) in &mut self.links {
+            if !std::mem::replace(&mut entry.is_touched, true) {
+                self.touched.push(index);
+            }
+        }
         self.links.iter_mut()
     }
 
-    /// Returns when a link next wants [`Engine::handle_link_timeouts`].
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.links.iter().filter_map(|(_, entry)| entry.poll_timeout()).min()
+    /// Returns when a link next wants [`Engine::handle_link_timeouts`]. The cost is that of the links that were touched since,
+    /// however many there are.
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        self.timeouts_now().first().map(|(at, _)| *at)
+    }
+
+    /// Returns a link whose time has come.
+    pub(super) fn poll_due(&mut self, now: Instant) -> Option<LinkIndex> {
+        self.timeouts_now().first().filter(|(at, _)| *at <= now).map(|(_, index)| *index)
+    }
+
+    fn note_touched(&mut self, index: LinkIndex) {
+        if let Some(entry) = self.links.get_mut(index)
+            && !std::mem::replace(&mut entry.is_touched, true)
+        {
+            self.touched.push(index);
+        }
+    }
+
+    fn timeouts_now(&mut self) -> &BTreeSet<(Instant, LinkIndex)> {
+        for index in self.touched.drain(..) {
+            let Some(entry) = self.links.get_mut(index) else { continue };
+            entry.is_touched = false;
+            let at = entry.poll_timeout();
+            if at == entry.timeout_at {
+                continue;
+            }
+            if let Some(before) = std::mem::replace(&mut entry.timeout_at, at) {
+                self.timeouts.remove(&(before, index));
+            }
+            self.timeouts.extend(at.map(|at| (at, index)));
+        }
+        &self.timeouts
     }
 
     /// Has a link polled although nothing woke it.

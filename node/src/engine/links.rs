@@ -66,6 +66,8 @@ impl Engine {
             unanswered: 0,
             is_room_noted: false,
             is_places_noted: false,
+            timeout_at: None,
+            is_touched: false,
             deadline_at: Some(now + timeout),
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),
@@ -353,14 +355,7 @@ impl Engine {
 
     /// Sends heartbeats, looks for silent links, and ends attempts whose time is up.
     pub(super) fn handle_link_timeouts(&mut self, now: Instant) {
-        let due: Vec<LinkIndex> = self
-            .links
-            .links
-            .iter()
-            .filter(|(_, entry)| entry.poll_timeout().is_some_and(|at| at <= now))
-            .map(|(index, _)| index)
-            .collect();
-        for index in due {
+        while let Some(index) = self.links.poll_due(now) {
             let Some(entry) = self.links.get_mut(index) else { continue };
             match &entry.phase {
                 Phase::Greeting { .. } => {
