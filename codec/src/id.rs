@@ -3,7 +3,9 @@
 //! Every identifier is parsed at the edge and trusted inside. None of them can be made from a bare number by
 //! accident, and `Display` gives what logs, the command line and `$RUNNEL_ID` show.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ pub const NAME_BYTES_MAX: usize = 63;
 /// Name of a node, unique within its fleet: `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`.
 ///
 /// Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Eq)]
 pub struct NodeId(Arc<str>);
 
 /// Name of a fleet: the same rule as [`NodeId`].
@@ -130,6 +132,32 @@ impl LinkNumber {
     /// Returns the following number, or `None` once the space is used up.
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
+    }
+}
+
+// Nearly all comparisons are of a name with a clone of itself: those need no look at the text.
+
+impl PartialEq for NodeId {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Ord for NodeId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for NodeId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for NodeId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -123,6 +123,11 @@ impl Outcome {
     pub fn is_never(&self) -> bool {
         matches!(self, Self::Rejected(_) | Self::Expired | Self::Cancelled)
     }
+
+    /// Returns whether this word says that the command has started.
+    pub fn has_started(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Failed(_))
+    }
 }
 
 impl FailureKind {

@@ -4,6 +4,7 @@
 //! Each command is handed to its handler at most once: it is remembered until its sender has settled it, however often
 //! and over how many links its head comes. No word is said before its record is stored.
 
+mod answers;
 mod bodies;
 mod command;
 mod config;
@@ -32,6 +33,7 @@ use runnel_codec::{
     Reach, Rejection, Seq, Settled, StoreProcess, StreamFrame, UnknownReason, UpdatePolicy,
 };
 
+use self::answers::Answer;
 use self::command::{Accepted, Known, State};
 pub use self::config::ReceiveQueueConfig;
 use self::notes::Note;
@@ -41,7 +43,6 @@ use self::waiting::Waiting;
 pub use self::words::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, Reply, Start, Stop, StopReason,
 };
-use crate::body_intake::BodyIntake;
 use crate::journal::Journal;
 use crate::scheduler::Scheduler;
 use crate::store::{RowKey, StoreSpace};
@@ -77,7 +78,7 @@ pub struct ReceiveQueue {
     purged: Vec<RowKey>,
     tokens_stored: VecDeque<(NodeId, CommandKey)>,
     starts: VecDeque<Start>,
-    replies: VecDeque<Reply>,
+    answers: VecDeque<Answer>,
     stops: VecDeque<Stop>,
     freed: VecDeque<Freed>,
     deliveries: VecDeque<Delivery>,
@@ -111,7 +112,7 @@ impl ReceiveQueue {
             purged: Vec::new(),
             tokens_stored: VecDeque::new(),
             starts: VecDeque::new(),
-            replies: VecDeque::new(),
+            answers: VecDeque::new(),
             stops: VecDeque::new(),
             freed: VecDeque::new(),
             deliveries: VecDeque::new(),
@@ -174,10 +175,10 @@ impl ReceiveQueue {
             return;
         };
         if sender.has_settled(head.key) {
-            return self.reply(peer, at, StreamFrame::Stale, true);
+            return self.reply_last(peer, at, StreamFrame::Stale);
         }
         match sender.known.get(&head.key).filter(|_| !planted!(NoDeduplication)) {
-            Some(known) if !known.may_attach(at) => self.reply(peer, at, StreamFrame::Duplicate, true),
+            Some(known) if !known.may_attach(at) => self.reply_last(peer, at, StreamFrame::Duplicate),
             Some(_) => self.attach(now, peer, at, &head),
             None => self.admit(now, peer, at, head, payload),
         }
@@ -210,8 +211,10 @@ impl ReceiveQueue {
         if !sender.announce(settled) {
             return;
         }
-        // Only an abandoned command is settled before it has ended.
-        for key in sender.known_in(settled) {
+        // Only an abandoned command is settled before it has ended. What an ended one still holds goes with it.
+        let given_up: Vec<_> =
+            sender.known_in(settled).filter(|(_, known)| !known.is_over()).map(|(key, _)| key).collect();
+        for key in given_up {
             self.give_up(peer, key);
         }
         let key = CommandKey { epoch: settled.epoch, seq: Seq::FIRST };
@@ -306,7 +309,7 @@ impl ReceiveQueue {
 
     /// Returns the next frame to write.
     pub fn poll_reply(&mut self) -> Option<Reply> {
-        self.replies.pop_front().or_else(|| self.write_next())
+        self.next_answer().or_else(|| self.write_next())
     }
 
     /// Returns how far the body of which sender's command may be written, in bytes since its beginning.
@@ -441,7 +444,7 @@ impl ReceiveQueue {
             body.grant(result_credit);
         }
         sender.known.insert(key, known);
-        self.greet(peer, key, at);
+        self.greet(peer, key);
     }
 
     /// Answers a known command on a new stream, from where its sender stands.
@@ -456,7 +459,7 @@ impl ReceiveQueue {
             .map_or(0, |body| body.attach(head.result_body_received, head.result_body_credit).unwrap_or(0));
         self.give_room(peer, head.key, Part::ResultBody, freed_of_body);
         self.leave_ring(peer, head.key);
-        self.greet(peer, head.key, at);
+        self.greet(peer, head.key);
         if head.cancelled {
             self.handle_cancel(now, peer, head.key);
         }
@@ -516,26 +519,9 @@ impl ReceiveQueue {
         self.stops.push_back(Stop { from: peer.clone(), key, reason });
     }
 
-    /// Begins the answers on a stream.
-    fn greet(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
-        let Some(known) = self.known_mut(peer, key) else { return };
-        let (was_accepted, was_called) = (known.accepted.is_some(), known.was_called);
-        let (body_received, body_credit) = known.body.as_mut().map_or((0, 0), BodyIntake::offsets);
-        if was_accepted {
-            self.reply(peer, at, StreamFrame::Accepted { body_received, body_credit }, false);
-        }
-        if was_called {
-            self.reply(peer, at, StreamFrame::Started, false);
-        }
-    }
-
     fn reply_busy(&mut self, peer: &NodeId, at: Attachment, scope: BusyScope) {
         let retry_after = self.config.busy_retry_after.mul_f64(self.random.random_range(1.0..1.5));
-        self.reply(peer, at, StreamFrame::Busy { scope, retry_after }, true);
-    }
-
-    fn reply(&mut self, peer: &NodeId, at: Attachment, frame: StreamFrame, is_last: bool) {
-        self.replies.push_back(Reply { peer: peer.clone(), at, frame, is_last });
+        self.reply_last(peer, at, StreamFrame::Busy { scope, retry_after });
     }
 
     fn known_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Known> {

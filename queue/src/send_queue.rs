@@ -71,6 +71,8 @@ pub struct SendQueue {
     stale_rows: BTreeSet<NodeId>,
     /// Durable commands that have started: nobody waits for that to be stored, so it goes with the next batch.
     started: BTreeSet<CommandId>,
+    /// Peers that may not know of all that is settled.
+    news: BTreeSet<NodeId>,
     events: VecDeque<SendEvent>,
     control: VecDeque<Transmit>,
     /// When a deadline passes, a pause ends or a command may be sent again.
@@ -103,6 +105,7 @@ impl SendQueue {
             memory: Journal::new(),
             stale_rows: BTreeSet::new(),
             started: BTreeSet::new(),
+            news: BTreeSet::new(),
             events: VecDeque::new(),
             control: VecDeque::new(),
             alarms: BTreeSet::new(),
@@ -210,6 +213,7 @@ impl SendQueue {
         // The hello was written before the link was up: what has been settled since is said again.
         state.boot.repeat();
         state.store.repeat();
+        self.news.insert(peer.clone());
         let (mut lost, mut again, mut resent) = (Vec::new(), Vec::new(), Vec::new());
         for (key, entry) in &mut state.entries {
             match entry.bound {

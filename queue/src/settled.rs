@@ -15,24 +15,21 @@ impl SettledSet {
     /// Reads a set from the wire.
     pub fn from_wire(settled: &Settled) -> Self {
         let mut set = Self::default();
-        if let Some(low) = settled.low {
-            set.insert_range(Seq::FIRST, low);
-        }
-        for (first, last) in &settled.ranges {
-            set.insert_range(*first, *last);
-        }
+        set.merge(settled);
         set
     }
 
-    /// Adds one number.
-    pub fn insert(&mut self, seq: Seq) {
-        self.insert_range(seq, seq);
+    /// Adds one number. Returns whether it is new.
+    pub fn insert(&mut self, seq: Seq) -> bool {
+        self.insert_range(seq, seq)
     }
 
-    /// Adds all numbers from `first` to `last`, both included. Does nothing if `last` is below `first`.
-    pub fn insert_range(&mut self, first: Seq, last: Seq) {
-        if last < first {
-            return;
+    /// Adds all numbers from `first` to `last`, both included. Does nothing if `last` is below `first`. Returns whether any of
+    /// them is new.
+    pub fn insert_range(&mut self, first: Seq, last: Seq) -> bool {
+        let is_there = self.ranges.range(..=first).next_back().is_some_and(|(_, to)| last <= *to);
+        if last < first || is_there {
+            return false;
         }
         let mut last = last;
         // Ranges that begin no later than just above the new one may touch it; walk them down from the highest.
@@ -43,19 +40,20 @@ impl SettledSet {
             last = last.max(*to);
             if *from <= first {
                 *to = last;
-                return;
+                return true;
             }
             let from = *from;
             self.ranges.remove(&from);
         }
         self.ranges.insert(first, last);
+        true
     }
 
-    /// Adds all numbers of another set.
-    pub fn merge(&mut self, other: &Self) {
-        for (first, last) in &other.ranges {
-            self.insert_range(*first, *last);
-        }
+    /// Adds all numbers that the wire names. Returns whether any of them is new.
+    pub fn merge(&mut self, settled: &Settled) -> bool {
+        let low = settled.low.map(|low| (Seq::FIRST, low));
+        let ranges = low.into_iter().chain(settled.ranges.iter().copied());
+        ranges.fold(false, |is_new, (first, last)| self.insert_range(first, last) | is_new)
     }
 
     /// Returns whether a number is in the set.

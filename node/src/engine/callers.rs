@@ -8,7 +8,8 @@ use runnel_queue::{DeliveryPart, Stage};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::body::Source;
-use crate::caller_events::{Teller, caller_events};
+use crate::caller_events::{Step, Teller, caller_events};
+use crate::wakes::WakeNotes;
 
 /// The callers of a node, by receiver and command.
 ///
@@ -69,6 +70,21 @@ impl Caller {
     /// Stands for a caller that was in an older process.
     pub(super) fn gone() -> Self {
         Self::new(caller_events().0, false, true, None, None)
+    }
+
+    /// Its command has come further. Each step is told once, however often the command is sent again.
+    pub(super) fn tell_step(&mut self, wakes: &mut WakeNotes, stage: Stage) {
+        if self.furthest >= stage {
+            return;
+        }
+        self.furthest = stage;
+        let step = match stage {
+            Stage::Sent if self.wants_steps => Step::Sent,
+            Stage::Accepted if self.wants_steps => Step::Accepted,
+            Stage::Started => Step::Started,
+            _ => return,
+        };
+        self.teller.step(wakes, step);
     }
 
     /// Has room for a body that is produced from now on. An older production of it ends.

@@ -71,8 +71,13 @@ impl Engine {
             }
             SendEvent::Outcome { id, outcome } => {
                 trace!(%id, outcome = outcome.as_str(), "outcome");
-                if let Some(caller) = self.callers.remove(&id) {
+                if let Some(mut caller) = self.callers.remove(&id) {
                     caller.close_body();
+                    if outcome.has_started() {
+                        // Its receiver may have said nothing else.
+                        caller.tell_step(&mut self.wakes, Stage::Accepted);
+                        caller.tell_step(&mut self.wakes, Stage::Started);
+                    }
                     if !caller.keeps_outcome {
                         // One that does not outlive the process is not kept anyway.
                         self.send.handle_outcome_taken(now, &id).ok();
@@ -98,17 +103,10 @@ impl Engine {
         }
     }
 
-    /// A command has come further. Each step is told once, however often the command is sent again.
     fn tell_step(&mut self, id: &CommandId, stage: Stage) {
-        let Some(caller) = self.callers.get_mut(id).filter(|caller| caller.furthest < stage) else { return };
-        caller.furthest = stage;
-        let step = match stage {
-            Stage::Sent if caller.wants_steps => Step::Sent,
-            Stage::Accepted if caller.wants_steps => Step::Accepted,
-            Stage::Started => Step::Started,
-            _ => return,
-        };
-        caller.teller.step(&mut self.wakes, step);
+        if let Some(caller) = self.callers.get_mut(id) {
+            caller.tell_step(&mut self.wakes, stage);
+        }
     }
 
     /// The receiver wants a command's body: whoever produces it begins, perhaps once more.

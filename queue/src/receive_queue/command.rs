@@ -7,6 +7,7 @@ use runnel_codec::{
     Class, CommandKey, CommandName, Epoch, Head, NodeId, Outcome, UnknownReason, UpdatePolicy,
 };
 
+use super::answers::Unsaid;
 use super::waiting::Arrival;
 use super::words::{Attachment, Start, StopReason};
 use crate::body_intake::BodyIntake;
@@ -46,6 +47,8 @@ pub(super) struct Known {
     pub(super) may_have_run: bool,
     /// The stream on which it is answered.
     pub(super) at: Option<Attachment>,
+    /// What is still to be said there before anything else.
+    pub(super) unsaid: Unsaid,
     /// The newest stream that it ever had.
     pub(super) newest: Option<Attachment>,
     pub(super) log: StreamLog,
@@ -110,6 +113,7 @@ impl Known {
             runs: 0,
             may_have_run: false,
             at,
+            unsaid: Unsaid::default(),
             newest: at,
             log: StreamLog::default(),
             body: None,
@@ -119,6 +123,20 @@ impl Known {
             kept_bytes: 0,
             stored_output: StoredOutput::default(),
         }
+    }
+
+    /// Returns whether its end is stored.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// Returns whether its end is stored and said, and nothing is held with it that somebody waits for.
+    pub(super) fn is_over(&self) -> bool {
+        self.has_ended()
+            && self.at.is_none()
+            && !self.is_in_ring
+            && self.body.is_none()
+            && self.held_bytes() == 0
     }
 
     /// Returns whether a stream may take over: nothing lives on another, and it was not overtaken by one.

@@ -9,7 +9,7 @@ use runnel_codec::{
     ClassMap, CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Reach, Seq, Settled, StoreProcess,
 };
 
-use super::command::{Known, State};
+use super::command::Known;
 use super::usage::SenderUsage;
 use crate::clock::ClockReading;
 use crate::positions::Reaches;
@@ -101,7 +101,9 @@ impl Sender {
         let Some(store) = self.store else { return Vec::new() };
         let keys: Vec<_> = self.known.keys().copied().filter(|key| key.epoch == store).collect();
         let announced = self.settled.entry(store).or_default();
-        keys.iter().for_each(|key| announced.set.insert(key.seq));
+        for key in &keys {
+            announced.set.insert(key.seq);
+        }
         keys
     }
 
@@ -179,21 +181,20 @@ impl Sender {
         self.announcements += 1;
         let announced = self.settled.entry(settled.epoch).or_default();
         announced.heard = self.announcements;
-        let before = announced.set.clone();
-        announced.set.merge(&SettledSet::from_wire(settled));
-        announced.set != before
+        announced.set.merge(settled)
     }
 
     /// Forgets the commands that have ended and are in `settled`, now that this is stored.
     pub(super) fn prune(&mut self, settled: &Settled) {
-        for key in self.known_in(settled) {
-            self.forget_if_ended(key);
+        for (first, last) in ranges_of(settled) {
+            let ended = self.known.extract_if(first..=last, |_, known| known.has_ended());
+            self.kept_bytes -= ended.map(|(_, known)| known.kept_bytes).sum::<u64>();
         }
     }
 
     /// Forgets a command if it has ended.
     pub(super) fn forget_if_ended(&mut self, key: CommandKey) {
-        if self.known.get(&key).is_some_and(|known| matches!(known.state, State::Ended(_)))
+        if self.known.get(&key).is_some_and(|known| known.has_ended())
             && let Some(known) = self.known.remove(&key)
         {
             self.kept_bytes -= known.kept_bytes;
@@ -243,15 +244,10 @@ impl Sender {
     }
 
     /// Returns the known commands in `settled`. The cost is that of what is found, however much is known.
-    pub(super) fn known_in(&self, settled: &Settled) -> Vec<CommandKey> {
-        let key = |seq| CommandKey { epoch: settled.epoch, seq };
-        let low = settled.low.map(|low| (Seq::FIRST, low));
-        low.into_iter()
-            .chain(settled.ranges.iter().copied())
-            .filter(|(first, last)| first <= last)
-            .flat_map(|(first, last)| self.known.range(key(first)..=key(last)))
-            .map(|(key, _)| *key)
-            .collect()
+    pub(super) fn known_in(&self, settled: &Settled) -> impl Iterator<Item = (CommandKey, &Known)> {
+        ranges_of(settled)
+            .flat_map(|(first, last)| self.known.range(first..=last))
+            .map(|(key, known)| (*key, known.as_ref()))
     }
 
     /// Living epochs are named in every hello, so the one not heard of for longest is the one that is gone.
@@ -262,6 +258,16 @@ impl Sender {
             self.settled.remove(&epoch);
         }
     }
+}
+
+/// Returns the first and last command of each range in `settled` that is not empty.
+fn ranges_of(settled: &Settled) -> impl Iterator<Item = (CommandKey, CommandKey)> {
+    let key = |seq| CommandKey { epoch: settled.epoch, seq };
+    let low = settled.low.map(|low| (Seq::FIRST, low));
+    low.into_iter()
+        .chain(settled.ranges.iter().copied())
+        .filter(|(first, last)| first <= last)
+        .map(move |(first, last)| (key(first), key(last)))
 }
 
 /// Stores of one sender that are remembered to be gone. With one more, its journal becomes a new one for all of them.
@@ -307,6 +313,6 @@ mod tests {
     fn a_range_that_ends_before_it_begins_is_empty() {
         let seq = |number| Seq::from_wire(number).unwrap();
         let backwards = Settled { epoch: Epoch::from_random(1), low: None, ranges: vec![(seq(5), seq(2))] };
-        assert_eq!(Sender::default().known_in(&backwards), []);
+        assert_eq!(Sender::default().known_in(&backwards).count(), 0);
     }
 }

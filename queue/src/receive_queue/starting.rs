@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runnel_codec::{Class, CommandKey, CommandName, NodeId, StreamFrame};
+use runnel_codec::{Class, CommandKey, CommandName, NodeId};
 
 use super::ReceiveQueue;
 use super::command::State;
@@ -50,12 +50,10 @@ impl ReceiveQueue {
         }
         known.state = State::Running;
         known.was_called = true;
-        let at = known.at;
+        known.unsaid.started = true;
         let start = known.accepted.as_mut().map(|accepted| accepted.take_start(peer.clone(), key, store));
         self.starts.extend(start);
-        if let Some(at) = at {
-            self.reply(&peer, at, StreamFrame::Started, false);
-        }
+        self.say(&peer, key);
         self.open_body(&peer, key);
     }
 }

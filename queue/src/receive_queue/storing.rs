@@ -87,7 +87,8 @@ impl ReceiveQueue {
                 changes.extend(known.output_rows(from, *key).into_iter().map(Change::Put));
             }
             Note::Settled(from, settled) => {
-                for key in sender.known_in(settled) {
+                let keys: Vec<_> = sender.known_in(settled).map(|(key, _)| key).collect();
+                for key in keys {
                     self.write_deletion(from, key, changes);
                 }
             }

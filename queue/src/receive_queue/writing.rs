@@ -39,7 +39,7 @@ impl ReceiveQueue {
             let frame = StreamFrame::Outcome(outcome.clone());
             // The stream is done; a further head gets the same answer on its own stream.
             known.at = None;
-            self.replies.push_back(Reply { peer: peer.clone(), at, frame, is_last: true });
+            self.reply_last(peer, at, frame);
         }
     }
 

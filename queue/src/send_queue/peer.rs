@@ -105,10 +105,10 @@ impl Numbering {
         Some(seq)
     }
 
-    /// A command has ended.
-    pub(super) fn settle(&mut self, seq: Seq) {
+    /// A command has ended. Returns whether the peer knew of all before it.
+    pub(super) fn settle(&mut self, seq: Seq) -> bool {
         self.settled.insert(seq);
-        self.is_news = true;
+        !std::mem::replace(&mut self.is_news, true)
     }
 
     /// Has everything said again.

@@ -89,6 +89,7 @@ impl SendQueue {
         state.remove_body(key);
         if planted!(SettleBeforeDurable) {
             state.numbering_mut(is_durable).settle(key.seq);
+            self.news.insert(peer.clone());
         }
         self.note(class, key, Note::Ended(id));
     }
@@ -228,7 +229,9 @@ impl SendQueue {
         if let Some(at) = entry.deadline_at {
             self.alarms.remove(&(at, Alarm::Deadline(id.receiver.clone(), id.key)));
         }
-        peer.numbering_mut(is_durable).settle(id.key.seq);
+        if peer.numbering_mut(is_durable).settle(id.key.seq) {
+            self.news.insert(id.receiver.clone());
+        }
         if is_durable {
             self.keep_outcome(now, &id, &mut entry);
         }

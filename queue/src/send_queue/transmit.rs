@@ -32,16 +32,18 @@ impl SendQueue {
 
     /// Returns what is settled towards a peer that does not know it yet.
     fn poll_settled(&mut self) -> Option<Transmit> {
-        let (boot, store) = (self.boot, self.store);
-        self.peers.iter_mut().filter(|(_, peer)| peer.link.is_some()).find_map(|(node, peer)| {
-            let (numbering, epoch) = match store {
-                Some(store) if peer.store.is_news => (&mut peer.store, store),
-                _ => (&mut peer.boot, boot),
-            };
-            let is_news = std::mem::take(&mut numbering.is_news);
-            is_news
-                .then(|| Transmit::Settled { peer: node.clone(), settled: numbering.settled.to_wire(epoch) })
-        })
+        while let Some(node) = self.news.pop_first() {
+            // Without a link it is said all over again once there is one.
+            let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.link.is_some()) else { continue };
+            let numberings = [(&mut peer.store, self.store), (&mut peer.boot, Some(self.boot))];
+            for (numbering, epoch) in numberings {
+                let Some(epoch) = epoch.filter(|_| std::mem::take(&mut numbering.is_news)) else { continue };
+                let settled = numbering.settled.to_wire(epoch);
+                self.news.insert(node.clone());
+                return Some(Transmit::Settled { peer: node, settled });
+            }
+        }
+        None
     }
 
     /// Sends what goes next of a class to a peer.

@@ -17,6 +17,20 @@ fn what_runs_is_told_to_stop_and_ends_as_its_handler_says() {
 }
 
 #[test]
+fn what_ends_before_its_start_is_said_says_its_outcome_alone() {
+    let mut rig = Rig::new(config());
+    rig.head(4, head(1));
+    let batch = rig.queue.poll_store(rig.now, &CLOCK).expect("the start is to be stored");
+    rig.queue.handle_stored(batch.id);
+    rig.finish(1, done("at once"));
+    let said = rig.turn();
+    assert_eq!(
+        (said.starts.clone(), said.on(4)),
+        (vec![key(1)], vec![StreamFrame::Outcome(done("at once"))])
+    );
+}
+
+#[test]
 fn the_wish_in_a_head_that_comes_again_is_heard() {
     let mut rig = Rig::running(ReceiveQueueConfig { running_max: 1, ..config() }, 1);
     rig.head(2, head(2));
