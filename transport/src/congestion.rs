@@ -14,12 +14,14 @@
 //! - *Steady*: below the target the window grows, by at most half of the room that is left; above it, it shrinks to what
 //!   would have caused the target's queue (as FAST and Swift do). The target is longer for small windows (Swift's flow
 //!   scaling): who has less takes more, so that senders of this kind come to equal shares.
-//! - A lost packet is no sign of congestion, unless one in ten is lost over about ten rounds.
+//! - A lost packet is no sign of congestion, unless one in ten is lost over about ten rounds and in each of the last five:
+//!   bursts end by themselves.
 //! - *Draining*: the window is halved for two rounds where the base was not seen for 10 s, which shows a path that has
 //!   become longer. Senders that share a path see the base at the same time, and so drain at the same time (as BBR's).
 //! - *Competing*: a queue that stays although the window has shrunk for four rounds and was halved for two is of
 //!   others who fill the buffer. Then the window follows CUBIC (RFC 9438), and is halved every 5 s to see whether they
-//!   are still there (the mode switch is Copa's, found out in another way).
+//!   are still there (the mode switch is Copa's, found out in another way). It ends after eight rounds without a queue, and for
+//!   30 s a long queue of two rounds is enough to come back with the window that was held.
 //! - Rounds in which the application sent less than the window allows neither grow nor shrink it.
 //!
 //! Sources: Brakmo and Peterson, *TCP Vegas* (1995); Wei et al., *FAST TCP* (2006); Cardwell et al., *BBR* (2016); Arun and

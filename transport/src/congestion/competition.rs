@@ -9,6 +9,10 @@ use super::whole;
 pub(super) struct Competition {
     /// When it began, or last looked whether it is alone.
     pub(super) looked_at: Instant,
+    /// Rounds without a queue, one after the other.
+    pub(super) free_rounds: u32,
+    /// Rounds since the window was last cut.
+    rounds: u32,
     /// When the window was last cut.
     cut_at: Instant,
     /// The window before that, and after it, in packets.
@@ -26,6 +30,8 @@ impl Competition {
         let packets = window as f64 / mtu as f64;
         Self {
             looked_at: now,
+            free_rounds: 0,
+            rounds: CUT_ROUNDS,
             cut_at: now,
             window_before: packets,
             window_after: packets,
@@ -51,11 +57,15 @@ impl Competition {
         round: &CompetingRound,
     ) -> u64 {
         self.queueing_max = self.queueing_max.mul_f64(QUEUE_MEMORY).max(round.queueing_max);
-        let is_overflow = round.has_loss && round.queueing_max > self.queueing_max.mul_f64(NEARLY_FULL);
+        self.rounds += 1;
+        let is_overflow = self.rounds >= CUT_ROUNDS
+            && round.has_loss
+            && round.queueing_max > self.queueing_max.mul_f64(NEARLY_FULL);
         if is_overflow {
             self.window_before = window as f64 / mtu as f64;
             self.window_after = self.window_before * self.kept;
             self.cut_at = now;
+            self.rounds = 0;
             return whole(window as f64 * self.kept);
         }
         let grown = self.window_at(now, round.rtt) * mtu as f64;
@@ -94,3 +104,7 @@ const NEARLY_FULL: f64 = 0.75;
 
 /// How much of the longest queueing is remembered from one round to the next.
 const QUEUE_MEMORY: f64 = 0.99;
+
+/// Rounds between two cuts at least: one overflow is seen in two or three, and those who do not yield to losses, as BBR,
+/// keep the buffer full.
+const CUT_ROUNDS: u32 = 8;

@@ -23,8 +23,8 @@ pub(super) struct DelayTarget {
     /// While the queue stays although the window shrinks.
     pressed: Option<Pressed>,
     drained_at: Instant,
-    /// When it last stopped competing.
-    competed_at: Option<Instant>,
+    /// The competition that it last left.
+    left: Option<Left>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +58,20 @@ enum Why {
     Competes(Competition),
 }
 
+/// While the queue is above the target although the window shrinks.
 #[derive(Clone, Copy, Debug)]
 struct Pressed {
+    /// How long it was a long one, without a break.
     rounds: u32,
     /// The window when it began.
+    window: u64,
+}
+
+/// A competition that seems to be over.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    at: Instant,
+    /// The window that it had.
     window: u64,
 }
 
@@ -78,7 +88,7 @@ impl DelayTarget {
             step: mtu,
             pressed: None,
             drained_at: now,
-            competed_at: None,
+            left: None,
         }
     }
 
@@ -132,10 +142,10 @@ impl DelayTarget {
             return;
         }
         let has_queue = self.base.queueing(seen.rtt_min) >= self.startup_queueing(seen.rtt_min);
-        if (has_queue && seen.samples >= SAMPLES_MIN) || self.loss.is_congestion(self.mtu) {
+        if (has_queue && seen.samples >= SAMPLES_MIN) || self.loss.is_high(self.mtu) {
             let pipe = seen.rate() * (self.base.get() + self.target / 2).as_secs_f64();
             self.window = self.window.min(whole(pipe));
-            self.loss = Loss::default();
+            self.loss.handle_cut();
             self.settle(now);
         }
     }
@@ -153,7 +163,7 @@ impl DelayTarget {
         let target = self.target(seen.rtt_min);
         if self.loss.is_congestion(self.mtu) {
             self.window = self.window * 8 / 10;
-            self.loss = Loss::default();
+            self.loss.handle_cut();
             self.step = self.mtu;
         } else if queueing > target {
             self.shrink(now, seen.rtt_min, queueing, target);
@@ -184,17 +194,15 @@ impl DelayTarget {
         let before = self.window;
         self.window = whole(self.window as f64 * kept.max(0.5));
         self.step = self.mtu;
-        if !self.is_long(rtt, queueing) {
-            self.pressed = None;
-            return;
-        }
+        let is_long = self.is_long(rtt, queueing);
         let pressed = self.pressed.get_or_insert(Pressed { rounds: 0, window: before });
-        pressed.rounds += 1;
+        pressed.rounds = if is_long { pressed.rounds + 1 } else { 0 };
         let pressed = *pressed;
-        let has_just_competed =
-            self.competed_at.is_some_and(|at| now.saturating_duration_since(at) < COMPETITION_REMEMBERED);
-        if has_just_competed && pressed.rounds >= 2 {
-            self.compete(now, pressed.window, queueing);
+        let left = self.left.filter(|left| now.saturating_duration_since(left.at) < COMPETITION_REMEMBERED);
+        if let Some(left) = left
+            && pressed.rounds >= 2
+        {
+            self.compete(now, pressed.window.max(left.window), queueing);
         } else if pressed.rounds >= PRESSED_ROUNDS && now.saturating_duration_since(self.drained_at) > rtt * 8
         {
             self.drain(rtt, Why::QueueStays(pressed));
@@ -225,7 +233,7 @@ impl DelayTarget {
             _ if is_alone => {
                 self.window = whole(drain.window as f64 * KEPT_WHEN_ALONE);
                 if matches!(drain.why, Why::Competes(_)) {
-                    self.competed_at = Some(now);
+                    self.left = Some(Left { at: now, window: drain.window });
                 }
             }
             Why::QueueStays(pressed) => self.compete(now, pressed.window, queueing),
@@ -238,8 +246,13 @@ impl DelayTarget {
 
     fn handle_competing_round(&mut self, now: Instant, seen: &Seen, mut competition: Competition) {
         if self.base.queueing(seen.rtt_min) < self.target / 2 {
-            self.competed_at = Some(now);
-            return self.settle(now);
+            competition.free_rounds += 1;
+            if competition.free_rounds >= FREE_ROUNDS {
+                self.left = Some(Left { at: now, window: self.window });
+                return self.settle(now);
+            }
+        } else {
+            competition.free_rounds = 0;
         }
         let has_loss = seen.lost_bytes > 0;
         let round =
@@ -318,4 +331,7 @@ const KEPT_WHEN_ALONE: f64 = 0.85;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long after a competition a long queue means that it is back.
-const COMPETITION_REMEMBERED: Duration = Duration::from_secs(10);
+const COMPETITION_REMEMBERED: Duration = Duration::from_secs(30);
+
+/// Rounds without a queue that end a competition: right after an overflow there is none for a few, as all have cut.
+const FREE_ROUNDS: u32 = 8;

@@ -81,19 +81,43 @@ impl Seen {
 pub(super) struct Loss {
     acked_bytes: f64,
     lost_bytes: f64,
+    /// Rounds in a row, up to the last, that lost one packet in ten.
+    rounds: u32,
 }
 
 impl Loss {
     pub(super) fn handle_round(&mut self, seen: &Seen) {
-        self.acked_bytes = self.acked_bytes * LOSS_MEMORY + seen.acked_bytes as f64;
-        self.lost_bytes = self.lost_bytes * LOSS_MEMORY + seen.lost_bytes as f64;
+        let (acked, lost) = (seen.acked_bytes as f64, seen.lost_bytes as f64);
+        self.acked_bytes = self.acked_bytes * LOSS_MEMORY + acked;
+        self.lost_bytes = self.lost_bytes * LOSS_MEMORY + lost;
+        self.rounds = if is_much(lost, acked) { self.rounds.saturating_add(1) } else { 0 };
     }
 
-    /// Returns whether more is lost than chance explains, in bursts too: one packet in ten, and more than a few.
-    pub(super) fn is_congestion(&self, mtu: u64) -> bool {
-        self.lost_bytes > 4.0 * mtu as f64 && self.lost_bytes * 10.0 > self.lost_bytes + self.acked_bytes
+    /// Returns whether one packet in ten is lost, and more than a few.
+    pub(super) fn is_high(&self, mtu: u64) -> bool {
+        self.lost_bytes > 4.0 * mtu as f64 && is_much(self.lost_bytes, self.acked_bytes)
     }
+
+    /// Returns whether loss is high and was so in each of the last rounds: a burst ends, but a sender that is too fast
+    /// loses packets until it is slower.
+    pub(super) fn is_congestion(&self, mtu: u64) -> bool {
+        self.rounds >= LOSS_ROUNDS && self.is_high(mtu)
+    }
+
+    /// Forgets how much was lost: the window was cut for it. One more round is enough to cut it again.
+    pub(super) fn handle_cut(&mut self) {
+        (self.acked_bytes, self.lost_bytes) = (0.0, 0.0);
+    }
+}
+
+/// Whether one packet in ten is lost.
+fn is_much(lost_bytes: f64, acked_bytes: f64) -> bool {
+    lost_bytes * 10.0 > lost_bytes + acked_bytes
 }
 
 /// How much of what was lost is remembered from one round to the next: about ten rounds count.
 const LOSS_MEMORY: f64 = 0.9;
+
+/// Rounds in a row that lose one packet in ten before that is congestion: bursts of 100 ms, one a second, hardly last as
+/// long (`--bin urgent`), and a buffer shorter than the target overflows in each (`tests.rs`).
+const LOSS_ROUNDS: u32 = 5;

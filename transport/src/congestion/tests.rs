@@ -14,6 +14,7 @@ const PATH: Path = Path {
     later_rtt: None,
     buffer: Duration::from_millis(50),
     loss: 0.0,
+    bursts: None,
 };
 
 /// Runs one sender, and looks at it from 10 s on.
@@ -41,6 +42,28 @@ fn a_sender_fills_its_path_with_a_short_queue() {
 fn packets_lost_at_random_are_no_sign_of_congestion() {
     for (loss, used_min) in [(0.01, 0.97), (0.05, 0.92)] {
         check(&alone(Path { loss, ..PATH }), used_min, Duration::from_millis(12));
+    }
+}
+
+#[test]
+fn packets_lost_in_bursts_are_no_sign_of_congestion() {
+    let bursts = Some((Duration::from_millis(900), Duration::from_millis(100)));
+    for seed in 1..=5 {
+        for (mbit, rtt_ms) in [(20.0, 50), (5.0, 120)] {
+            let path =
+                Path { rate: mbit * MBIT, rtt: Duration::from_millis(rtt_ms), bursts, loss: 0.0, ..PATH };
+            check(&run(path, &[(Kind::Delay, 0)], 60, 10, seed), 0.9, Duration::from_millis(14));
+        }
+    }
+}
+
+#[test]
+fn a_buffer_shorter_than_the_target_is_not_kept_overflowing() {
+    for (senders, dropped_max) in [(1, 0.12), (4, 0.25)] {
+        let path = Path { buffer: Duration::from_millis(5), ..PATH };
+        let report = run(path, &[(Kind::Delay, 0); 4][..senders], 60, 5, 1);
+        assert!(report.used() >= 0.95 && report.fairness() >= 0.95, "{senders} senders: {report:?}");
+        assert!(report.dropped <= dropped_max, "{senders} senders: {report:?}");
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Path {
     pub(super) buffer: Duration,
     /// Part of the packets that are lost behind the queue.
     pub(super) loss: f64,
+    /// How long it is good and bad by turns, on average; half of the packets are lost while it is bad.
+    pub(super) bursts: Option<(Duration, Duration)>,
 }
 
 /// How a sender finds its rate.
@@ -40,6 +42,8 @@ pub(super) enum Kind {
 pub(super) struct Report {
     /// Of each sender, its part of the path's rate.
     pub(super) shares: Vec<f64>,
+    /// Part of the packets that found the queue full.
+    pub(super) dropped: f64,
     /// The windows of the first sender.
     pub(super) windows: BTreeSet<u64>,
     queueing: Vec<Duration>,
@@ -79,6 +83,11 @@ struct World {
     number: u64,
     /// When the queue is empty.
     busy_until: Duration,
+    is_bad: bool,
+    turns_at: Duration,
+    /// Packets that came to the queue, and those of them that found it full.
+    came: u64,
+    dropped: u64,
     random: StdRng,
 }
 
@@ -116,6 +125,10 @@ impl World {
             due: BinaryHeap::new(),
             number: 0,
             busy_until: Duration::ZERO,
+            is_bad: true,
+            turns_at: Duration::ZERO,
+            came: 0,
+            dropped: 0,
             random: StdRng::seed_from_u64(seed),
         };
         for (index, (kind, from_s)) in senders.iter().enumerate() {
@@ -127,7 +140,8 @@ impl World {
     }
 
     fn run(&mut self, until: Duration, from: Duration) -> Report {
-        let mut report = Report { shares: Vec::new(), windows: BTreeSet::new(), queueing: Vec::new() };
+        let mut report =
+            Report { shares: Vec::new(), dropped: 0.0, windows: BTreeSet::new(), queueing: Vec::new() };
         let mut acked_before = vec![0; self.senders.len()];
         let mut look_at = from;
         while let Some(Reverse((now, _, due))) = self.due.pop() {
@@ -136,6 +150,7 @@ impl World {
             }
             if now < from {
                 acked_before = self.senders.iter().map(|sender| sender.acked).collect();
+                (self.came, self.dropped) = (0, 0);
             } else if now >= look_at {
                 report.queueing.push(self.busy_until.saturating_sub(now));
                 report.windows.insert(self.senders[0].control.window());
@@ -156,6 +171,7 @@ impl World {
         let bytes = self.path.rate * (until - from).as_secs_f64();
         let acked = self.senders.iter().zip(&acked_before).map(|(sender, before)| sender.acked - before);
         report.shares = acked.map(|acked| acked as f64 / bytes).collect();
+        report.dropped = self.dropped as f64 / self.came as f64;
         report
     }
 
@@ -179,15 +195,28 @@ impl World {
     /// Puts a packet into the queue, if it has room, and says when it is acknowledged.
     fn carry(&mut self, now: Duration, index: usize, packet: u64) {
         let queueing = self.busy_until.saturating_sub(now);
+        self.came += 1;
         if queueing >= self.path.buffer {
+            self.dropped += 1;
             return;
         }
         self.busy_until = self.busy_until.max(now) + Duration::from_secs_f64(MTU as f64 / self.path.rate);
-        if self.random.random::<f64>() < self.path.loss {
+        let loss = if self.is_bad(now) { 0.5 } else { self.path.loss };
+        if self.random.random::<f64>() < loss {
             return;
         }
         let rtt = self.path.later_rtt.filter(|(from, _)| now >= *from).map_or(self.path.rtt, |(_, rtt)| rtt);
         self.push(self.busy_until + rtt, Due::Ack(index, packet));
+    }
+
+    fn is_bad(&mut self, now: Duration) -> bool {
+        let Some((good_for, bad_for)) = self.path.bursts else { return false };
+        while self.turns_at <= now {
+            self.is_bad = !self.is_bad;
+            let mean = if self.is_bad { bad_for } else { good_for };
+            self.turns_at += mean.mul_f64(-(1.0 - self.random.random::<f64>()).ln());
+        }
+        self.is_bad
     }
 
     fn push(&mut self, at: Duration, due: Due) {
