@@ -23,8 +23,13 @@ pub(crate) fn main() -> ExitCode {
         say("usage: fairness [--seconds S] [--seeds N] [--only TEXT] [--flows N] [--trace]");
         return ExitCode::from(2);
     };
-    let cells = cells().into_iter().filter(|cell| cell.to_string().contains(&arguments.only));
-    match run(&cells.collect::<Vec<_>>(), &arguments) {
+    let cells: Vec<_> =
+        cells().into_iter().filter(|cell| cell.to_string().contains(&arguments.only)).collect();
+    if cells.is_empty() {
+        say(&format!("no cell has \"{}\" in its name; without --only all are run", arguments.only));
+        return ExitCode::from(2);
+    }
+    match run(&cells, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
