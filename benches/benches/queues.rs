@@ -3,16 +3,11 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use runnel_benches::Echo;
-use runnel_codec::{
-    Class, ClassMap, Command, CommandKey, Epoch, LinkNumber, NodeId, Outcome, Reach, Seq, StreamFrame,
-    UpdatePolicy,
-};
+use runnel_benches::{echo_command, link_up, wide_room};
+use runnel_codec::{Class, CommandKey, Epoch, LinkNumber, NodeId, Outcome, Seq, StreamFrame};
 use runnel_queue::{
-    Attachment, LinkUp, NewCommand, ReceiveQueue, ReceiveQueueConfig, Room, SendEvent, SendQueue,
-    SendQueueConfig, Transmit,
+    Attachment, ReceiveQueue, ReceiveQueueConfig, SendEvent, SendQueue, SendQueueConfig, Transmit,
 };
 
 fn queues(criterion: &mut Criterion) {
@@ -45,7 +40,7 @@ impl Pair {
         let boot = Epoch::from_random(1);
         let mut send = SendQueue::new(SendQueueConfig::default(), controller.clone(), boot, 1);
         let mut receive = ReceiveQueue::new(ReceiveQueueConfig::default(), 2);
-        send.handle_link_up(&worker, link());
+        send.handle_link_up(&worker, link_up());
         receive.handle_link_up(&controller, LinkNumber::FIRST, boot, None, &[]);
         Self { now: Instant::now(), send, receive, controller, worker, streams: 0, answers: Vec::new() }
     }
@@ -53,7 +48,7 @@ impl Pair {
     /// Carries so many commands to their outcomes, all at once.
     fn carry(&mut self, count: u64) {
         for _ in 0..count {
-            self.send.submit(self.now, command(&self.worker)).expect("there is room");
+            self.send.submit(self.now, echo_command(&self.worker, Class::Normal)).expect("there is room");
         }
         let mut outcomes = 0;
         while outcomes < count {
@@ -69,7 +64,7 @@ impl Pair {
     fn drain_send(&mut self) -> u64 {
         let mut outcomes = 0;
         self.send.store_in_memory(self.now);
-        self.send.handle_room(&self.worker, room());
+        self.send.handle_room(&self.worker, wide_room());
         while let Some(event) = self.send.poll_event() {
             if let SendEvent::Outcome { id, .. } = event {
                 self.send.handle_outcome_taken(self.now, &id).ok();
@@ -106,40 +101,6 @@ impl Pair {
     fn key(&self, at: Attachment) -> CommandKey {
         let seq = Seq::from_wire(at.stream / 4).expect("streams are numbered from 4");
         CommandKey { epoch: Epoch::from_random(1), seq }
-    }
-}
-
-fn link() -> LinkUp {
-    LinkUp {
-        link: LinkNumber::FIRST,
-        boot: Epoch::from_random(2),
-        receiver: None,
-        journaled: Reach::default(),
-        commands: [Echo::name()].into(),
-        args_bytes_max: 1024,
-        payload_bytes_max: 1024,
-    }
-}
-
-fn room() -> Room {
-    Room { places: 4096, budget: ClassMap::new([u64::MAX; Class::ALL.len()]), ..Room::default() }
-}
-
-fn command(to: &NodeId) -> NewCommand {
-    NewCommand {
-        to: to.clone(),
-        class: Class::Normal,
-        name: Echo::name(),
-        idempotent: false,
-        args: Bytes::from_static(&[7; 64]),
-        payload: Bytes::new(),
-        updates: UpdatePolicy::Follow,
-        deadline: None,
-        has_body: false,
-        body_repeats: false,
-        body_held_bytes: 0,
-        wants_result_body: false,
-        durable: None,
     }
 }
 

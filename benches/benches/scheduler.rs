@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use runnel_benches::Echo;
-use runnel_codec::{Class, ClassMap, Command, Epoch, LinkNumber, NodeId, Outcome, StreamFrame, UpdatePolicy};
-use runnel_queue::{LinkUp, NewCommand, Room, SendQueue, SendQueueConfig, Transmit};
+use runnel_benches::{echo_command, link_up, wide_room};
+use runnel_codec::{Class, Epoch, NodeId, Outcome, StreamFrame};
+use runnel_queue::{SendQueue, SendQueueConfig, Transmit};
 
 fn scheduler(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("scheduler/choose the next of");
@@ -43,11 +43,11 @@ impl Queued {
         let queue = SendQueue::new(config, sender, Epoch::from_random(1), 1);
         let mut bench = Self { queue, now: Instant::now() };
         for peer in peers() {
-            bench.queue.handle_link_up(&peer, link());
+            bench.queue.handle_link_up(&peer, link_up());
         }
         for (number, peer) in (0..count).zip(peers().collect::<Vec<_>>().iter().cycle()) {
             let class = Class::ALL[number / PEERS % Class::ALL.len()];
-            bench.queue.submit(bench.now, command(peer, class)).expect("there is room");
+            bench.queue.submit(bench.now, echo_command(peer, class)).expect("there is room");
             bench.drain();
         }
         bench
@@ -59,7 +59,7 @@ impl Queued {
         let mut left = choices;
         while left > 0 {
             for peer in peers() {
-                self.queue.handle_room(&peer, room());
+                self.queue.handle_room(&peer, wide_room());
             }
             let round = left.min(ROUND);
             let started_at = Instant::now();
@@ -77,7 +77,7 @@ impl Queued {
         let Transmit::Open { peer, key, head, .. } = chosen else { panic!("nothing else is to be said") };
         let outcome = StreamFrame::Outcome(Outcome::Done { result: Bytes::new() });
         self.queue.handle_reply(self.now, &peer, key, outcome).expect("it was sent");
-        self.queue.submit(self.now, command(&peer, head.class)).expect("there is room");
+        self.queue.submit(self.now, echo_command(&peer, head.class)).expect("there is room");
         self.drain();
     }
 
@@ -89,40 +89,6 @@ impl Queued {
 
 fn peers() -> impl Iterator<Item = NodeId> {
     (0..PEERS).map(|number| format!("worker-{number}").parse().expect("a valid name"))
-}
-
-fn link() -> LinkUp {
-    LinkUp {
-        link: LinkNumber::FIRST,
-        boot: Epoch::from_random(2),
-        receiver: None,
-        journaled: runnel_codec::Reach::default(),
-        commands: [Echo::name()].into(),
-        args_bytes_max: 1024,
-        payload_bytes_max: 1024,
-    }
-}
-
-fn room() -> Room {
-    Room { places: 1024, budget: ClassMap::new([u64::MAX; Class::ALL.len()]), ..Room::default() }
-}
-
-fn command(to: &NodeId, class: Class) -> NewCommand {
-    NewCommand {
-        to: to.clone(),
-        class,
-        name: Echo::name(),
-        idempotent: false,
-        args: Bytes::from_static(&[7; 64]),
-        payload: Bytes::new(),
-        updates: UpdatePolicy::Follow,
-        deadline: None,
-        has_body: false,
-        body_repeats: false,
-        body_held_bytes: 0,
-        wants_result_body: false,
-        durable: None,
-    }
 }
 
 const PEERS: usize = 100;

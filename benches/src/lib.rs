@@ -10,11 +10,13 @@ pub mod compared;
 pub mod emulated;
 mod load;
 mod nodes;
+mod queued;
 mod raw;
 
 pub use commands::{Bulk, Echo, Note, WireSizes, sample_head};
 pub use load::{Caller, run};
 pub use nodes::{Handling, NodePair};
+pub use queued::{echo_command, link_up, wide_room};
 pub use raw::RawPair;
 pub use runnel_workload::{BODY_BYTES, Fleet};
 

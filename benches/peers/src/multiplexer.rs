@@ -6,6 +6,7 @@ mod connection;
 mod frame;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use runnel_workload::{Client, Setup, count_received};
@@ -17,7 +18,11 @@ use crate::stream::{Listener, dial};
 
 /// The client's end.
 #[derive(Clone)]
-pub(crate) struct Multiplexer(Connection);
+pub(crate) struct Multiplexer {
+    connection: Connection,
+    /// Carries its frames until the last of its clones is dropped.
+    _tasks: Arc<JoinSet<()>>,
+}
 
 /// Serves every stream that comes, until the guard is dropped.
 pub(crate) async fn start(setup: Setup) -> (SocketAddr, JoinSet<()>) {
@@ -30,25 +35,25 @@ pub(crate) async fn connect(setup: Setup) -> Multiplexer {
     let stream = dial(&setup, PROTOCOL).await;
     let connection = Connection::new();
     let carried = connection.clone();
-    // It ends with the process.
-    tokio::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
         let calls = carried.calls();
         carried.carry(stream, calls).await;
     });
-    Multiplexer(connection)
+    Multiplexer { connection, _tasks: Arc::new(tasks) }
 }
 
 impl Client for Multiplexer {
     async fn echo(&self, bytes: Bytes) -> usize {
-        self.0.call(Kind::Echo, &bytes).await.len()
+        self.connection.call(Kind::Echo, &bytes).await.len()
     }
 
     async fn message(&self, bytes: Bytes) {
-        self.0.call(Kind::Message, &bytes).await;
+        self.connection.call(Kind::Message, &bytes).await;
     }
 
     async fn body(&self, bytes: Bytes) -> u64 {
-        let answer = self.0.send_body(&bytes).await;
+        let answer = self.connection.send_body(&bytes).await;
         u64::from_be_bytes(answer.as_ref().try_into().expect("the server answers with a count"))
     }
 

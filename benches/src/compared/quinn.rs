@@ -25,6 +25,8 @@ pub(super) struct Streams {
     confirmations: Arc<Confirmations>,
     /// Ends with it.
     _endpoint: Endpoint,
+    /// Takes confirmations until the last of its clones is dropped.
+    _tasks: Arc<JoinSet<()>>,
 }
 
 /// Messages that wait for their confirmation.
@@ -52,9 +54,9 @@ pub(super) async fn connect(setup: Setup) -> Streams {
     let connecting = endpoint.connect(setup.address, &name).expect("the settings are right");
     let connection = connecting.await.expect("the server answers");
     let confirmations = Arc::new(Confirmations::default());
-    // It ends with the connection.
-    tokio::spawn(confirmations.clone().take(connection.clone()));
-    Streams { connection, confirmations, _endpoint: endpoint }
+    let mut tasks = JoinSet::new();
+    tasks.spawn(confirmations.clone().take(connection.clone()));
+    Streams { connection, confirmations, _endpoint: endpoint, _tasks: Arc::new(tasks) }
 }
 
 impl Streams {

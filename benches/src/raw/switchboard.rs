@@ -55,6 +55,7 @@ pub(super) struct Connected {
 
 /// Makes so many calls and as many lanes.
 pub(super) fn connect(count: usize) -> Connected {
+    // Each call waits for its answer: no more than `count` are in any of these.
     let (requests, to_lanes) = mpsc::unbounded_channel();
     let (answers, from_lanes) = mpsc::unbounded_channel();
     let mut to_callers = Vec::new();

@@ -103,6 +103,7 @@ impl Dispatch {
         let key = start.key;
         let whose = Whose::Theirs(start.from.clone(), key);
         let (body, body_reader) = if start.has_body {
+            // Its credit bounds it: nothing is written further ahead of its reader than the body's window.
             let (body, parts) = mpsc::unbounded_channel();
             let (inbox, releases) = (self.inbox.clone(), self.releases.clone());
             let reader = BodyReader::new(whose.clone(), parts, inbox, releases);
