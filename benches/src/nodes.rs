@@ -113,8 +113,8 @@ impl NodePair {
 impl Caller for EchoCaller {
     async fn call(&mut self) {
         let Self(peer, args) = self;
-        let command = peer.handle.submit::<Echo>(&peer.worker, args, SubmitOptions::default());
-        let result = command.await.expect("the queue has room").outcome().await.expect("it succeeds");
+        let result = peer.handle.call::<Echo>(&peer.worker, args, SubmitOptions::default()).await;
+        let result = result.expect("it succeeds");
         assert_eq!(result.len(), args.len(), "the answer has the wrong length");
     }
 }
@@ -122,8 +122,8 @@ impl Caller for EchoCaller {
 impl Caller for NoteCaller {
     async fn call(&mut self) {
         let Self(peer, args) = self;
-        let command = peer.handle.submit::<Note>(&peer.worker, args, SubmitOptions::default());
-        command.await.expect("the queue has room").outcome().await.expect("it succeeds");
+        let handled = peer.handle.call::<Note>(&peer.worker, args, SubmitOptions::default()).await;
+        handled.expect("it succeeds");
     }
 }
 
@@ -131,8 +131,7 @@ impl Caller for BulkCaller {
     async fn call(&mut self) {
         let Self(peer, body) = self;
         let options = SubmitOptions { body: Some(Body::bytes(body.clone())), ..SubmitOptions::default() };
-        let command = peer.handle.submit::<Bulk>(&peer.worker, &(), options).await;
-        let bytes = command.expect("the queue has room").outcome().await.expect("it succeeds");
+        let bytes = peer.handle.call::<Bulk>(&peer.worker, &(), options).await.expect("it succeeds");
         assert_eq!(bytes, body.len() as u64, "the body has the wrong length");
     }
 }

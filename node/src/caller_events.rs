@@ -131,6 +131,12 @@ impl CallerEvents {
         poll_fn(|cx| self.0.poll(cx, wakes, |state| state.stored.take())).await
     }
 
+    /// Waits for the end of a command of which nothing else is told: its outcome, or why it was not stored. `None` when
+    /// the engine is gone.
+    pub(crate) async fn end(&mut self, wakes: &Wakes) -> Option<Result<Outcome, SubmitError>> {
+        poll_fn(|cx| self.0.poll(cx, wakes, State::end)).await
+    }
+
     /// Returns the next event; `None` when nothing more comes.
     pub(crate) async fn next(&mut self, wakes: &Wakes) -> Option<CallerEvent> {
         poll_fn(|cx| {
@@ -175,6 +181,14 @@ impl Line {
 }
 
 impl State {
+    /// Takes the outcome, or the reason why there will be none.
+    fn end(&mut self) -> Option<Result<Outcome, SubmitError>> {
+        match self.stored.take() {
+            Some(Err(error)) => Some(Err(error)),
+            _ => self.outcome.take().map(Ok),
+        }
+    }
+
     /// Takes the next event. Steps go before updates: a handler's come after its start.
     fn next(&mut self) -> Option<CallerEvent> {
         let step = Step::ALL.into_iter().find(|step| std::mem::take(&mut self.steps[*step as usize]));

@@ -45,8 +45,8 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::info;
 
-pub(crate) use self::callers::Caller;
 use self::callers::Callers;
+pub(crate) use self::callers::{Caller, Wants};
 use self::dispatch::Dispatch;
 use self::link_set::LinkSet;
 use self::paths::Paths;

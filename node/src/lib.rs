@@ -39,7 +39,9 @@ pub use env::{Env, NetworkChanges, SystemEnv, Task};
 pub use handler::{Context, HandlerError, Handlers, Recoverable, Run, StopSignal, TokenError};
 pub use link_changes::{LinkChange, LinkChanges, LinkChangesError};
 pub use new_epoch::StoreRenewal;
-pub use node::{Delivery, Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions};
+pub use node::{
+    CallError, Delivery, Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions,
+};
 pub use policy::{Action, Policy, Rule};
 pub use recovered::Recovered;
 pub use runnel_certs as certs;

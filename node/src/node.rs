@@ -1,29 +1,30 @@
 //! Building, starting and driving a node.
 
+mod call;
 mod durable;
 mod questions;
+mod start;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use runnel_certs::Identity;
 use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
-use runnel_queue::{Durability, NewCommand, Store, StoreError, SubmitError as QueueError};
-use runnel_transport::{EndpointError, EndpointKeys};
+use runnel_queue::{DeliveryPart, Durability, NewCommand, Store, SubmitError as QueueError};
+use runnel_transport::EndpointKeys;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
+pub use self::call::CallError;
+pub use self::start::{Node, StartError};
 use crate::body::{Body, BodyReader, Source, Whose};
-use crate::caller_events::caller_events;
+use crate::caller_events::{CallerEvents, caller_events};
 use crate::config::Config;
-use crate::engine::{Caller, Engine, Inbox, Request, Ways};
-use crate::env::{Env, SystemEnv};
+use crate::engine::{Caller, Request, Wants, Ways};
 use crate::handler::Handlers;
 use crate::link_changes::{LinkChange, LinkChanges};
 use crate::policy::Policy;
@@ -43,15 +44,6 @@ pub struct NodeBuilder {
     pub(crate) policy: Policy,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) peers: BTreeMap<NodeId, Vec<String>>,
-}
-
-/// A running node: it stops when it is shut down or dropped.
-#[derive(Debug)]
-#[must_use = "a node stops when it is dropped"]
-pub struct Node {
-    handle: NodeHandle,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// Speaks to a running node. Cheap to clone.
@@ -109,30 +101,6 @@ pub enum Delivery {
     Memory,
     /// It survives crashes of both ends, as far as they have stores.
     Durable,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The endpoint could not be made: look at the identity and the configuration.
-    #[error("the endpoint could not be made")]
-    Endpoint(#[from] EndpointError),
-    /// An address could not be listened on: it is in use, or not one of this machine.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The store could not be loaded.
-    #[error("the store could not be loaded")]
-    Store(#[from] StoreError),
-    /// The engine's thread could not be started.
-    #[error("the engine's thread could not be started")]
-    Thread(#[source] io::Error),
 }
 
 /// Why a command was not stored.
@@ -237,90 +205,6 @@ impl NodeBuilder {
         self.peers.entry(peer).or_default().extend(addresses);
         self
     }
-
-    /// Starts the node on a thread of its own. Handlers run on the current Tokio runtime; callers may be on any.
-    ///
-    /// # Errors
-    ///
-    /// See [`StartError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the node is not started, or stops at once.
-    ///
-    /// # Panics
-    ///
-    /// Outside a Tokio runtime.
-    pub async fn start(self) -> Result<Node, StartError> {
-        let env = Arc::new(SystemEnv::new(tokio::runtime::Handle::current()));
-        let stop = CancellationToken::new();
-        let (started, has_started) = oneshot::channel();
-        let thread = {
-            let stop = stop.clone();
-            let name = format!("runnel-{}", self.identity.node());
-            std::thread::Builder::new()
-                .name(name)
-                .spawn(move || run_thread(self, env, stop, started))
-                .map_err(StartError::Thread)?
-        };
-        match has_started.await {
-            Ok(handle) => Ok(Node { handle: handle?, stop, thread: Some(thread) }),
-            Err(_) => Err(StartError::Thread(io::Error::other("the thread ended before it was ready"))),
-        }
-    }
-
-    /// Makes the node's engine inside the caller's current-thread runtime: the caller drives the returned future. It
-    /// ends some time after `stop` fires.
-    ///
-    /// # Errors
-    ///
-    /// See [`StartError`].
-    pub fn start_in(
-        self,
-        env: Arc<dyn Env>,
-        stop: CancellationToken,
-    ) -> Result<(NodeHandle, impl Future<Output = ()> + Send + use<>), StartError> {
-        let (node, has_store) = (self.identity.node().clone(), self.store.is_some());
-        let (inbox, requests) = mpsc::channel(self.config.node.inbox_capacity.get());
-        let (status, status_seen) = watch::channel(Arc::new(Status::default()));
-        // At most three for each command that is here: of the readers of its updates and bodies, and of a writer.
-        let (releases, released) = mpsc::unbounded_channel();
-        let engine_end = Inbox { requests, released, to_self: inbox.clone(), releases: releases.clone() };
-        let (engine, listening) = Engine::new(self, env, engine_end, status, stop)?;
-        let (boot, status, listening) = (engine.boot(), status_seen, listening.into());
-        let ways = Arc::new(Ways { inbox, releases, wakes: engine.wakes() });
-        let link_changes = engine.link_changes();
-        let handle = NodeHandle { node, boot, has_store, ways, status, link_changes, listening };
-        Ok((handle, engine.run()))
-    }
-}
-
-impl Node {
-    /// Returns a handle to the node.
-    pub fn handle(&self) -> &NodeHandle {
-        &self.handle
-    }
-
-    /// Stops the node in order: nothing new is taken, outcomes that are ready are sent, links are closed.
-    ///
-    /// # Cancel safety
-    ///
-    /// The node stops all the same if the future is dropped.
-    pub async fn shutdown(mut self) {
-        self.stop.cancel();
-        let Some(thread) = self.thread.take() else { return };
-        // Joining blocks, and handlers that end meanwhile may need this very thread.
-        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        if let Ok(Err(panic)) = joined {
-            std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
 }
 
 impl NodeHandle {
@@ -354,38 +238,8 @@ impl NodeHandle {
         args: &C::Args,
         options: SubmitOptions,
     ) -> Result<Submission<C>, SubmitError> {
-        let (body, body_held_bytes) = match options.body {
-            Some(body) => {
-                let (source, held) = body.into_source().await.map_err(SubmitError::Body)?;
-                (Some(source), held)
-            }
-            None => (None, 0),
-        };
-        let stored_body = body.as_ref().and_then(Source::to_stored);
-        let command = NewCommand {
-            to: to.clone(),
-            class: options.class,
-            name: C::name(),
-            idempotent: C::IDEMPOTENT,
-            args: C::encode_args(args)?,
-            payload: options.payload,
-            has_body: body.is_some(),
-            body_repeats: body.as_ref().is_some_and(Source::can_repeat),
-            body_held_bytes,
-            wants_result_body: options.result_body,
-            updates: options.updates,
-            deadline: options.deadline,
-            durable: None,
-        };
-        let durability = Durability { body: stored_body, idempotency: None, label: options.label };
-        let durable = self.durability(options.delivery, durability, options.key, &command)?;
-        let command = NewCommand { durable, ..command };
-        let (teller, mut events) = caller_events();
-        // Bounded by the credit that its reader grants.
-        let (parts, parts_come) = options.result_body.then(mpsc::unbounded_channel).unzip();
-        let caller = Caller::new(teller, options.steps, options.keep_outcome, body, parts);
-        let request = Request::Submit { command, caller };
-        self.ways.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
+        let wants = if options.steps { Wants::Steps } else { Wants::Progress };
+        let (mut events, parts_come) = self.hand_over::<C>(to, args, options, wants).await?;
         let key = events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
         let id = CommandId { sender: self.node.clone(), receiver: to.clone(), key };
         let result_body = parts_come.map(|parts| {
@@ -477,31 +331,47 @@ impl NodeHandle {
     pub async fn wait_for_link(&self, peer: &NodeId) -> Result<(), NotFound> {
         self.status().wait_for(|status| status.link(peer).is_some()).await.map(|_| ()).map_err(|_| NotFound)
     }
-}
 
-fn run_thread(
-    builder: NodeBuilder,
-    env: Arc<SystemEnv>,
-    stop: CancellationToken,
-    started: oneshot::Sender<Result<NodeHandle, StartError>>,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            started.send(Err(StartError::Thread(error))).ok();
-            return;
-        }
-    };
-    runtime.block_on(async move {
-        match builder.start_in(env, stop) {
-            Ok((handle, engine)) => {
-                if started.send(Ok(handle)).is_ok() {
-                    Box::pin(engine).await;
-                }
+    /// Hands a command to the engine. Returns the ways on which its caller hears of it and of the body of its result.
+    async fn hand_over<C: Command>(
+        &self,
+        to: &NodeId,
+        args: &C::Args,
+        options: SubmitOptions,
+        wants: Wants,
+    ) -> Result<(CallerEvents, Option<mpsc::UnboundedReceiver<DeliveryPart>>), SubmitError> {
+        let (body, body_held_bytes) = match options.body {
+            Some(body) => {
+                let (source, held) = body.into_source().await.map_err(SubmitError::Body)?;
+                (Some(source), held)
             }
-            Err(error) => {
-                started.send(Err(error)).ok();
-            }
-        }
-    });
+            None => (None, 0),
+        };
+        let stored_body = body.as_ref().and_then(Source::to_stored);
+        let command = NewCommand {
+            to: to.clone(),
+            class: options.class,
+            name: C::name(),
+            idempotent: C::IDEMPOTENT,
+            args: C::encode_args(args)?,
+            payload: options.payload,
+            has_body: body.is_some(),
+            body_repeats: body.as_ref().is_some_and(Source::can_repeat),
+            body_held_bytes,
+            wants_result_body: options.result_body,
+            updates: options.updates,
+            deadline: options.deadline,
+            durable: None,
+        };
+        let durability = Durability { body: stored_body, idempotency: None, label: options.label };
+        let durable = self.durability(options.delivery, durability, options.key, &command)?;
+        let command = NewCommand { durable, ..command };
+        let (teller, events) = caller_events();
+        // Bounded by the credit that its reader grants.
+        let (parts, parts_come) = options.result_body.then(mpsc::unbounded_channel).unzip();
+        let caller = Caller::new(teller, wants, options.keep_outcome, body, parts);
+        let request = Request::Submit { command, caller };
+        self.ways.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
+        Ok((events, parts_come))
+    }
 }

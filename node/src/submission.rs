@@ -182,14 +182,7 @@ impl<C: Command> Submission<C> {
                 return Err(NotDone::NodeStopped);
             }
         };
-        match outcome {
-            Outcome::Done { result } => Ok(C::decode_result(&result)?),
-            Outcome::Failed(failure) => Err(NotDone::Failed(failure)),
-            Outcome::Rejected(rejection) => Err(NotDone::Rejected(rejection)),
-            Outcome::Expired => Err(NotDone::Expired),
-            Outcome::Cancelled => Err(NotDone::Cancelled),
-            Outcome::Unknown(reason) => Err(NotDone::Unknown(reason)),
-        }
+        result_of::<C>(outcome)
     }
 
     /// Tells the engine what has been taken, in steps, so that the link's credit grows again.
@@ -207,6 +200,18 @@ impl<C> Drop for Submission<C> {
         if !self.is_over {
             self.ways.releases.send(Release::Updates(self.id.clone())).ok();
         }
+    }
+}
+
+/// Returns the result of a command that has one, else why not.
+pub(crate) fn result_of<C: Command>(outcome: Outcome) -> Result<C::Result, NotDone> {
+    match outcome {
+        Outcome::Done { result } => Ok(C::decode_result(&result)?),
+        Outcome::Failed(failure) => Err(NotDone::Failed(failure)),
+        Outcome::Rejected(rejection) => Err(NotDone::Rejected(rejection)),
+        Outcome::Expired => Err(NotDone::Expired),
+        Outcome::Cancelled => Err(NotDone::Cancelled),
+        Outcome::Unknown(reason) => Err(NotDone::Unknown(reason)),
     }
 }
 

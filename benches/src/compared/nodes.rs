@@ -1,4 +1,5 @@
-//! Runnel: a node in each process, its engine on a thread of its own, with its default settings.
+//! Runnel: a node in each process, with its default settings. The engine runs beside the callers where handlers are inline,
+//! else on a thread of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,33 +21,35 @@ pub(super) struct Controller {
 
 /// Starts the worker.
 pub(super) async fn start(setup: Setup) -> (SocketAddr, Node) {
-    let handling = if setup.system == "runnel-inline" { Handling::Inline } else { Handling::Spawned };
-    let worker = NodeBuilder::new(load_server(&setup.identities))
-        .handlers(handlers(handling))
-        .listen(setup.address)
-        .start()
-        .await
-        .expect("the worker starts");
+    let handling = if is_inline(&setup) { Handling::Inline } else { Handling::Spawned };
+    let worker = NodeBuilder::new(load_server(&setup.identities)).handlers(handlers(handling));
+    let worker = run(worker.listen(setup.address), &setup).await;
     (worker.handle().listening()[0], worker)
 }
 
 /// Starts the controller and waits for the link.
 pub(super) async fn connect(setup: Setup) -> Controller {
     let worker: NodeId = SERVER.parse().expect("a valid name");
-    let controller = NodeBuilder::new(load_client(&setup.identities))
-        .peer(worker.clone(), [setup.address.to_string()])
-        .start()
-        .await
-        .expect("the controller starts");
+    let controller = NodeBuilder::new(load_client(&setup.identities));
+    let controller = run(controller.peer(worker.clone(), [setup.address.to_string()]), &setup).await;
     controller.handle().wait_for_link(&worker).await.expect("the node lives");
     Controller { node: Arc::new(controller), worker }
+}
+
+fn is_inline(setup: &Setup) -> bool {
+    setup.system == "runnel-inline"
+}
+
+async fn run(node: NodeBuilder, setup: &Setup) -> Node {
+    let started = if is_inline(setup) { node.start_here() } else { node.start().await };
+    started.expect("the node starts")
 }
 
 impl Controller {
     async fn echo_as(&self, class: Class, bytes: Bytes) -> usize {
         let options = SubmitOptions { class, ..SubmitOptions::default() };
-        let command = self.node.handle().submit::<Echo>(&self.worker, &bytes.to_vec(), options).await;
-        command.expect("the queue has room").outcome().await.expect("it succeeds").len()
+        let answer = self.node.handle().call::<Echo>(&self.worker, &bytes.to_vec(), options).await;
+        answer.expect("it succeeds").len()
     }
 }
 
@@ -57,15 +60,13 @@ impl Client for Controller {
 
     async fn message(&self, bytes: Bytes) {
         let (args, options) = (bytes.to_vec(), SubmitOptions::default());
-        let command = self.node.handle().submit::<Note>(&self.worker, &args, options).await;
-        command.expect("the queue has room").outcome().await.expect("it succeeds");
+        self.node.handle().call::<Note>(&self.worker, &args, options).await.expect("it succeeds");
     }
 
     async fn body(&self, bytes: Bytes) -> u64 {
         let body = Some(Body::bytes(bytes));
         let options = SubmitOptions { class: Class::Bulk, body, ..SubmitOptions::default() };
-        let command = self.node.handle().submit::<Bulk>(&self.worker, &(), options).await;
-        command.expect("the queue has room").outcome().await.expect("it succeeds")
+        self.node.handle().call::<Bulk>(&self.worker, &(), options).await.expect("it succeeds")
     }
 
     async fn urgent(&self, bytes: Bytes) -> usize {

@@ -23,8 +23,7 @@ pub(crate) struct Caller {
     pub(super) teller: Teller,
     /// The outcome is kept until somebody says that it is wanted no more.
     pub(super) keeps_outcome: bool,
-    /// It wants to know of each step.
-    pub(super) wants_steps: bool,
+    pub(super) wants: Wants,
     /// The furthest step that it was told, or would have been.
     pub(super) furthest: Stage,
     /// Where its body comes from: one that is produced once until the receiver wants it, another until the end, unless the
@@ -34,6 +33,17 @@ pub(crate) struct Caller {
     pub(super) body_room: Option<Arc<Semaphore>>,
     /// Where the parts of its result's body go, if it reads one.
     pub(super) result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
+}
+
+/// What a caller wants to be told of, beside updates. Each word wakes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// How it ended, or why it was not stored.
+    End,
+    /// That it is stored, that its handler was called and that its deadline has passed, too.
+    Progress,
+    /// And each step on its way.
+    Steps,
 }
 
 impl Callers {
@@ -57,19 +67,33 @@ impl Callers {
 impl Caller {
     pub(crate) fn new(
         teller: Teller,
-        wants_steps: bool,
+        wants: Wants,
         keeps_outcome: bool,
         body: Option<Source>,
         result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
     ) -> Self {
         let body = body.map(Box::new);
         let furthest = Stage::Storing;
-        Self { teller, keeps_outcome, wants_steps, furthest, body, body_room: None, result_body }
+        Self { teller, keeps_outcome, wants, furthest, body, body_room: None, result_body }
     }
 
     /// Stands for a caller that was in an older process.
     pub(super) fn gone() -> Self {
-        Self::new(caller_events().0, false, true, None, None)
+        Self::new(caller_events().0, Wants::Progress, true, None, None)
+    }
+
+    /// Its command is stored.
+    pub(super) fn tell_stored(&self, wakes: &mut WakeNotes, key: CommandKey) {
+        if self.wants != Wants::End {
+            self.teller.stored(wakes, Ok(key));
+        }
+    }
+
+    /// Its deadline has passed, and nobody knows what became of it.
+    pub(super) fn tell_overdue(&self, wakes: &mut WakeNotes) {
+        if self.wants != Wants::End {
+            self.teller.step(wakes, Step::Overdue);
+        }
     }
 
     /// Its command has come further. Each step is told once, however often the command is sent again.
@@ -79,9 +103,9 @@ impl Caller {
         }
         self.furthest = stage;
         let step = match stage {
-            Stage::Sent if self.wants_steps => Step::Sent,
-            Stage::Accepted if self.wants_steps => Step::Accepted,
-            Stage::Started => Step::Started,
+            Stage::Sent if self.wants == Wants::Steps => Step::Sent,
+            Stage::Accepted if self.wants == Wants::Steps => Step::Accepted,
+            Stage::Started if self.wants != Wants::End => Step::Started,
             _ => return,
         };
         self.teller.step(wakes, step);

@@ -11,7 +11,6 @@ use tracing::{debug, trace, warn};
 use super::link_set::{LinkIndex, StreamUse};
 use super::{Caller, Engine};
 use crate::body::{BodySink, Source, Whose, feed};
-use crate::caller_events::Step;
 
 impl Engine {
     /// Stores a caller's command.
@@ -50,7 +49,7 @@ impl Engine {
         match event {
             SendEvent::Stored(id) => {
                 if let Some(caller) = self.callers.get(&id) {
-                    caller.teller.stored(&mut self.wakes, Ok(id.key));
+                    caller.tell_stored(&mut self.wakes, id.key);
                 }
             }
             SendEvent::Sent(id) => self.tell_step(&id, Stage::Sent),
@@ -58,7 +57,7 @@ impl Engine {
             SendEvent::Started(id) => self.tell_step(&id, Stage::Started),
             SendEvent::Overdue(id) => {
                 if let Some(caller) = self.callers.get(&id) {
-                    caller.teller.step(&mut self.wakes, Step::Overdue);
+                    caller.tell_overdue(&mut self.wakes);
                 }
             }
             SendEvent::Update { id, number, content } => {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Delivery, NodeHandle, NotFound, SubmitError};
 use crate::caller_events::caller_events;
-use crate::engine::{Caller, Request};
+use crate::engine::{Caller, Request, Wants};
 use crate::recovered::Recovered;
 use crate::submission::Submission;
 
@@ -28,7 +28,7 @@ impl NodeHandle {
         keep_outcome: bool,
     ) -> Result<Submission<C>, SubmitError> {
         let (teller, mut events) = caller_events();
-        let caller = Caller::new(teller, false, keep_outcome, None, None);
+        let caller = Caller::new(teller, Wants::Progress, keep_outcome, None, None);
         let request = Request::Attach { id: id.clone(), caller };
         self.ways.inbox.send(request).await.map_err(|_| SubmitError::NodeStopped)?;
         events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
