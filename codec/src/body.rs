@@ -7,10 +7,12 @@
 //! What a type on the wire must not be: recursive, since input could nest until the stack ends; or a list of elements
 //! without size, since its length costs the sender nothing.
 
+use std::cell::Cell;
+
 use bincode::config;
 use bincode::enc::write::Writer;
 pub use bincode::{Decode, Encode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
 
@@ -20,8 +22,18 @@ pub const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest encoding of a result or of a value in a payload, in bytes.
 pub const LARGE_BODY_BYTES_MAX: usize = 1 << 20;
 
-/// What is reserved for an encoding: most arguments and results fit.
+/// Small encodings of a thread lie one behind the other in blocks of this size, so that most of them cost no allocation.
+///
+/// One that is kept keeps its block: no more than this is held for it beyond its own length.
+const BLOCK_BYTES: usize = 2 << 10;
+
+/// A block with less room than this is left: most arguments and results fit.
 const TYPICAL_BYTES: usize = 96;
+
+thread_local! {
+    /// The rest of the block that this thread encodes into.
+    static BLOCK: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 /// Encodes a value.
 ///
@@ -32,9 +44,19 @@ const TYPICAL_BYTES: usize = 96;
 ///
 /// When the encoding is longer than `max` bytes, or when the value has none.
 pub fn encode_body<T: Encode>(value: &T, max: usize) -> Result<Bytes, EncodeError> {
-    let mut out = Bounded { bytes: Vec::with_capacity(max.min(TYPICAL_BYTES)), max, overflowed: false };
-    match bincode::encode_into_writer(value, &mut out, config::standard()) {
-        Ok(()) => Ok(out.bytes.into()),
+    // Taken out, since a value's own encoding may encode another.
+    let mut block = BLOCK.take();
+    if block.capacity() < TYPICAL_BYTES {
+        block = BytesMut::with_capacity(BLOCK_BYTES);
+    }
+    let mut out = Bounded { bytes: block, max, overflowed: false };
+    let encoded = bincode::encode_into_writer(value, &mut out, config::standard());
+    let bytes = out.bytes.split().freeze();
+    if out.bytes.capacity() <= BLOCK_BYTES {
+        BLOCK.set(out.bytes);
+    }
+    match encoded {
+        Ok(()) => Ok(bytes),
         Err(_) if out.overflowed => Err(EncodeError::TooLarge { max }),
         Err(_) => Err(EncodeError::NotEncodable),
     }
@@ -81,7 +103,7 @@ fn refusal(error: &bincode::error::DecodeError) -> DecodeError {
 
 /// A buffer that takes no more than its limit.
 struct Bounded {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     max: usize,
     overflowed: bool,
 }
@@ -119,6 +141,16 @@ mod tests {
             let bytes = encode_body(&value, max).unwrap();
             assert_eq!(bytes.len(), max);
             assert_eq!(decode_body(&bytes, max), Ok(value));
+        }
+    }
+
+    #[test]
+    fn encodings_of_one_thread_do_not_touch_each_other() {
+        let values: Vec<Vec<u8>> = (0..200).map(|number| vec![number; usize::from(number) * 16]).collect();
+        let encoded: Vec<Bytes> = values.iter().map(|value| encode_body(value, 4096).unwrap()).collect();
+        assert_eq!(encode_body(&vec![1_u8; 5000], 4096), Err(EncodeError::TooLarge { max: 4096 }));
+        for (bytes, value) in encoded.iter().zip(&values) {
+            assert_eq!(&decode_body::<Vec<u8>>(bytes, 4096).unwrap(), value);
         }
     }
 

@@ -34,7 +34,7 @@ pub use endpoint::Endpoint;
 pub use env::{Env, Socket};
 pub use error::{EndpointError, NoPlace};
 pub use keys::EndpointKeys;
-pub use link::{Link, LinkEvent, LinkStats, Side, StreamId};
+pub use link::{Link, LinkEvent, LinkStats, NumberHasher, Side, StreamId, StreamMap};
 pub use liveness::{Liveness, LivenessConfig};
 pub use path::{Look, MoveCause, PathConfig, PathEvent, PathWatch};
 pub use ready::ReadySet;

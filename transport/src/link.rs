@@ -37,6 +37,7 @@ pub use self::event::{LinkEvent, Side};
 use self::open::Open;
 pub use self::stats::LinkStats;
 pub use self::stream::StreamId;
+pub use self::stream_map::{NumberHasher, StreamMap};
 use crate::close::{CloseReason, LinkClosed};
 use crate::config::{TransportConfig, varint};
 use crate::error::NoPlace;

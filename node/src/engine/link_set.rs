@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runnel_codec::{CommandKey, LinkNumber, NodeId};
-use runnel_transport::{Link, LinkEvent, Liveness, ReadySet, StreamId};
+use runnel_transport::{Link, LinkEvent, Liveness, ReadySet, StreamId, StreamMap};
 use slab::Slab;
 
 use crate::status::LinkStatus;
@@ -36,7 +36,7 @@ pub(super) struct LinkEntry {
     pub(super) link: Link,
     pub(super) phase: Phase,
     /// Which command each open stream belongs to.
-    pub(super) streams: BTreeMap<StreamId, StreamUse>,
+    pub(super) streams: StreamMap<StreamUse>,
     /// Streams of commands opened here whose bodies are not complete.
     pub(super) bodies: BTreeMap<CommandKey, StreamId>,
     /// Commands that were opened here and have no answer yet.

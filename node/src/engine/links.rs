@@ -10,7 +10,7 @@ use runnel_codec::{
     CloseCode, CloseText, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part, Reach,
 };
 use runnel_queue::LinkUp;
-use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness};
+use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness, StreamMap};
 use tracing::{debug, error, info, warn};
 
 use super::Engine;
@@ -61,7 +61,7 @@ impl Engine {
         self.links.insert(LinkEntry {
             link,
             phase: Phase::Greeting { proposed: None },
-            streams: BTreeMap::new(),
+            streams: StreamMap::default(),
             bodies: BTreeMap::new(),
             unanswered: 0,
             is_room_noted: false,
@@ -79,7 +79,7 @@ impl Engine {
         match event {
             LinkEvent::Connected => self.handle_connected(index),
             LinkEvent::Control(frame) => self.handle_control(now, index, frame),
-            LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, *head, payload),
+            LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
             LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
             LinkEvent::Finished { stream } => self.handle_stream_end(now, index, stream, true),
             LinkEvent::Lost { stream, .. } => self.handle_stream_end(now, index, stream, false),

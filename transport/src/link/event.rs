@@ -31,7 +31,7 @@ pub enum LinkEvent {
         /// The stream.
         stream: StreamId,
         /// The head.
-        head: Box<Head>,
+        head: Head,
         /// The inline payload; empty if none was announced.
         payload: Bytes,
     },

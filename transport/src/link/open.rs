@@ -23,6 +23,7 @@ use super::event::{LinkEvent, Side};
 use super::heads::Heads;
 use super::openings::{Openings, Pair};
 use super::outbox::Outbox;
+use super::reader::{Reader, Readers};
 use super::stats::Remote;
 use super::stream::{Role, Stream, StreamEvent, StreamId, id_of};
 use super::stream_map::StreamMap;
@@ -42,6 +43,7 @@ pub(super) struct Open {
     indices: StreamMap<usize>,
     /// Empty, kept for their buffers.
     outboxes: Vec<Outbox>,
+    readers: Readers,
     /// Index of the control stream among the streams.
     control: Option<usize>,
     /// Control frames said before the control stream was there.
@@ -90,6 +92,7 @@ impl Open {
             streams: Slab::new(),
             indices: StreamMap::default(),
             outboxes: Vec::new(),
+            readers: Readers::default(),
             control: None,
             early_control: BytesMut::new(),
             place: None,
@@ -144,8 +147,8 @@ impl Open {
     pub(super) fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
         let pair = self.place.take().ok_or(NoPlace)?;
         let outbox = self.outboxes.pop().unwrap_or_default();
-        let limits = self.context.config.limits();
-        let mut stream = Stream::opened(pair, limits, head, payload, outbox, self.is_lossy());
+        let reader = self.readers.replies(self.context.config.limits(), head.updates_received);
+        let mut stream = Stream::opened(pair, reader, head, payload, outbox, self.is_lossy());
         self.in_flight.add_written(stream.written());
         let id = stream.id();
         if let Some((offset, bytes)) = stream.take_uncopied() {
@@ -264,9 +267,8 @@ impl Open {
             stream.attach(pair);
             return self.ready.wake(index + 1);
         }
-        let (limits, names) = (self.context.config.limits(), self.context.names.clone());
-        let outbox = self.outboxes.pop().unwrap_or_default();
-        let mut stream = Stream::accepted(pair, limits, names, outbox);
+        let (reader, outbox) = self.parts();
+        let mut stream = Stream::accepted(pair, reader, outbox);
         stream.set_copied(self.is_lossy());
         self.add_stream(stream);
     }
@@ -312,8 +314,8 @@ impl Open {
         if is_ours || !is_new || !self.is_greeted || self.heads.must_wait(id) {
             return None;
         }
-        let (limits, names) = (self.context.config.limits(), self.context.names.clone());
-        let mut stream = Stream::announced(id, limits, names, self.outboxes.pop().unwrap_or_default());
+        let (reader, outbox) = self.parts();
+        let mut stream = Stream::announced(id, reader, outbox);
         stream.set_copied(self.is_lossy());
         Some(self.add_stream(stream))
     }
@@ -469,6 +471,12 @@ impl Open {
         }
     }
 
+    /// Returns what a stream of the peer's needs.
+    fn parts(&mut self) -> (Reader, Outbox) {
+        let (limits, names) = (self.context.config.limits(), self.context.names.clone());
+        (self.readers.opened(limits, names), self.outboxes.pop().unwrap_or_default())
+    }
+
     fn add_stream(&mut self, stream: Stream) -> usize {
         let id = stream.id();
         let index = self.streams.insert(stream);
@@ -480,7 +488,8 @@ impl Open {
     fn remove_stream(&mut self, index: usize) {
         let stream = self.streams.remove(index);
         self.indices.remove(&stream.id());
-        let mut outbox = stream.into_outbox();
+        let (mut outbox, reader) = stream.into_parts();
+        self.readers.keep(reader);
         if self.outboxes.len() < OUTBOXES_MAX && outbox.is_worth_keeping() {
             outbox.clear();
             self.outboxes.push(outbox);

@@ -17,6 +17,14 @@ pub(super) enum Reader {
     Control(Box<ControlDecoder>),
 }
 
+/// Decoders whose streams are over, kept for their memory.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+pub(super) struct Readers {
+    opened: Vec<Box<StreamDecoder>>,
+    replies: Vec<Box<ReplyDecoder>>,
+}
+
 /// What was read.
 pub(super) enum Item {
     IsControl,
@@ -25,15 +33,28 @@ pub(super) enum Item {
     Frame(StreamFrame),
 }
 
+impl Readers {
+    /// Makes a reader of a stream that the peer opened.
+    pub(super) fn opened(&mut self, limits: Limits, names: KnownNames) -> Reader {
+        Reader::Opened(boxed(StreamDecoder::new(limits).with_names(names), &mut self.opened))
+    }
+
+    /// Makes a reader of the answers to a command.
+    pub(super) fn replies(&mut self, limits: Limits, updates_received: u64) -> Reader {
+        Reader::Replies(boxed(ReplyDecoder::new(limits, updates_received), &mut self.replies))
+    }
+
+    /// Keeps the memory of a reader whose stream is over, up to a bound.
+    pub(super) fn keep(&mut self, reader: Reader) {
+        match reader {
+            Reader::Opened(decoder) if self.opened.len() < READERS_MAX => self.opened.push(decoder),
+            Reader::Replies(decoder) if self.replies.len() < READERS_MAX => self.replies.push(decoder),
+            _ => {}
+        }
+    }
+}
+
 impl Reader {
-    pub(super) fn opened(limits: Limits, names: KnownNames) -> Self {
-        Self::Opened(Box::new(StreamDecoder::new(limits).with_names(names)))
-    }
-
-    pub(super) fn replies(limits: Limits, updates_received: u64) -> Self {
-        Self::Replies(Box::new(ReplyDecoder::new(limits, updates_received)))
-    }
-
     pub(super) fn control(limits: Limits) -> Self {
         Self::Control(Box::new(ControlDecoder::new(limits)))
     }
@@ -90,3 +111,17 @@ impl Reader {
         }
     }
 }
+
+/// Boxes a value, in a box that is there already if possible.
+fn boxed<T>(value: T, spare: &mut Vec<Box<T>>) -> Box<T> {
+    match spare.pop() {
+        Some(mut place) => {
+            *place = value;
+            place
+        }
+        None => Box::new(value),
+    }
+}
+
+/// Readers of a kind that are kept for later streams: about as many as are under way at once on a busy link.
+const READERS_MAX: usize = 64;

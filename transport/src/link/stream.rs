@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use runnel_codec::{
-    Class, CloseCode, ControlFrame, DecodeError, Head, KnownNames, Limits, PieceKind, StreamFrame,
-    encode_control, encode_frame_split, encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
+    Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, encode_control,
+    encode_frame_split, encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
 };
 
 use super::openings::Pair;
@@ -75,7 +75,7 @@ pub(super) enum StreamEvent {
     IsControl,
     Control(ControlFrame),
     Head {
-        head: Box<Head>,
+        head: Head,
         payload: Bytes,
     },
     Frame(StreamFrame),
@@ -122,15 +122,14 @@ impl fmt::Display for StreamId {
 
 impl Stream {
     /// A stream that the peer opened.
-    pub(super) fn accepted(pair: Pair, limits: Limits, names: KnownNames, outbox: Outbox) -> Self {
-        let mut stream = Self::announced(id_of(&pair), limits, names, outbox);
+    pub(super) fn accepted(pair: Pair, reader: Reader, outbox: Outbox) -> Self {
+        let mut stream = Self::announced(id_of(&pair), reader, outbox);
         stream.attach(pair);
         stream
     }
 
     /// A stream that the peer opened, and that has not come itself.
-    pub(super) fn announced(id: StreamId, limits: Limits, names: KnownNames, outbox: Outbox) -> Self {
-        let reader = Reader::opened(limits, names);
+    pub(super) fn announced(id: StreamId, reader: Reader, outbox: Outbox) -> Self {
         Self { is_announced: true, ..Self::new(id, Role::Unknown, Class::Urgent, reader, outbox) }
     }
 
@@ -145,13 +144,12 @@ impl Stream {
     /// A stream for a command, opened here. Its head and payload wait to be written.
     pub(super) fn opened(
         pair: Pair,
-        limits: Limits,
+        reader: Reader,
         head: &Head,
         payload: Bytes,
         outbox: Outbox,
         is_copied: bool,
     ) -> Self {
-        let reader = Reader::replies(limits, head.updates_received);
         let mut stream = Self::new(id_of(&pair), Role::Command, head.class, reader, outbox);
         stream.attach(pair);
         stream.is_copied = is_copied;
@@ -201,9 +199,9 @@ impl Stream {
         }
     }
 
-    /// Returns its outbox, for another stream.
-    pub(super) fn into_outbox(self) -> Outbox {
-        self.outbox
+    /// Returns its outbox and its reader, for another stream.
+    pub(super) fn into_parts(self) -> (Outbox, Reader) {
+        (self.outbox, self.reader)
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -468,7 +466,7 @@ impl Stream {
             self.head = Some(Box::new(head));
         } else {
             self.is_known = true;
-            events.push(StreamEvent::Head { head: Box::new(head), payload: Bytes::new() });
+            events.push(StreamEvent::Head { head, payload: Bytes::new() });
         }
     }
 
@@ -479,7 +477,7 @@ impl Stream {
         match (frame, self.head.take()) {
             (StreamFrame::Payload(payload), Some(head)) => {
                 self.is_known = true;
-                events.push(StreamEvent::Head { head, payload });
+                events.push(StreamEvent::Head { head: *head, payload });
             }
             _ if self.discards => {}
             (frame, _) => events.push(StreamEvent::Frame(frame)),

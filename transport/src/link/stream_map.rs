@@ -9,11 +9,11 @@ use super::stream::StreamId;
 ///
 /// QUIC hands out the numbers of streams in order and below a limit that this side sets, so a peer cannot choose them to
 /// collide.
-pub(super) type StreamMap<T> = HashMap<StreamId, T, BuildHasherDefault<NumberHasher>>;
+pub type StreamMap<T> = HashMap<StreamId, T, BuildHasherDefault<NumberHasher>>;
 
 /// A hash of one number: a multiplication that spreads neighbours over all bits.
 #[derive(Debug, Default)]
-pub(super) struct NumberHasher(u64);
+pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn write_u64(&mut self, number: u64) {
