@@ -311,25 +311,24 @@ impl Engine {
         if self.store_failure.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Does all that can be done now, up to a bound, and has itself woken when there is more.
+    /// Takes a turn: a lot of what has happened, and all that follows from it. Has itself woken when there may be more.
+    ///
+    /// Between turns other tasks of the thread run, the link's own among them: what was written leaves, and the peer works
+    /// on it while this node goes on.
     fn work(&mut self, cx: &mut Context<'_>) {
-        self.look_at_sleep(self.now());
-        for _ in 0..TURNS_MAX {
-            let now = self.now();
-            let mut is_busy = self.poll_links(cx, now);
-            is_busy |= self.poll_incoming(cx, now);
-            is_busy |= self.poll_requests(cx, now);
-            is_busy |= self.poll_stored(cx, now);
-            is_busy |= self.poll_network(cx, now);
-            is_busy |= self.poll_timer(cx, now);
-            self.drain(now);
-            self.wakes.flush();
-            if !is_busy {
-                return;
-            }
+        let now = self.now();
+        self.look_at_sleep(now);
+        let mut is_busy = self.poll_links(cx, now);
+        is_busy |= self.poll_incoming(cx, now);
+        is_busy |= self.poll_requests(cx, now);
+        is_busy |= self.poll_stored(cx, now);
+        is_busy |= self.poll_network(cx, now);
+        is_busy |= self.poll_timer(cx, now);
+        self.drain(now);
+        self.wakes.flush();
+        if is_busy {
+            cx.waker().wake_by_ref();
         }
-        // Other tasks of the thread get their turn: the endpoint's own among them.
-        cx.waker().wake_by_ref();
     }
 
     /// Returns through which callers wait for what the engine tells them.
@@ -441,9 +440,6 @@ impl Engine {
         tokio::time::Instant::now().into_std()
     }
 }
-
-/// Turns of the engine before other tasks of its thread get theirs.
-const TURNS_MAX: usize = 16;
 
 /// Requests taken in one turn, so that links get their turn too.
 const REQUESTS_MAX: usize = 256;

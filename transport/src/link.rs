@@ -229,6 +229,14 @@ impl Link {
         }
     }
 
+    /// Returns how many of its streams were woken and not polled since.
+    pub fn woken_streams(&self) -> usize {
+        match &self.phase {
+            Phase::Open(open) => open.woken(),
+            _ => 0,
+        }
+    }
+
     /// Returns which end of the link this is.
     pub fn side(&self) -> Side {
         self.side

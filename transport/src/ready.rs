@@ -56,6 +56,11 @@ impl ReadySet {
         self.wakers[index].clone()
     }
 
+    /// Returns how many numbers were woken and not returned since.
+    pub fn woken(&self) -> usize {
+        self.queue.lock().woken.len()
+    }
+
     /// Returns the next number that was woken, if there is one. Whoever polls the set is not woken for the others.
     pub fn pop(&mut self) -> Option<usize> {
         self.queue.lock().pop()

@@ -114,6 +114,18 @@ impl LinkSet {
         Some(entry)
     }
 
+    /// Returns how many events are taken in one turn, once the first is.
+    ///
+    /// It is the number of links and streams that are woken, or about half of what they have to say, since an answered
+    /// stream says two things. Taken whole, all commands under way would travel to and fro as one crowd, and only one of the
+    /// two nodes would ever be at work. Measured on loopback, two threads, inline echoes: 240,000/s with 64 in flight instead
+    /// of 140,000, 135,000 instead of 80,000 with 16.
+    pub(super) fn lot(&self) -> usize {
+        let speaking = self.speaking.and_then(|index| self.links.get(index));
+        let streams = speaking.map_or(0, |entry| entry.link.woken_streams());
+        (self.ready.woken() + streams).clamp(LOT_MIN, LOT_MAX)
+    }
+
     pub(super) fn get(&self, index: LinkIndex) -> Option<&LinkEntry> {
         self.links.get(index)
     }
@@ -278,3 +290,9 @@ impl LinkEntry {
         }
     }
 }
+
+/// Events of one turn: fewer cost too much, since each turn tells callers and peers what is new.
+const LOT_MIN: usize = 16;
+
+/// Events of one turn, so that callers get theirs too.
+const LOT_MAX: usize = 256;

@@ -20,15 +20,19 @@ use crate::link_changes::LinkChange;
 use crate::status::{LinkEnd, Status};
 
 impl Engine {
-    /// Takes what links have to say, up to a bound, so that callers get their turn.
+    /// Takes a lot of what links have to say: see [`LinkSet::lot`](super::link_set::LinkSet::lot).
     pub(super) fn poll_links(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut is_busy = false;
-        for _ in 0..EVENTS_MAX {
-            let Poll::Ready((index, event)) = self.links.poll_event(cx) else { break };
-            is_busy = true;
+        let (mut taken, mut lot) = (0, 1);
+        while taken < lot
+            && let Poll::Ready((index, event)) = self.links.poll_event(cx)
+        {
             self.handle_link_event(now, index, event);
+            if taken == 0 {
+                lot = self.links.lot();
+            }
+            taken += 1;
         }
-        is_busy
+        taken > 0
     }
 
     /// Takes links that others dial.
@@ -445,6 +449,3 @@ impl Engine {
         self.status.send_replace(Arc::new(status));
     }
 }
-
-/// Events of links taken in one turn.
-const EVENTS_MAX: usize = 256;

@@ -139,6 +139,11 @@ impl Open {
         Poll::Ready(None)
     }
 
+    /// Returns how many streams were woken and not polled since.
+    pub(super) fn woken(&self) -> usize {
+        self.ready.woken()
+    }
+
     /// Returns how many commands can be opened for sure now.
     pub(super) fn places(&self) -> usize {
         usize::from(self.place.is_some())
