@@ -16,6 +16,7 @@ mod body_intake;
 mod body_log;
 mod budget;
 mod clock;
+mod command_map;
 mod config;
 mod error;
 mod journal;

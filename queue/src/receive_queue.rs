@@ -177,7 +177,7 @@ impl ReceiveQueue {
         if sender.has_settled(head.key) {
             return self.reply_last(peer, at, StreamFrame::Stale);
         }
-        match sender.known.get(&head.key).filter(|_| !planted!(NoDeduplication)) {
+        match sender.known.get(head.key).filter(|_| !planted!(NoDeduplication)) {
             Some(known) if !known.may_attach(at) => self.reply_last(peer, at, StreamFrame::Duplicate),
             Some(_) => self.attach(now, peer, at, &head),
             None => self.admit(now, peer, at, head, payload),
@@ -195,7 +195,7 @@ impl ReceiveQueue {
         if sender.has_settled(key) {
             return;
         }
-        match sender.known.get(&key).map(|known| &known.state) {
+        match sender.known.get(key).map(|known| &known.state) {
             None if planted!(CancelWithoutTombstone) => {}
             None if self.journal_has_room(sender) => self.bury(peer, key, None, Outcome::Cancelled),
             Some(State::Queued(_) | State::Starting(_)) => self.call_off(peer, key, Outcome::Cancelled),
@@ -493,7 +493,7 @@ impl ReceiveQueue {
     /// Says "never" about a command whose handler has not been called, once that is stored.
     fn call_off(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(&key) else { return };
+        let Some(known) = sender.known.get_mut(key) else { return };
         match (&mut known.state, &known.accepted) {
             (State::Queued(arrival), Some(accepted)) => {
                 let bytes = accepted.waiting_bytes();
@@ -525,7 +525,7 @@ impl ReceiveQueue {
     }
 
     fn known_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Known> {
-        self.senders.get_mut(peer)?.known.get_mut(&key).map(Box::as_mut)
+        self.senders.get_mut(peer)?.known.get_mut(key).map(Box::as_mut)
     }
 
     fn journal_has_room(&self, sender: &Sender) -> bool {

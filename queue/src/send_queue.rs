@@ -215,7 +215,7 @@ impl SendQueue {
         state.store.repeat();
         self.news.insert(peer.clone());
         let (mut lost, mut again, mut resent) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, entry) in &mut state.entries {
+        for (key, entry) in state.entries.iter_mut() {
             match entry.bound {
                 _ if entry.stage == Stage::Ending => {}
                 Some(bound)
@@ -224,15 +224,15 @@ impl SendQueue {
                 {
                     let is_resent = entry.may_be_known;
                     match entry.lose_receiver(&self.config) {
-                        Ok(()) if is_resent => again.push(*key),
+                        Ok(()) if is_resent => again.push(key),
                         Ok(()) => {}
-                        Err(reason) => lost.push((*key, reason)),
+                        Err(reason) => lost.push((key, reason)),
                     }
                 }
                 Some(_) if entry.was_sent => {
                     entry.stage = Stage::Waiting;
                     entry.resend_at = None;
-                    resent.push(*key);
+                    resent.push(key);
                 }
                 _ => {}
             }
@@ -383,7 +383,7 @@ impl SendQueue {
 
     /// Returns how far a command has come; `None` when it has ended or was never here.
     pub fn stage(&self, id: &CommandId) -> Option<Stage> {
-        self.peers.get(&id.receiver)?.entries.get(&id.key).map(|entry| entry.stage)
+        self.peers.get(&id.receiver)?.entries.get(id.key).map(|entry| entry.stage)
     }
 
     /// Returns the peers that something is or was for, or that had a link.
@@ -403,7 +403,7 @@ impl SendQueue {
 
     fn put_in_line(&mut self, peer: &NodeId, key: CommandKey, is_begun: bool) {
         let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(entry) = state.entries.get(&key).filter(|entry| entry.stage != Stage::Ending) else {
+        let Some(entry) = state.entries.get(key).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
         let class = entry.command.class;
@@ -416,7 +416,7 @@ impl SendQueue {
     }
 
     fn entry_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Entry> {
-        self.peers.get_mut(peer)?.entries.get_mut(&key).map(Box::as_mut)
+        self.peers.get_mut(peer)?.entries.get_mut(key).map(Box::as_mut)
     }
 
     fn id(&self, peer: &NodeId, key: CommandKey) -> CommandId {

@@ -98,7 +98,7 @@ impl ReceiveQueue {
     pub(super) fn open_body(&mut self, peer: &NodeId, key: CommandKey) {
         let config = &self.config;
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) else { return };
+        let Some(body) = sender.known.get_mut(key).and_then(|known| known.body.as_mut()) else { return };
         let left = config.body_windows_bytes_max.saturating_sub(sender.body_windows);
         let window = config.body_window_bytes.min(left / 2).max(config.body_window_bytes_min.get());
         sender.body_windows += window;
@@ -108,7 +108,7 @@ impl ReceiveQueue {
     /// A command has ended, or its body has come whole and is taken: its window is free for others.
     pub(super) fn close_body(&mut self, peer: &NodeId, key: CommandKey) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        if let Some(body) = sender.known.get_mut(&key).and_then(|known| known.body.as_mut()) {
+        if let Some(body) = sender.known.get_mut(key).and_then(|known| known.body.as_mut()) {
             sender.body_windows -= body.close();
         }
     }

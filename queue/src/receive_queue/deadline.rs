@@ -11,7 +11,7 @@ impl ReceiveQueue {
     pub fn handle_slept(&mut self, slept: Duration) {
         self.alarms.clear();
         for (peer, sender) in &mut self.senders {
-            for (key, known) in &mut sender.known {
+            for (key, known) in sender.known.iter_mut() {
                 if matches!(known.state, State::Ended(_)) {
                     continue;
                 }
@@ -21,7 +21,7 @@ impl ReceiveQueue {
                     // A clock that cannot count back so far leaves the deadline late, which is better than none.
                     *deadline_at = deadline_at.checked_sub(slept).unwrap_or(*deadline_at);
                 }
-                self.alarms.extend(known.alarms().map(|at| (at, peer.clone(), *key)));
+                self.alarms.extend(known.alarms().map(|at| (at, peer.clone(), key)));
             }
         }
     }

@@ -64,7 +64,7 @@ impl ReceiveQueue {
     /// Notes the end of a command. Nobody waits for that of a settled one, and it must not overtake the settling.
     pub(super) fn note_end(&mut self, from: &NodeId, key: CommandKey, outcome: &Outcome) {
         let sender = self.senders.get(from).filter(|sender| !sender.has_settled(key));
-        let known = sender.and_then(|sender| sender.known.get(&key));
+        let known = sender.and_then(|sender| sender.known.get(key));
         let accepted = known.and_then(|known| known.accepted.as_ref());
         let class = accepted.map_or(Class::Normal, |accepted| accepted.class);
         let bytes = outcome_bytes(outcome) + known.map_or(0, |known| Known::held_bytes(known));

@@ -12,6 +12,7 @@ use runnel_codec::{
 use super::command::Known;
 use super::usage::SenderUsage;
 use crate::clock::ClockReading;
+use crate::command_map::CommandMap;
 use crate::positions::Reaches;
 use crate::room::Room;
 use crate::settled::SettledSet;
@@ -22,8 +23,8 @@ use crate::store::SenderRow;
 pub(super) struct Sender {
     /// The link that is up; anything of another is refused at the door.
     pub(super) link: Option<LinkNumber>,
-    /// Boxed, since a map moves its entries about.
-    pub(super) known: BTreeMap<CommandKey, Box<Known>>,
+    /// Boxed, so that numbers without a command cost little.
+    pub(super) known: CommandMap<Box<Known>>,
     pub(super) usage: SenderUsage,
     /// Bytes that are kept with commands that have ended.
     pub(super) kept_bytes: u64,
@@ -99,7 +100,7 @@ impl Sender {
         self.fenced.clear();
         self.interrupted.clear();
         let Some(store) = self.store else { return Vec::new() };
-        let keys: Vec<_> = self.known.keys().copied().filter(|key| key.epoch == store).collect();
+        let keys: Vec<_> = self.known.keys().filter(|key| key.epoch == store).collect();
         let announced = self.settled.entry(store).or_default();
         for key in &keys {
             announced.set.insert(key.seq);
@@ -158,10 +159,8 @@ impl Sender {
     /// Returns the highest number of a durable command of it that is known here.
     pub(super) fn highest_known(&self) -> u64 {
         let Some(epoch) = self.store else { return 0 };
-        let last = CommandKey { epoch, seq: Seq::LAST };
-        let known = self.known.range(..=last).next_back().filter(|(key, _)| key.epoch == epoch);
         let settled = self.settled.get(&epoch).and_then(|announced| announced.set.highest());
-        known.map(|(key, _)| key.seq).max(settled).map_or(0, Seq::to_wire)
+        self.known.last_of(epoch).max(settled).map_or(0, Seq::to_wire)
     }
 
     /// Returns how far the journal of its commands that is stored has come with this process of the own store.
@@ -186,16 +185,17 @@ impl Sender {
 
     /// Forgets the commands that have ended and are in `settled`, now that this is stored.
     pub(super) fn prune(&mut self, settled: &Settled) {
-        for (first, last) in ranges_of(settled) {
-            let ended = self.known.extract_if(first..=last, |_, known| known.has_ended());
-            self.kept_bytes -= ended.map(|(_, known)| known.kept_bytes).sum::<u64>();
+        for range in ranges_of(settled) {
+            let kept_bytes = &mut self.kept_bytes;
+            let forget = |known: Box<Known>| *kept_bytes -= known.kept_bytes;
+            self.known.extract(settled.epoch, range, |known| known.has_ended(), forget);
         }
     }
 
     /// Forgets a command if it has ended.
     pub(super) fn forget_if_ended(&mut self, key: CommandKey) {
-        if self.known.get(&key).is_some_and(|known| known.has_ended())
-            && let Some(known) = self.known.remove(&key)
+        if self.known.get(key).is_some_and(|known| known.has_ended())
+            && let Some(known) = self.known.remove(key)
         {
             self.kept_bytes -= known.kept_bytes;
         }
@@ -224,7 +224,7 @@ impl Sender {
 
     /// Returns the known commands of its older processes and stores.
     pub(super) fn known_of_older_epochs(&self) -> Vec<CommandKey> {
-        self.known.keys().copied().filter(|key| self.is_gone(key.epoch)).collect()
+        self.known.keys().filter(|key| self.is_gone(key.epoch)).collect()
     }
 
     /// Returns whether it waits for an answer.
@@ -232,10 +232,7 @@ impl Sender {
         if self.boot.is_none() {
             return !self.known.is_empty();
         }
-        [self.boot, self.store].into_iter().flatten().any(|epoch| {
-            let first = CommandKey { epoch, seq: Seq::FIRST };
-            self.known.range(first..).next().is_some_and(|(key, _)| key.epoch == epoch)
-        })
+        [self.boot, self.store].into_iter().flatten().any(|epoch| self.known.contains_epoch(epoch))
     }
 
     /// Returns whether an epoch is of one of its older processes or stores: everything of it is settled.
@@ -246,8 +243,8 @@ impl Sender {
     /// Returns the known commands in `settled`. The cost is that of what is found, however much is known.
     pub(super) fn known_in(&self, settled: &Settled) -> impl Iterator<Item = (CommandKey, &Known)> {
         ranges_of(settled)
-            .flat_map(|(first, last)| self.known.range(first..=last))
-            .map(|(key, known)| (*key, known.as_ref()))
+            .flat_map(|range| self.known.range(settled.epoch, range))
+            .map(|(key, known)| (key, known.as_ref()))
     }
 
     /// Living epochs are named in every hello, so the one not heard of for longest is the one that is gone.
@@ -260,14 +257,10 @@ impl Sender {
     }
 }
 
-/// Returns the first and last command of each range in `settled` that is not empty.
-fn ranges_of(settled: &Settled) -> impl Iterator<Item = (CommandKey, CommandKey)> {
-    let key = |seq| CommandKey { epoch: settled.epoch, seq };
+/// Returns the first and the last number of each range in `settled` that is not empty.
+fn ranges_of(settled: &Settled) -> impl Iterator<Item = (Seq, Seq)> {
     let low = settled.low.map(|low| (Seq::FIRST, low));
-    low.into_iter()
-        .chain(settled.ranges.iter().copied())
-        .filter(|(first, last)| first <= last)
-        .map(move |(first, last)| (key(first), key(last)))
+    low.into_iter().chain(settled.ranges.iter().copied()).filter(|(first, last)| first <= last)
 }
 
 /// Stores of one sender that are remembered to be gone. With one more, its journal becomes a new one for all of them.

@@ -23,7 +23,7 @@ impl ReceiveQueue {
             };
             let Some((peer, key)) = self.waiting.pop(may_start) else { return };
             let Some(sender) = self.senders.get_mut(&peer) else { continue };
-            let Some(known) = sender.known.get_mut(&key) else { continue };
+            let Some(known) = sender.known.get_mut(key) else { continue };
             let Some(accepted) = &known.accepted else { continue };
             self.total.bytes -= accepted.waiting_bytes();
             sender.usage.remove_bytes(accepted.class, accepted.waiting_bytes());

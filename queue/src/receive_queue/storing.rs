@@ -72,7 +72,7 @@ impl ReceiveQueue {
         let Some(sender) = self.senders.get_mut(note.from()) else { return };
         match note {
             Note::Started(from, key) => {
-                let known = sender.known.get(key);
+                let known = sender.known.get(*key);
                 let row =
                     known.map(|known| Row::Run(from.clone(), *key, Box::new(known.run_row(now, clock))));
                 changes.extend(row.map(Change::Put));
@@ -81,7 +81,7 @@ impl ReceiveQueue {
                 changes.push(Change::Put(Row::Token(from.clone(), *key, token.clone())));
             }
             Note::Ended { from, key, .. } if !sender.has_settled(*key) => {
-                let Some(known) = sender.known.get_mut(key) else { return };
+                let Some(known) = sender.known.get_mut(*key) else { return };
                 changes.push(Change::Put(Row::Run(from.clone(), *key, Box::new(known.run_row(now, clock)))));
                 changes.push(Change::Delete(RowKey::Token(from.clone(), *key)));
                 changes.extend(known.output_rows(from, *key).into_iter().map(Change::Put));
@@ -99,7 +99,7 @@ impl ReceiveQueue {
 
     /// Deletes what is stored of a command that has ended.
     fn write_deletion(&self, from: &NodeId, key: CommandKey, changes: &mut Vec<Change>) {
-        let Some(known) = self.senders.get(from).and_then(|sender| sender.known.get(&key)) else { return };
+        let Some(known) = self.senders.get(from).and_then(|sender| sender.known.get(key)) else { return };
         if matches!(known.state, State::Ending(_) | State::Ended(_)) {
             changes.extend(known.row_keys(from, key).map(Change::Delete));
         }
@@ -129,7 +129,7 @@ impl ReceiveQueue {
     /// The end of a command is stored: it may be said, and the command's places are free.
     fn ended(&mut self, peer: &NodeId, key: CommandKey) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(&key) else { return };
+        let Some(known) = sender.known.get_mut(key) else { return };
         let State::Ending(outcome) = &known.state else { return };
         known.kept_bytes = command::outcome_bytes(outcome) + known.held_bytes();
         sender.kept_bytes += known.kept_bytes;

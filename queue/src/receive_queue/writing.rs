@@ -26,7 +26,7 @@ impl ReceiveQueue {
     /// Looks what a command has to write: its turn will come, or its outcome is said at once.
     pub(super) fn pump(&mut self, peer: &NodeId, key: CommandKey) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(&key) else { return };
+        let Some(known) = sender.known.get_mut(key) else { return };
         let Some(at) = known.at else { return };
         if let (Some(_), Some(class)) = (known.writable(), known.bulk_class()) {
             if !std::mem::replace(&mut known.is_in_ring, true) {
@@ -50,7 +50,7 @@ impl ReceiveQueue {
             let cost = |class, peer: &NodeId| {
                 let sender = senders.get(peer)?;
                 let piece = sender.room.piece(class)?;
-                let bytes = sender.known.get(sender.writers[class].front()?)?.writable()?;
+                let bytes = sender.known.get(*sender.writers[class].front()?)?.writable()?;
                 Some(bytes.min(piece) + FRAME_BYTES)
             };
             let (class, peer) = self.scheduler.next(cost)?;
@@ -63,7 +63,7 @@ impl ReceiveQueue {
     /// Takes a command out of the ring of those that have something to write.
     pub(super) fn leave_ring(&mut self, peer: &NodeId, key: CommandKey) {
         let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(&key) else { return };
+        let Some(known) = sender.known.get_mut(key) else { return };
         if let (true, Some(class)) = (std::mem::take(&mut known.is_in_ring), known.bulk_class()) {
             sender.writers[class].retain(|other| *other != key);
         }
@@ -79,7 +79,7 @@ impl ReceiveQueue {
         let sender = self.senders.get_mut(peer)?;
         let piece_bytes = sender.room.piece(class)?;
         let key = sender.writers[class].pop_front()?;
-        let known = sender.known.get_mut(&key)?;
+        let known = sender.known.get_mut(key)?;
         known.is_in_ring = false;
         let at = known.at?;
         let frame = next_frame(known, piece_bytes);

@@ -32,7 +32,7 @@ impl SendQueue {
     pub(super) fn handle_late(&mut self, id: CommandId, frame: StreamFrame) {
         let StreamFrame::Outcome(outcome) = frame else { return };
         let Some(peer) = self.peers.get(&id.receiver) else { return };
-        let is_news = match peer.entries.get(&id.key) {
+        let is_news = match peer.entries.get(id.key) {
             Some(entry) => entry.was_sent && entry.outcome.as_ref() != Some(&outcome),
             None => {
                 peer.numbering(self.is_durable(id.key)).settled.contains(id.key.seq) && self.is_mine(id.key)

@@ -172,7 +172,7 @@ impl SendQueue {
         let peer = self.peers.get_mut(node)?;
         let piece_bytes = peer.room.piece(class)?;
         let key = peer.bodies[class].pop_front()?;
-        let body = peer.entries.get_mut(&key)?.body.as_mut()?;
+        let body = peer.entries.get_mut(key)?.body.as_mut()?;
         body.is_in_ring = false;
         let part = body.log.poll(piece_bytes)?;
         let frame = match part {
@@ -189,7 +189,7 @@ impl SendQueue {
     /// Puts a body into the ring of those that can be written, if it can.
     fn offer_body(&mut self, node: &NodeId, key: CommandKey) {
         let Some(peer) = self.peers.get_mut(node) else { return };
-        let Some(entry) = peer.entries.get_mut(&key).filter(|entry| entry.has_answered_stream()) else {
+        let Some(entry) = peer.entries.get_mut(key).filter(|entry| entry.has_answered_stream()) else {
             return;
         };
         let class = entry.command.class.of_bulk_bytes();

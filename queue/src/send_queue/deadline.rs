@@ -12,12 +12,12 @@ impl SendQueue {
     /// The machine has slept, and the clock of `now` stood still meanwhile: deadlines have come nearer by as much.
     pub fn handle_slept(&mut self, slept: Duration) {
         for (peer, state) in &mut self.peers {
-            for (key, entry) in &mut state.entries {
+            for (key, entry) in state.entries.iter_mut() {
                 let Some(at) = entry.deadline_at else { continue };
                 // A clock that cannot count back so far leaves the deadline late, which is better than none.
                 let earlier = at.checked_sub(slept).unwrap_or(at);
                 entry.deadline_at = Some(earlier);
-                let alarm = Alarm::Deadline(peer.clone(), *key);
+                let alarm = Alarm::Deadline(peer.clone(), key);
                 if self.alarms.remove(&(at, alarm.clone())) {
                     self.alarms.insert((earlier, alarm));
                 }

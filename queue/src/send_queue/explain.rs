@@ -112,9 +112,9 @@ impl SendQueue {
     /// Returns where a command stands and what it waits for; `None` when it has ended or was never here.
     pub fn explain(&self, id: &CommandId) -> Option<Waiting> {
         let peer = self.peers.get(&id.receiver)?;
-        let entry = peer.entries.get(&id.key)?;
+        let entry = peer.entries.get(id.key)?;
         let class = entry.command.class;
-        let position = peer.lines[class].position(&id.key);
+        let position = peer.lines[class].position(id.key);
         let is_reachable = peer.link.is_some();
         Some(Waiting {
             stage: entry.stage,

@@ -38,7 +38,7 @@ impl SendQueue {
         let Some(peer) = self.peers.get(to) else { return Ok(None) };
         let Some(key) = peer.keys.get(&wanted.key) else { return Ok(None) };
         let of_entry =
-            peer.entries.get(key).and_then(|entry| entry.command.durable.as_ref()?.idempotency.as_ref());
+            peer.entries.get(*key).and_then(|entry| entry.command.durable.as_ref()?.idempotency.as_ref());
         let of_kept = || peer.kept.get(key).and_then(|kept| kept.row.idempotency.as_ref());
         let id = self.id(to, *key);
         match of_entry.or_else(of_kept) {
@@ -63,7 +63,7 @@ impl SendQueue {
 
     /// Returns from what the body of a durable command can be produced again.
     pub fn stored_body(&self, id: &CommandId) -> Option<Bytes> {
-        self.peers.get(&id.receiver)?.entries.get(&id.key)?.command.durable.as_ref()?.body.clone()
+        self.peers.get(&id.receiver)?.entries.get(id.key)?.command.durable.as_ref()?.body.clone()
     }
 
     /// Somebody has taken the outcome of a durable command: it counts in no bound any more and is forgotten, at once or

@@ -11,6 +11,7 @@ use super::credits::Credits;
 use super::entry::{Entry, NewCommand};
 use super::outcomes::Kept;
 use super::usage::PeerUsage;
+use crate::command_map::{CommandMap, CommandSet};
 use crate::positions::Reaches;
 use crate::room::Room;
 use crate::settled::SettledSet;
@@ -47,8 +48,8 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Those that were bound or sent before: they go on before anything new is begun.
-    begun: BTreeSet<CommandKey>,
-    fresh: BTreeSet<CommandKey>,
+    begun: CommandSet,
+    fresh: CommandSet,
 }
 
 /// All that is for one peer.
@@ -62,8 +63,8 @@ pub(super) struct Peer {
     pub(super) boot: Numbering,
     /// Of durable ones.
     pub(super) store: Numbering,
-    /// Boxed, since a map moves its entries about.
-    pub(super) entries: BTreeMap<CommandKey, Box<Entry>>,
+    /// Boxed, so that numbers without a command cost little.
+    pub(super) entries: CommandMap<Box<Entry>>,
     /// Commands that can be sent once the link has room.
     pub(super) lines: ClassMap<Line>,
     /// Commands whose bodies can be written on; they take turns.
@@ -144,15 +145,15 @@ impl LinkUp {
 
 impl Line {
     pub(super) fn is_empty(&self) -> bool {
-        self.front().is_none()
+        self.begun.is_empty() && self.fresh.is_empty()
     }
 
-    pub(super) fn front(&self) -> Option<&CommandKey> {
-        self.begun.first().or(self.fresh.first())
+    pub(super) fn front(&self) -> Option<CommandKey> {
+        self.begun.first().or_else(|| self.fresh.first())
     }
 
     pub(super) fn pop_front(&mut self) -> Option<CommandKey> {
-        self.begun.pop_first().or_else(|| self.fresh.pop_first())
+        self.begun.pop_first().or_else(|| self.fresh.pop_first()).map(|(key, ())| key)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -160,18 +161,16 @@ impl Line {
     }
 
     /// Takes a command out, wherever it stands.
-    pub(super) fn remove(&mut self, key: &CommandKey) {
-        if !self.fresh.remove(key) {
+    pub(super) fn remove(&mut self, key: CommandKey) {
+        if self.fresh.remove(key).is_none() {
             self.begun.remove(key);
         }
     }
 
     /// Returns how many commands go before this one.
-    pub(super) fn position(&self, key: &CommandKey) -> Option<usize> {
-        if self.begun.contains(key) {
-            return Some(self.begun.range(..key).count());
-        }
-        self.fresh.contains(key).then(|| self.begun.len() + self.fresh.range(..key).count())
+    pub(super) fn position(&self, key: CommandKey) -> Option<usize> {
+        let in_fresh = || Some(self.begun.len() + self.fresh.position(key)?);
+        self.begun.position(key).or_else(in_fresh)
     }
 }
 
@@ -188,11 +187,11 @@ impl Peer {
 
     /// Puts a command into its line, by age.
     pub(super) fn queue(&mut self, key: CommandKey, is_begun: bool) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.is_held) else { return };
+        let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.is_held) else { return };
         if !std::mem::replace(&mut entry.is_in_line, true) {
             let line = &mut self.lines[entry.command.class];
             let line = if is_begun { &mut line.begun } else { &mut line.fresh };
-            line.insert(key);
+            line.insert(key, ());
         }
     }
 
@@ -211,7 +210,7 @@ impl Peer {
     /// Returns the bytes of the class's next piece of a body, if the link has room for it.
     fn body_cost(&self, class: Class) -> Option<u64> {
         let piece = self.room.piece(class)?;
-        let entry = self.entries.get(self.bodies[class].front()?)?;
+        let entry = self.entries.get(*self.bodies[class].front()?)?;
         let bytes = entry.body.as_ref()?.log.writable()?;
         Some(bytes.min(piece) + FRAME_BYTES)
     }
@@ -225,7 +224,7 @@ impl Peer {
     pub(super) fn clear_bodies(&mut self) {
         for class in Class::ALL {
             for key in std::mem::take(&mut self.bodies[class]) {
-                if let Some(body) = self.entries.get_mut(&key).and_then(|entry| entry.body.as_mut()) {
+                if let Some(body) = self.entries.get_mut(key).and_then(|entry| entry.body.as_mut()) {
                     body.is_in_ring = false;
                 }
             }
@@ -234,7 +233,7 @@ impl Peer {
 
     /// Takes a body out of its ring.
     pub(super) fn remove_body(&mut self, key: CommandKey) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let Some(entry) = self.entries.get_mut(key) else { return };
         let class = entry.command.class.of_bulk_bytes();
         if entry.body.as_mut().is_some_and(|body| std::mem::take(&mut body.is_in_ring)) {
             self.bodies[class].retain(|other| *other != key);

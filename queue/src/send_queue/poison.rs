@@ -34,7 +34,7 @@ impl SendQueue {
             entry.links_died = entry.links_died.saturating_add(1);
             if entry.links_died >= self.config.links_died_max.get() {
                 entry.is_held = true;
-                held.push(*key);
+                held.push(key);
             }
         }
         for key in held {

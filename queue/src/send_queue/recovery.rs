@@ -62,7 +62,7 @@ impl SendQueue {
     pub fn unfinished(&self) -> impl Iterator<Item = (CommandId, &NewCommand)> {
         self.peers.iter().flat_map(|(node, peer)| {
             let durable = peer.entries.iter().filter(|(_, entry)| entry.is_durable());
-            durable.map(|(key, entry)| (self.id(node, *key), &entry.command))
+            durable.map(|(key, entry)| (self.id(node, key), &entry.command))
         })
     }
 

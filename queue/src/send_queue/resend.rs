@@ -12,7 +12,7 @@ impl SendQueue {
     /// The stream of a command has ended without an outcome: the command is sent again after a pause.
     pub fn handle_stream_lost(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
         let config = &self.config;
-        let Some(entry) = self.peers.get_mut(peer).and_then(|state| state.entries.get_mut(&key)) else {
+        let Some(entry) = self.peers.get_mut(peer).and_then(|state| state.entries.get_mut(key)) else {
             return;
         };
         if matches!(entry.stage, Stage::Sent | Stage::Accepted | Stage::Started) {

@@ -77,14 +77,14 @@ impl SendQueue {
     pub(super) fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
         let id = self.id(peer, key);
         let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(entry) = state.entries.get_mut(&key).filter(|entry| entry.stage != Stage::Ending) else {
+        let Some(entry) = state.entries.get_mut(key).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
         entry.stage = Stage::Ending;
         entry.outcome = Some(entry.final_outcome(outcome));
         let (class, is_durable) = (entry.command.class, entry.is_durable());
         if std::mem::take(&mut entry.is_in_line) {
-            state.lines[class].remove(&key);
+            state.lines[class].remove(key);
         }
         state.remove_body(key);
         if planted!(SettleBeforeDurable) {
@@ -132,7 +132,7 @@ impl SendQueue {
 
     /// Writes how far a command has come. That never becomes less, so an older note may write what a newer one says too.
     fn write_progress(&self, id: &CommandId, changes: &mut Vec<Change>) {
-        let entry = self.peers.get(&id.receiver).and_then(|peer| peer.entries.get(&id.key));
+        let entry = self.peers.get(&id.receiver).and_then(|peer| peer.entries.get(id.key));
         let row = entry.map(|entry| Row::Progress(id.receiver.clone(), id.key, entry.progress_row()));
         changes.extend(row.map(Change::Put));
     }
@@ -222,7 +222,7 @@ impl SendQueue {
     fn ended(&mut self, now: Instant, id: CommandId) {
         let is_durable = self.is_durable(id.key);
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
-        let Some(mut entry) = peer.entries.remove(&id.key) else { return };
+        let Some(mut entry) = peer.entries.remove(id.key) else { return };
         peer.credits.remove(&entry);
         let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
         self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());

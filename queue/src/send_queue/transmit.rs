@@ -61,7 +61,7 @@ impl SendQueue {
     fn open(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
         let peer = self.peers.get_mut(node)?;
         let key = peer.lines[class].pop_front()?;
-        let (link, entry) = (peer.link.as_ref()?, peer.entries.get_mut(&key)?);
+        let (link, entry) = (peer.link.as_ref()?, peer.entries.get_mut(key)?);
         entry.is_in_line = false;
         if entry.stage != Stage::Waiting || entry.resend_at.is_some() {
             return None;
@@ -105,7 +105,7 @@ impl SendQueue {
             retry_after.clamp(BUSY_PAUSE_MIN, BUSY_PAUSE_MAX).mul_f64(self.random.random_range(1.0..1.5));
         let until = now + pause;
         let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(entry) = state.entries.get_mut(&key) else { return };
+        let Some(entry) = state.entries.get_mut(key) else { return };
         entry.stage = Stage::Waiting;
         // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
         entry.may_be_known = false;

@@ -40,7 +40,7 @@ impl SendQueue {
     /// The caller has taken updates: the receiver may write further.
     pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
         let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
-        let Some(entry) = peer.entries.get_mut(&id.key) else { return };
+        let Some(entry) = peer.entries.get_mut(id.key) else { return };
         let class = entry.command.class;
         let were_stored = entry.command.updates == UpdatePolicy::Store;
         let is_durable = entry.is_durable();
@@ -72,7 +72,7 @@ impl SendQueue {
         content: Bytes,
     ) -> Result<(), ProtocolError> {
         let Some(state) = self.peers.get_mut(peer) else { return Ok(()) };
-        let Some(entry) = state.entries.get_mut(&id.key) else { return Ok(()) };
+        let Some(entry) = state.entries.get_mut(id.key) else { return Ok(()) };
         // The last one may end beyond the credit: else one that is longer than the window would never come.
         let is_refused = entry.command.updates == UpdatePolicy::Discard || entry.has_used_credit();
         if content.is_empty() || is_refused || number != entry.updates_received + 1 {

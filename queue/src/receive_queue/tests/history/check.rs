@@ -13,7 +13,8 @@ impl World {
                 model.started = Written::OnItsWay;
             }
             Note::Ended { from, key, .. } => {
-                let State::Ending(outcome) = &self.queue.senders[from].known[key].state else {
+                let State::Ending(outcome) = &self.queue.senders[from].known.get(*key).expect("known").state
+                else {
                     panic!("{key} ends without an outcome");
                 };
                 let outcome = &outcome.clone();
