@@ -198,6 +198,17 @@ pub(crate) fn close_texts() -> Vec<(&'static str, CloseText)> {
     ]
 }
 
+/// Copies of what streams said, by name.
+pub(crate) fn copies() -> Vec<(&'static str, StreamCopy)> {
+    let copy = |stream, offset, bytes| StreamCopy { stream, offset, bytes: Bytes::from_static(bytes) };
+    vec![
+        ("StreamCopy.first", copy(0, 0, b"a head")),
+        ("StreamCopy.later", copy(401, 0x1_0000, b"an answer")),
+        ("StreamCopy.empty", copy(4, 7, b"")),
+        ("StreamCopy.longest_numbers", copy((1 << 62) - 1, (1 << 62) - 2, b"b")),
+    ]
+}
+
 /// Values of the sample types, by name.
 pub(crate) fn values() -> Vec<(&'static str, ours::Sample)> {
     let full = ours::Sample {

@@ -141,6 +141,17 @@ fn close_texts_have_their_golden_bytes() {
 }
 
 #[test]
+fn copies_have_their_golden_bytes() {
+    let mut vectors = Vectors::new();
+    for (name, copy) in samples::copies() {
+        let bytes = copy.encode();
+        assert_eq!(StreamCopy::decode(bytes.clone()), Ok(Some(copy)), "{name}");
+        vectors.push((name.into(), bytes));
+    }
+    check_file("copies.txt", &vectors);
+}
+
+#[test]
 fn values_have_their_golden_bytes_in_two_implementations() {
     let mut vectors = Vectors::new();
     for (name, value) in samples::values() {
