@@ -1,6 +1,6 @@
 //! When to dial whom. Pure: no clock, no I/O, randomness from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -49,6 +49,8 @@ pub struct Reconnect {
     config: ReconnectConfig,
     random: StdRng,
     peers: BTreeMap<NodeId, Wanted>,
+    /// Those of them that wait for their time, in its order.
+    waiting: BTreeSet<(Instant, NodeId)>,
 }
 
 /// An attempt to be made now.
@@ -66,7 +68,7 @@ struct Wanted {
     failures: u32,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// A link is up.
     Up,
@@ -92,17 +94,21 @@ impl Default for ReconnectConfig {
 impl Reconnect {
     /// Begins without peers.
     pub fn new(config: ReconnectConfig, seed: u64) -> Self {
-        Self { config, random: StdRng::seed_from_u64(seed), peers: BTreeMap::new() }
+        let random = StdRng::seed_from_u64(seed);
+        Self { config, random, peers: BTreeMap::new(), waiting: BTreeSet::new() }
     }
 
     /// Has a peer dialled at once, and again whenever its link is lost.
     pub fn handle_wanted(&mut self, now: Instant, peer: &NodeId) {
-        let state = State::Waiting { until: now, is_up: false };
-        self.peers.entry(peer.clone()).or_insert(Wanted { state, failures: 0 });
+        if !self.peers.contains_key(peer) {
+            self.peers.insert(peer.clone(), Wanted { state: State::Up, failures: 0 });
+            self.change(peer, State::Waiting { until: now, is_up: false });
+        }
     }
 
     /// Has a peer dialled no more.
     pub fn handle_unwanted(&mut self, peer: &NodeId) {
+        self.change(peer, State::Up);
         self.peers.remove(peer);
     }
 
@@ -112,51 +118,47 @@ impl Reconnect {
     /// restarted controller's peers come at once. Call this after what made the pause necessary: the link's end or the
     /// attempt's failure.
     pub fn handle_retry_after(&mut self, now: Instant, peer: &NodeId, retry_after: Duration) {
-        let Some(wanted) = self.peers.get_mut(peer) else { return };
-        if let State::Waiting { until, .. } = &mut wanted.state {
+        if let Some(State::Waiting { until, is_up }) = self.state(peer) {
             let jitter = draw(&mut self.random, self.config.pause_min, self.config.silent_pause_max);
-            *until = (*until).max(now + retry_after.min(self.config.asked_pause_max) + jitter);
+            let asked = now + retry_after.min(self.config.asked_pause_max) + jitter;
+            self.change(peer, State::Waiting { until: until.max(asked), is_up });
         }
     }
 
     /// A link to the peer is up, whoever dialled it.
     pub fn handle_up(&mut self, peer: &NodeId) {
+        self.change(peer, State::Up);
         if let Some(wanted) = self.peers.get_mut(peer) {
-            *wanted = Wanted { state: State::Up, failures: 0 };
+            wanted.failures = 0;
         }
     }
 
     /// The link that was up is gone: a first attempt is made at once, unless the peer closed it.
     pub fn handle_down(&mut self, now: Instant, peer: &NodeId, was_answered: bool) {
-        let Some(wanted) = self.peers.get_mut(peer) else { return };
-        match &mut wanted.state {
-            State::Up => {
-                let pause = if was_answered {
-                    draw(&mut self.random, self.config.pause_min, self.config.silent_pause_max)
-                } else {
-                    Duration::ZERO
-                };
-                wanted.state = State::Waiting { until: now + pause, is_up: false };
+        let state = match self.state(peer) {
+            None => return,
+            Some(State::Up) if was_answered => {
+                let pause = draw(&mut self.random, self.config.pause_min, self.config.silent_pause_max);
+                State::Waiting { until: now + pause, is_up: false }
             }
-            State::Dialling { is_up } | State::Waiting { is_up, .. } => *is_up = false,
-        }
+            Some(State::Up) => State::Waiting { until: now, is_up: false },
+            Some(State::Dialling { .. }) => State::Dialling { is_up: false },
+            Some(State::Waiting { until, .. }) => State::Waiting { until, is_up: false },
+        };
+        self.change(peer, state);
     }
 
     /// The link that is up has become suspect: an attempt is made beside it.
     pub fn handle_suspect(&mut self, now: Instant, peer: &NodeId) {
-        if let Some(wanted) = self.peers.get_mut(peer)
-            && wanted.state == State::Up
-        {
-            wanted.state = State::Waiting { until: now, is_up: true };
+        if self.state(peer) == Some(State::Up) {
+            self.change(peer, State::Waiting { until: now, is_up: true });
         }
     }
 
     /// A suspect link has shown a sign of life: no attempt is needed any more.
     pub fn handle_trusted(&mut self, peer: &NodeId) {
-        if let Some(wanted) = self.peers.get_mut(peer)
-            && matches!(wanted.state, State::Waiting { is_up: true, .. })
-        {
-            wanted.state = State::Up;
+        if let Some(State::Waiting { is_up: true, .. }) = self.state(peer) {
+            self.change(peer, State::Up);
         }
     }
 
@@ -173,20 +175,18 @@ impl Reconnect {
             self.config.silent_pause_max
         };
         let pause = draw(&mut self.random, self.config.pause_min, longest);
-        wanted.state = State::Waiting { until: now + pause, is_up };
+        self.change(peer, State::Waiting { until: now + pause, is_up });
     }
 
-    /// Returns the next attempt to be made now. It counts as begun.
+    /// Returns the next attempt to be made now, of whoever has waited longest. It counts as begun.
     pub fn poll_dial(&mut self, now: Instant) -> Option<Dial> {
-        let (peer, wanted) = self
-            .peers
-            .iter_mut()
-            .find(|(_, wanted)| matches!(wanted.state, State::Waiting { until, .. } if until <= now))?;
+        let (_, peer) = self.waiting.first().filter(|(until, _)| *until <= now).cloned()?;
+        let wanted = self.peers.get(&peer)?;
         let State::Waiting { is_up, .. } = wanted.state else { return None };
-        wanted.state = State::Dialling { is_up };
         let is_slow = wanted.failures >= FAILURES_OF_A_SLOW_PATH;
         let timeout = if is_slow { self.config.attempt_timeout_max } else { self.config.attempt_timeout };
-        Some(Dial { peer: peer.clone(), timeout })
+        self.change(&peer, State::Dialling { is_up });
+        Some(Dial { peer, timeout })
     }
 
     /// Returns whether an attempt that is under way is still of use: no other link to the peer has come up since.
@@ -194,15 +194,24 @@ impl Reconnect {
         self.peers.get(peer).is_some_and(|wanted| matches!(wanted.state, State::Dialling { .. }))
     }
 
-    /// Returns when the next attempt is to be made.
+    /// Returns when the next attempt is to be made. The cost does not depend on how many peers there are.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.peers
-            .values()
-            .filter_map(|wanted| match wanted.state {
-                State::Waiting { until, .. } => Some(until),
-                _ => None,
-            })
-            .min()
+        self.waiting.first().map(|(until, _)| *until)
+    }
+
+    fn state(&self, peer: &NodeId) -> Option<State> {
+        self.peers.get(peer).map(|wanted| wanted.state)
+    }
+
+    /// Changes the state of a peer that is wanted, and its place among those that wait.
+    fn change(&mut self, peer: &NodeId, state: State) {
+        let Some(wanted) = self.peers.get_mut(peer) else { return };
+        if let State::Waiting { until, .. } = std::mem::replace(&mut wanted.state, state) {
+            self.waiting.remove(&(until, peer.clone()));
+        }
+        if let State::Waiting { until, .. } = state {
+            self.waiting.insert((until, peer.clone()));
+        }
     }
 }
 
@@ -285,6 +294,18 @@ mod tests {
             let pause = reconnect.poll_timeout().expect("another attempt is planned") - now;
             assert!((granted..=granted + 1).contains(&pause.as_secs()), "{pause:?}");
         }
+    }
+
+    #[test]
+    fn who_has_waited_longest_is_dialled_first() {
+        let (mut reconnect, first, now) = begin();
+        let second: NodeId = "a-later-one".parse().expect("a valid name");
+        let later = now + Duration::from_secs(1);
+        reconnect.handle_wanted(later, &second);
+        assert_eq!(reconnect.poll_timeout(), Some(now));
+        let order: Vec<_> = std::iter::from_fn(|| reconnect.poll_dial(later)).map(|dial| dial.peer).collect();
+        assert_eq!(order, [first, second]);
+        assert_eq!(reconnect.poll_timeout(), None);
     }
 
     #[test]
