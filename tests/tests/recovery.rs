@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use runnel::{CloseReason, LinkChange, SubmitOptions};
+use runnel::{CloseReason, Config, LinkChange, SubmitOptions};
 use runnel_tests::commands::{Echo, Gate, handlers};
 use runnel_tests::patience::report;
+use runnel_tests::recovery::{self, Case, Fault, Load};
 use runnel_tests::sim::{Detail, Options, Pair, PathConfig, Trace, WORKER_HOST, World};
 use runnel_tests::tally::Tally;
 use tokio::time::{Instant, sleep, timeout};
@@ -52,6 +53,43 @@ fn check(blackout: Duration) {
         "after {blackout:?} in the dark: {median:?} in the median, at most {longest:?} of {SEEDS} seeds"
     ));
     assert!(longest <= LONGEST, "seed {seed} took {longest:?} after {blackout:?} in the dark");
+}
+
+/// Looks at some of the seeds of `--bin recovery`, and returns how long it took at most until a command was through.
+#[track_caller]
+fn longest_of(fault: Fault, load: Load) -> Duration {
+    let of_seed = |seed| {
+        let recovered = recovery::measure(&Case { fault, load, seed, config: Config::default() });
+        assert_eq!((recovered.failed, recovered.doubled), (0, 0), "seed {seed}");
+        recovered.first.unwrap_or_else(|| panic!("seed {seed}: nothing was through"))
+    };
+    let longest = (1..=5).map(of_seed).max().expect("there are five");
+    report(&format!("{fault:?}, {load:?}: at most {longest:?} on 5 seeds"));
+    longest
+}
+
+#[test]
+fn commands_that_flow_are_through_half_a_second_after_ten_dark_ones() {
+    let dark = Fault::Blackout(Duration::from_secs(10));
+    let every = Duration::from_millis(50);
+    for load in [Load::Flowing(every), Load::Saturated(every)] {
+        assert!(longest_of(dark, load) <= Duration::from_millis(500), "{load:?}");
+    }
+}
+
+#[test]
+fn commands_that_flow_are_through_150_ms_after_a_nat_has_other_ports() {
+    let longest = longest_of(Fault::Rebind, Load::Flowing(Duration::from_millis(10)));
+    assert!(longest <= Duration::from_millis(150), "{longest:?}");
+}
+
+#[test]
+fn an_idle_link_is_found_behind_other_ports_with_the_next_keep_alive() {
+    let keep_alive = Config::default().transport.keep_alive_interval;
+    let rtt = recovery::PATH.delay * 2;
+    // Half of a round trip until it comes, then one in which what was lost is noticed, and one for the command.
+    let longest = longest_of(Fault::Rebind, Load::Idle);
+    assert!(longest <= keep_alive + rtt * 3, "{longest:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -199,6 +199,14 @@ impl Link {
         }
     }
 
+    /// Writes a heartbeat that goes out although the window is full, if the rate is found by
+    /// [`Delay`](crate::CongestionControl::Delay): in silence nothing else would for long.
+    pub fn send_probe(&mut self) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.push_probe();
+        }
+    }
+
     /// Keeps `free` places for streams of the peer's beside the `used` ones, the control stream not counted.
     ///
     /// The peer sees some more or fewer, but never less than seven eighths of the free ones.

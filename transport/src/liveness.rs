@@ -18,6 +18,12 @@ pub struct LivenessConfig {
     /// Too low, it costs data and power; too high, NATs forget the link.
     #[serde(with = "humantime_serde")]
     pub idle_interval: Duration,
+    /// Pause between heartbeats while anything is owed and nothing has come for `owed_interval`. Default: 250 ms.
+    ///
+    /// They go although the window is full. Too low, a path that is dark or slow carries needless packets; too high, one that
+    /// comes back is noticed late.
+    #[serde(with = "humantime_serde")]
+    pub probe_interval: Duration,
     /// Silence, while anything is owed, after which a new link is dialled beside. Default: 5 s.
     ///
     /// Too low, loss causes needless dials; too high, commands wait on a dead link.
@@ -57,6 +63,7 @@ impl Default for LivenessConfig {
         Self {
             owed_interval: Duration::from_millis(1500),
             idle_interval: Duration::from_secs(15),
+            probe_interval: Duration::from_millis(250),
             suspect_after: Duration::from_secs(5),
             idle_suspect_after: Duration::from_secs(40),
         }
@@ -123,7 +130,7 @@ impl Liveness {
         self.looked_at = now;
         if now >= self.heartbeat_at {
             self.is_heartbeat_due = true;
-            self.heartbeat_at = now + self.interval();
+            self.heartbeat_at = now + self.interval(now);
         }
         if now >= self.suspect_at() {
             self.is_suspect = true;
@@ -139,6 +146,12 @@ impl Liveness {
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         Some(self.wake_at)
+    }
+
+    /// Returns whether heartbeats are to go out whatever else waits: something is owed, and the peer is silent.
+    pub fn is_probing(&self, now: Instant) -> bool {
+        let since = self.heard_at.max(self.owed_at);
+        self.is_owed && now.saturating_duration_since(since) >= self.config.owed_interval
     }
 
     /// Returns whether the peer has been silent for too long.
@@ -158,8 +171,12 @@ impl Liveness {
         self.wake_at = self.heartbeat_at.min(suspect_at).min(look_at).max(now + SHORTEST_WAIT);
     }
 
-    fn interval(&self) -> Duration {
-        if self.is_owed { self.config.owed_interval } else { self.config.idle_interval }
+    fn interval(&self, now: Instant) -> Duration {
+        match self.is_owed {
+            true if self.is_probing(now) => self.config.probe_interval,
+            true => self.config.owed_interval,
+            false => self.config.idle_interval,
+        }
     }
 
     fn suspect_at(&self) -> Instant {
@@ -206,6 +223,20 @@ mod tests {
         liveness.handle_owed(now, true);
         assert_eq!(run(&mut liveness, now, 6010 * MS, true), 4);
         assert!(!liveness.is_suspect());
+    }
+
+    #[test]
+    fn a_silent_peer_is_probed_four_times_a_second_while_anything_is_owed() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        liveness.handle_owed(now, true);
+        assert_eq!(run(&mut liveness, now, 1510 * MS, false), 1);
+        assert!(liveness.is_probing(now + 1510 * MS));
+        assert_eq!(run(&mut liveness, now + 1510 * MS, 10_000 * MS, false), 40);
+        liveness.handle_frames_received(now + 11_600 * MS, 1);
+        assert!(!liveness.is_probing(now + 11_600 * MS));
+        // One may be on its way to be said.
+        assert!(run(&mut liveness, now + 11_600 * MS, 1000 * MS, true) <= 1);
     }
 
     #[test]

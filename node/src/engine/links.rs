@@ -385,7 +385,10 @@ impl Engine {
         entry.liveness.handle_frames_received(now, frames);
         entry.liveness.handle_timeout(now);
         if entry.liveness.poll_heartbeat() {
-            entry.link.send_control(&ControlFrame::Heartbeat);
+            match entry.liveness.is_probing(now) {
+                true => entry.link.send_probe(),
+                false => entry.link.send_control(&ControlFrame::Heartbeat),
+            }
         }
         let is_suspect = entry.liveness.is_suspect();
         if let Some(number) = entry.note_suspicion(is_suspect) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::crypto::seed_tls;
 use super::env::SimEnv;
 use super::identities::identity;
+use super::nat::NatConfig;
 use super::network::Network;
 use super::path::PathConfig;
 
@@ -52,7 +53,31 @@ impl Pair {
     ///
     /// Both are gone if the future is dropped.
     pub async fn start_configured(seed: u64, path: PathConfig, handlers: Handlers, config: &Config) -> Self {
+        Self::start_on(Network::new(seed, path), seed, handlers, config).await
+    }
+
+    /// Starts both with these settings, the worker behind a NAT, and waits for their link.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start, like all of the harness.
+    ///
+    /// # Cancel safety
+    ///
+    /// Both are gone if the future is dropped.
+    pub async fn start_behind(
+        seed: u64,
+        path: PathConfig,
+        nat: NatConfig,
+        handlers: Handlers,
+        config: &Config,
+    ) -> Self {
         let network = Network::new(seed, path);
+        network.set_nat(WORKER_HOST, nat);
+        Self::start_on(network, seed, handlers, config).await
+    }
+
+    async fn start_on(network: Arc<Network>, seed: u64, handlers: Handlers, config: &Config) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(network.clone().run());
         seed_tls(seed);

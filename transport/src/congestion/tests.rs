@@ -2,9 +2,13 @@
 
 mod bottleneck;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::congestion::ControllerFactory;
 
 use self::bottleneck::{Kind, Path, Report, run};
+use super::{DelayTargetFactory, admit_probe};
 
 const MBIT: f64 = 1e6 / 8.0;
 
@@ -128,4 +132,21 @@ fn once_it_is_alone_again_the_queue_is_short_again() {
 fn a_sender_with_little_to_send_neither_grows_nor_shrinks_its_window() {
     let report = run(Path { loss: 0.05, ..PATH }, &[(Kind::DelayLimited(50), 0)], 30, 10, 1);
     assert_eq!(report.windows.len(), 1, "the window has not moved since 10 s: {report:?}");
+}
+
+#[test]
+fn a_probe_finds_room_for_one_packet_until_something_is_acknowledged() {
+    let (now, mtu) = (Instant::now(), 1200);
+    let factory = Arc::new(DelayTargetFactory { queueing: Duration::from_millis(10) });
+    let mut controller = factory.build(now, mtu);
+    let (window, mtu) = (controller.window(), u64::from(mtu));
+    controller.on_sent(now, window + mtu, 1);
+    for number in 2..5 {
+        admit_probe(controller.clone_box());
+        let in_flight = window + mtu + (number - 2) * 100;
+        assert_eq!(controller.window(), in_flight + mtu + 1, "a packet fits, a second one does not");
+        controller.on_sent(now, 100, number);
+    }
+    controller.on_end_acks(now, 300, false, Some(4));
+    assert_eq!(controller.window(), window);
 }

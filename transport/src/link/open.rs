@@ -28,6 +28,7 @@ use super::stats::Remote;
 use super::stream::{Role, Stream, StreamEvent, StreamId, id_of};
 use super::stream_map::StreamMap;
 use crate::close::CloseReason;
+use crate::congestion::admit_probe;
 use crate::error::NoPlace;
 use crate::ready::ReadySet;
 
@@ -202,6 +203,12 @@ impl Open {
             }
             None => encode_control(frame, &mut self.early_control),
         }
+    }
+
+    /// Writes a heartbeat that goes out although the window is full.
+    pub(super) fn push_probe(&mut self) {
+        admit_probe(self.connection.congestion_state());
+        self.push_control(&ControlFrame::Heartbeat);
     }
 
     pub(super) fn close(&mut self, code: CloseCode, why: impl Into<CloseText>) {
