@@ -1,4 +1,4 @@
-//! One case: two nodes, bulk that never ends, and an urgent command every 20 ms.
+//! One case: two nodes, urgent commands, and mostly bulk that never ends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,12 +21,16 @@ pub(crate) struct Case {
     pub(crate) path: PathConfig,
     pub(crate) bulk: Bulk,
     pub(crate) control: CongestionControl,
+    /// Between two urgent commands.
+    pub(crate) interval: Duration,
     pub(crate) seed: u64,
 }
 
 /// Which way the bulk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bulk {
+    /// There is none.
+    None,
     /// With commands, from the controller to the worker.
     Up,
     /// With results, from the worker to the controller.
@@ -85,6 +89,7 @@ async fn run(case: &Case, time: Duration) -> Figures {
     let mut bulk = tokio::task::JoinSet::new();
     for _ in 0..BULK {
         match case.bulk {
+            Bulk::None => {}
             Bulk::Up => {
                 let (writer, body) = Body::live();
                 let options =
@@ -104,7 +109,7 @@ async fn run(case: &Case, time: Duration) -> Figures {
     }
     sleep(WARM_UP).await;
     let (before, began_at) = (taken.load(Ordering::Relaxed), Instant::now());
-    let mut latencies = ping(&pair, time).await;
+    let mut latencies = ping(&pair, case.interval, time).await;
     let bytes = taken.load(Ordering::Relaxed) - before;
     let bits_per_second = bytes as f64 * 8.0 / began_at.elapsed().as_secs_f64();
     latencies.sort_unstable();
@@ -114,9 +119,9 @@ async fn run(case: &Case, time: Duration) -> Figures {
     Figures { latencies, used: bits_per_second / rate }
 }
 
-/// Submits an urgent command every 20 ms, and returns how long each took.
-async fn ping(pair: &Pair, time: Duration) -> Vec<Duration> {
-    let (mut ticks, mut waiting) = (interval(Duration::from_millis(20)), FuturesUnordered::new());
+/// Submits an urgent command in each interval, and returns how long each took.
+async fn ping(pair: &Pair, every: Duration, time: Duration) -> Vec<Duration> {
+    let (mut ticks, mut waiting) = (interval(every), FuturesUnordered::new());
     let (until, mut latencies) = (Instant::now() + time, Vec::new());
     loop {
         tokio::select! {
@@ -182,6 +187,7 @@ impl Figures {
 impl fmt::Display for Bulk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::None => "none",
             Self::Up => "up",
             Self::Down => "down",
         })
