@@ -19,6 +19,12 @@ pub struct BudgetConfig {
     ///
     /// What comes behind a lost packet is taken only when that has come again. Too low, bulk does not fill a lossy path.
     pub windows_lossy: u32,
+    /// Rate to which a node keeps what it sends below Urgent, in bytes per second, on each link; 0: none. Default: 0.
+    ///
+    /// For metered links. Commands count with their bodies, updates and results, urgent ones only with what travels as
+    /// High. It is for one direction: the other is kept to the peer's setting. Packets take a few percent more than what is
+    /// counted, and what is lost travels again. Too low, bulk takes long; too high, it costs.
+    pub bulk_rate_max: u64,
 }
 
 /// What the budget is made of, as the transport measures it.
@@ -42,7 +48,7 @@ pub struct Budget {
 
 impl Default for BudgetConfig {
     fn default() -> Self {
-        Self { bytes_min: 64 << 10, windows: 2, windows_lossy: 6 }
+        Self { bytes_min: 64 << 10, windows: 2, windows_lossy: 6, bulk_rate_max: 0 }
     }
 }
 

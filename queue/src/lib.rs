@@ -22,6 +22,7 @@ mod error;
 mod journal;
 mod new_epoch;
 mod positions;
+mod rate_limit;
 mod receive_queue;
 mod room;
 mod scheduler;
@@ -39,6 +40,7 @@ pub use new_epoch::{GivenUp, NewEpoch};
 #[cfg(planted)]
 pub use planted::PlantedBug;
 pub use positions::Regressed;
+pub use rate_limit::RateLimit;
 pub use receive_queue::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, ReceiveQueue, ReceiveQueueConfig, Reply, Start,
     Stop, StopReason,

@@ -228,6 +228,14 @@ impl Link {
         }
     }
 
+    /// Returns the budgeted bytes that were written since the link began.
+    pub fn budgeted_bytes(&self) -> u64 {
+        match &self.phase {
+            Phase::Open(open) => open.in_flight.written(),
+            _ => 0,
+        }
+    }
+
     /// Closes the link. [`LinkEvent::Closed`] follows.
     pub fn close(&mut self, code: CloseCode, why: impl Into<CloseText>) {
         match &mut self.phase {

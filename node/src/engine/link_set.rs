@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runnel_codec::{CommandKey, LinkNumber, NodeId};
+use runnel_queue::RateLimit;
 use runnel_transport::{Link, LinkEvent, Liveness, ReadySet, StreamId, StreamMap};
 use slab::Slab;
 
@@ -56,6 +57,8 @@ pub(super) struct LinkEntry {
     pub(super) liveness: Liveness,
     /// It was suspect when it was last looked at.
     pub(super) was_suspect: bool,
+    /// What bytes below Urgent are kept to, if to anything.
+    pub(super) bulk_rate: Option<RateLimit>,
 }
 
 /// How far a link has come.
@@ -285,7 +288,10 @@ impl LinkEntry {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Greeting { .. } => self.deadline_at,
-            Phase::Up(_) => self.liveness.poll_timeout(),
+            Phase::Up(_) => {
+                let rate_at = self.bulk_rate.as_ref().and_then(RateLimit::poll_timeout);
+                self.liveness.poll_timeout().into_iter().chain(rate_at).min()
+            }
             Phase::Replaced => None,
         }
     }

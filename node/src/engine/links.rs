@@ -9,7 +9,7 @@ use runnel_certs::PeerIdentity;
 use runnel_codec::{
     CloseCode, CloseText, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part, Reach,
 };
-use runnel_queue::LinkUp;
+use runnel_queue::{LinkUp, RateLimit};
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness, StreamMap};
 use tracing::{debug, error, info, warn};
 
@@ -76,6 +76,7 @@ impl Engine {
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),
             was_suspect: false,
+            bulk_rate: RateLimit::new(self.config.budget.bulk_rate_max, now),
         });
     }
 
@@ -371,6 +372,7 @@ impl Engine {
                 Phase::Up(up) => {
                     let peer = up.peer.clone();
                     self.watch_link(now, index, &peer);
+                    self.look_at_rate(now, index);
                 }
                 Phase::Replaced => {}
             }
@@ -404,6 +406,14 @@ impl Engine {
             self.reconnect.handle_suspect(now, peer);
         } else {
             self.reconnect.handle_trusted(peer);
+        }
+    }
+
+    /// Gives room again on a link that is kept to a rate.
+    fn look_at_rate(&mut self, now: Instant, index: LinkIndex) {
+        let limit = self.links.get_mut(index).and_then(|entry| entry.bulk_rate.as_mut());
+        if limit.is_some_and(|limit| limit.handle_timeout(now)) {
+            self.give_room(index);
         }
     }
 

@@ -239,7 +239,7 @@ impl Engine {
     }
 
     fn tell_room(&mut self, index: LinkIndex) {
-        let free_places = self.config.receive_queue.free_places.get();
+        let (now, free_places) = (self.now(), self.config.receive_queue.free_places.get());
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(up) = entry.up() else { return };
         if self.is_draining || up.retry_after.is_some() {
@@ -258,7 +258,12 @@ impl Engine {
         };
         let budget = Budget::new(&self.config.budget, view);
         let in_flight = entry.link.in_flight();
-        let budget = ClassMap::new(Class::ALL.map(|class| budget.available(in_flight, class)));
+        let written = entry.link.budgeted_bytes();
+        let rated = entry.bulk_rate.as_mut().map_or(u64::MAX, |limit| limit.available(now, written));
+        let budget = ClassMap::new(Class::ALL.map(|class| match class {
+            Class::Urgent => budget.available(in_flight, class),
+            _ => budget.available(in_flight, class).min(rated),
+        }));
         let room = Room { places, budget, piece_bytes: Budget::piece_bytes(stats.bytes_per_second()) };
         self.send.handle_room(&peer, room);
         self.receive.handle_room(&peer, room);

@@ -25,6 +25,11 @@ impl InFlight {
         self.written.saturating_sub(self.written_taken)
     }
 
+    /// Bytes written since the link began.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
     pub(super) fn add_written(&mut self, bytes: u64) {
         self.written += bytes;
     }
