@@ -75,6 +75,7 @@ pub fn sample_head<C: Command>(args: &C::Args) -> Head {
         cancelled: false,
         resent: false,
         started: false,
+        early: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,

@@ -29,7 +29,8 @@ pub(crate) mod head_flag {
     pub(crate) const HAS_BODY: u8 = 0x08;
     pub(crate) const HAS_DEADLINE: u8 = 0x10;
     pub(crate) const STARTED: u8 = 0x20;
-    pub(crate) const ALL: u8 = 0x3f;
+    pub(crate) const EARLY: u8 = 0x40;
+    pub(crate) const ALL: u8 = 0x7f;
 }
 
 /// The frames whose content is raw bytes and nothing else.
@@ -166,6 +167,7 @@ fn head_flags(head: &Head) -> u8 {
         | flag(head.cancelled, head_flag::CANCELLED)
         | flag(head.resent, head_flag::RESENT)
         | flag(head.started, head_flag::STARTED)
+        | flag(head.early, head_flag::EARLY)
         | flag(head.has_body, head_flag::HAS_BODY)
         | flag(head.deadline_remaining.is_some(), head_flag::HAS_DEADLINE)
 }

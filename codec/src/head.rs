@@ -62,6 +62,8 @@ pub struct Head {
     pub resent: bool,
     /// The receiver has said that it has started: one that does not know it has lost its memory of it.
     pub started: bool,
+    /// It was written before the hello was answered: it counts only at a receiver that is the one its sender expected.
+    pub early: bool,
     /// What becomes of updates.
     pub updates: UpdatePolicy,
     /// Time until the deadline when this head was written, in whole milliseconds on the wire; `None`: no deadline.

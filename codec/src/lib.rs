@@ -31,6 +31,7 @@
 //!     cancelled: false,
 //!     resent: false,
 //!     started: false,
+//!     early: false,
 //!     updates: UpdatePolicy::Discard,
 //!     deadline_remaining: None,
 //!     updates_received: 0,

@@ -67,6 +67,7 @@ fn head(payload_bytes: u32, args: Bytes) -> Head {
         cancelled: false,
         resent: false,
         started: false,
+        early: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,

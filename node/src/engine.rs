@@ -11,6 +11,7 @@ mod bodies;
 mod boots;
 mod callers;
 mod dispatch;
+mod early;
 mod incoming;
 mod link_set;
 mod links;

@@ -9,6 +9,7 @@ mod bodies;
 mod counts;
 mod credits;
 mod deadline;
+mod early;
 mod entry;
 mod explain;
 mod notes;
@@ -263,7 +264,9 @@ impl SendQueue {
             state.unreachable_since = Some(now);
             state.clear_bodies();
             state.room = Room::default();
-            self.lose_heads(peer);
+            if !self.end_presumption(peer) {
+                self.lose_heads(peer);
+            }
         }
     }
 

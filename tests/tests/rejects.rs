@@ -204,6 +204,7 @@ fn head(args: Vec<u8>) -> Head {
         cancelled: false,
         resent: false,
         started: false,
+        early: false,
         updates: UpdatePolicy::Discard,
         deadline_remaining: None,
         updates_received: 0,

@@ -37,6 +37,7 @@ pub(super) fn decode_head(content: Bytes, limits: &Limits, names: &KnownNames) -
         cancelled: has(head_flag::CANCELLED),
         resent: has(head_flag::RESENT),
         started: has(head_flag::STARTED),
+        early: has(head_flag::EARLY),
         updates,
         deadline_remaining: has(head_flag::HAS_DEADLINE).then_some(deadline),
         updates_received: fields.u64()?,

@@ -191,8 +191,8 @@ fn a_head_is_refused_for_unknown_flags_classes_policies_and_names() {
     let good = crate::samples::head().0;
     let mut bytes = write_command_stream(&good, &[]).to_vec();
     let content = 3;
-    assert_eq!(bytes[content], 0x3f, "the sample sets all flags");
-    let cases = [(0, 0x7f), (1, 5), (2, 3), (3, 0), (3, 255), (64, b'E')];
+    assert_eq!(bytes[content], 0x7f, "the sample sets all flags");
+    let cases = [(0, 0xff), (1, 5), (2, 3), (3, 0), (3, 255), (64, b'E')];
     for (offset, value) in cases {
         let before = std::mem::replace(&mut bytes[content + offset], value);
         let (items, end) =

@@ -71,7 +71,7 @@ fn command_name() -> impl Strategy<Value = CommandName> {
 
 /// Any head within the limits, with a payload of at most `payload_bytes_max`.
 pub(crate) fn head(payload_bytes_max: u32) -> impl Strategy<Value = Head> {
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = any::<[bool; 6]>();
     let policy = select(vec![UpdatePolicy::Follow, UpdatePolicy::Store, UpdatePolicy::Discard]);
     let first = (key(), select(Class::ALL.to_vec()), command_name(), flags, policy, option::of(millis()));
     let payload_bytes = prop_oneof![Just(0), 0..=payload_bytes_max];
@@ -83,10 +83,11 @@ pub(crate) fn head(payload_bytes_max: u32) -> impl Strategy<Value = Head> {
             key,
             class,
             name,
-            idempotent: flags.0,
-            cancelled: flags.1,
-            resent: flags.2,
-            started: flags.4,
+            idempotent: flags[0],
+            cancelled: flags[1],
+            resent: flags[2],
+            started: flags[4],
+            early: flags[5],
             updates,
             deadline_remaining,
             updates_received: offsets[0],
@@ -94,7 +95,7 @@ pub(crate) fn head(payload_bytes_max: u32) -> impl Strategy<Value = Head> {
             updates_credit: offsets[2],
             result_body_credit: offsets[3],
             payload_bytes,
-            has_body: flags.3,
+            has_body: flags[3],
             args,
         }
     })

@@ -11,6 +11,7 @@ use runnel_transport::StreamId;
 use tracing::trace;
 
 use super::Engine;
+use super::early::EarlyHeads;
 use super::link_set::{LinkEntry, LinkIndex, StreamUse};
 use super::outgoing::body_bytes;
 
@@ -25,6 +26,9 @@ impl Engine {
         payload: Bytes,
     ) {
         let Some(entry) = self.links.get_mut(index) else { return };
+        if head.early && entry.early != Some(EarlyHeads::Count) {
+            return entry.drop_early(stream);
+        }
         let Some(up) = entry.up() else {
             return self.close_link(index, CloseCode::UnexpectedFrame, "a command before the hello");
         };

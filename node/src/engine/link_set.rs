@@ -9,6 +9,7 @@ use runnel_queue::RateLimit;
 use runnel_transport::{Link, LinkEvent, Liveness, ReadySet, StreamId, StreamMap};
 use slab::Slab;
 
+use super::early::EarlyHeads;
 use crate::status::LinkStatus;
 
 /// Index of a link in the engine.
@@ -52,6 +53,8 @@ pub(super) struct LinkEntry {
     pub(super) is_touched: bool,
     /// When dial, handshake and hello must be done; `None` once the link is being closed.
     pub(super) deadline_at: Option<Instant>,
+    /// Which early heads of the peer count, once it has said hello.
+    pub(super) early: Option<EarlyHeads>,
     /// Whom we meant to reach.
     pub(super) dialled: Option<NodeId>,
     pub(super) liveness: Liveness,
@@ -68,6 +71,8 @@ pub(super) enum Phase {
     Greeting {
         /// The number that we proposed, if we dialled and have said hello.
         proposed: Option<LinkNumber>,
+        /// What the link is presumed to be once our hello is answered, if commands follow it.
+        presumed: Option<Up>,
     },
     /// The hello is answered.
     Up(Up),
@@ -258,6 +263,15 @@ impl LinkEntry {
         match &self.phase {
             Phase::Up(up) => Some(up),
             Phase::Greeting { .. } | Phase::Replaced => None,
+        }
+    }
+
+    /// Returns what is known of it, if commands may be written: it is up, or presumed to come up.
+    pub(super) fn writable(&self) -> Option<&Up> {
+        match &self.phase {
+            Phase::Up(up) => Some(up),
+            Phase::Greeting { presumed, .. } => presumed.as_ref(),
+            Phase::Replaced => None,
         }
     }
 

@@ -14,6 +14,7 @@ use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Li
 use tracing::{debug, error, info, warn};
 
 use super::Engine;
+use super::early::EarlyHeads;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
 use super::refusal::{REGRESSED, Refusal, check_hello};
 use crate::link_changes::LinkChange;
@@ -64,7 +65,7 @@ impl Engine {
     fn add_link(&mut self, now: Instant, link: Link, dialled: Option<NodeId>, timeout: Duration) {
         self.links.insert(LinkEntry {
             link,
-            phase: Phase::Greeting { proposed: None },
+            phase: Phase::Greeting { proposed: None, presumed: None },
             streams: StreamMap::default(),
             bodies: BTreeMap::new(),
             unanswered: 0,
@@ -73,6 +74,7 @@ impl Engine {
             timeout_at: None,
             is_touched: false,
             deadline_at: Some(now + timeout),
+            early: None,
             dialled,
             liveness: Liveness::new(self.config.liveness.clone(), now),
             was_suspect: false,
@@ -82,7 +84,7 @@ impl Engine {
 
     fn handle_link_event(&mut self, now: Instant, index: LinkIndex, event: LinkEvent) {
         match event {
-            LinkEvent::Connected => self.handle_connected(index),
+            LinkEvent::Connected => self.handle_connected(now, index),
             LinkEvent::Control(frame) => self.handle_control(now, index, frame),
             LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
             LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
@@ -95,7 +97,7 @@ impl Engine {
     }
 
     /// The handshake is done, or our number was too low: the dialler says hello, unless there is no need any more.
-    fn handle_connected(&mut self, index: LinkIndex) {
+    fn handle_connected(&mut self, now: Instant, index: LinkIndex) {
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(node) = entry.dialled.clone() else { return };
         let identity = entry.link.peer().cloned();
@@ -114,9 +116,12 @@ impl Engine {
             );
         }
         let hello = self.hello(&node, proposed, self.receive.store_of(&node));
-        if let Some(entry) = self.links.get_mut(index) {
-            entry.phase = Phase::Greeting { proposed: Some(proposed) };
-            entry.link.send_control(&ControlFrame::Hello(Box::new(hello)));
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let is_first = matches!(entry.phase, Phase::Greeting { proposed: None, .. });
+        entry.phase = Phase::Greeting { proposed: Some(proposed), presumed: None };
+        entry.link.send_control(&ControlFrame::Hello(Box::new(hello)));
+        if is_first {
+            self.presume_up(now, index, &node, proposed);
         }
     }
 
@@ -126,6 +131,10 @@ impl Engine {
             ControlFrame::HelloAnswer(answer) => self.handle_answer(now, index, *answer),
             frame => {
                 let Some(peer) = self.peer_of(index) else {
+                    if self.links.get(index).is_some_and(|entry| entry.early.is_some()) {
+                        // It followed a hello that was answered with TooLow, and is said again.
+                        return;
+                    }
                     return self.close_link(index, CloseCode::UnexpectedFrame, "a frame before the hello");
                 };
                 self.handle_peer_control(now, index, &peer, frame);
@@ -175,8 +184,12 @@ impl Engine {
             Ok(()) => HelloAnswer::Welcome(self.hello(&identity.node, hello.link, hello.store)),
             Err(highest) => HelloAnswer::TooLow { highest },
         };
-        let is_welcome = matches!(answer, HelloAnswer::Welcome(_));
+        let (is_welcome, early) = match &answer {
+            HelloAnswer::Welcome(ours) => (true, EarlyHeads::judge(&hello, self.boot, ours.receiver)),
+            HelloAnswer::TooLow { .. } => (false, EarlyHeads::DoNotCount),
+        };
         if let Some(entry) = self.links.get_mut(index) {
+            entry.early.get_or_insert(early);
             entry.link.send_control(&ControlFrame::HelloAnswer(Box::new(answer)));
         }
         if is_welcome {
@@ -187,7 +200,7 @@ impl Engine {
     /// The dialler's side of the hello.
     fn handle_answer(&mut self, now: Instant, index: LinkIndex, answer: HelloAnswer) {
         let Some(entry) = self.links.get_mut(index) else { return };
-        let (Phase::Greeting { proposed: Some(proposed) }, Some(identity)) =
+        let (Phase::Greeting { proposed: Some(proposed), .. }, Some(identity)) =
             (&entry.phase, entry.link.peer().cloned())
         else {
             return self.close_link(index, CloseCode::UnexpectedFrame, "an answer to no hello");
@@ -198,7 +211,8 @@ impl Engine {
             HelloAnswer::TooLow { highest } => {
                 peer.answered();
                 peer.learn(highest);
-                self.handle_connected(index);
+                self.refuse_early(now, index);
+                self.handle_connected(now, index);
             }
             // A link of a higher number came up while this answer was on its way.
             HelloAnswer::Welcome(_) if peer.highest() > Some(proposed) => {
@@ -206,6 +220,9 @@ impl Engine {
             }
             HelloAnswer::Welcome(hello) if hello.link == proposed => {
                 peer.answered();
+                if peer.boot != Some(hello.boot) {
+                    self.refuse_early(now, index);
+                }
                 match self.admit(now, &identity, &hello) {
                     Ok(()) if !self.knew_journal(&identity.node, &hello) => {
                         self.close_link(index, CloseCode::Replaced, "it has a store again that was gone");
@@ -248,7 +265,8 @@ impl Engine {
         let peer = self.peers.entry(node.clone()).or_default();
         peer.role = Some(identity.role);
         peer.boot = Some(hello.boot);
-        if let Some(older) = peer.link.replace(index) {
+        let is_presumed = peer.link == Some(index);
+        if let Some(older) = peer.link.replace(index).filter(|_| !is_presumed) {
             self.drop_queues_of(now, older);
             self.close_link(older, CloseCode::Replaced, "a newer link is up");
             if let Some(older) = self.links.get_mut(older) {
@@ -288,7 +306,14 @@ impl Engine {
             args_bytes_max: hello.args_bytes_max as usize,
             payload_bytes_max: hello.payload_bytes_max as usize,
         };
-        self.send.handle_link_up(&node, up);
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.met = Some((up.clone(), hello.receive_window));
+        }
+        if !is_presumed {
+            self.send.handle_link_up(&node, up);
+        } else if !self.send.handle_link_answered(&node, up) {
+            self.forget_early(index);
+        }
         self.links.note_places(index);
         self.give_room(index);
         self.publish_status(now);
@@ -310,8 +335,11 @@ impl Engine {
                 }
             }
             Phase::Replaced => debug!(%reason, "replaced link closed"),
-            Phase::Greeting { .. } => match entry.dialled {
+            Phase::Greeting { presumed, .. } => match entry.dialled {
                 Some(peer) => {
+                    if presumed.is_some() {
+                        self.peers.entry(peer.clone()).or_default().link = None;
+                    }
                     warn!(%peer, %reason, "no link");
                     self.note_end(now, &peer, None, reason);
                     self.reconnect.handle_failed(now, &peer, closed.was_answered());
@@ -339,7 +367,7 @@ impl Engine {
 
     /// Tells the queues that a link that was up is gone.
     pub(super) fn drop_queues_of(&mut self, now: Instant, index: LinkIndex) {
-        let Some(up) = self.links.get_mut(index).and_then(|entry| entry.up()) else { return };
+        let Some(up) = self.links.get_mut(index).and_then(|entry| entry.writable()) else { return };
         let (peer, number) = (up.peer.clone(), up.number);
         self.send.handle_link_down(now, &peer);
         self.receive.handle_link_down(&peer, number);

@@ -136,7 +136,7 @@ impl Engine {
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
         match transmit {
-            Transmit::Open { peer, key, head, payload } => self.open(now, &peer, key, &head, payload),
+            Transmit::Open { peer, key, head, payload } => self.open(now, &peer, key, head, payload),
             Transmit::Body { peer, key, frame } => self.send_body(&peer, key, &frame),
             Transmit::BodyAborted { peer, key } => self.abort_body(&peer, key),
             Transmit::Cancel { peer, key } => self.send_control(&peer, &ControlFrame::Cancel(key)),
@@ -151,12 +151,13 @@ impl Engine {
     }
 
     /// Opens a stream for a command.
-    fn open(&mut self, now: Instant, peer: &NodeId, key: CommandKey, head: &Head, payload: Bytes) {
+    fn open(&mut self, now: Instant, peer: &NodeId, key: CommandKey, mut head: Head, payload: Bytes) {
         let Some(index) = self.link_of(peer) else {
             return self.send.handle_stream_lost(now, peer, key);
         };
         let Some(entry) = self.links.get_mut(index) else { return };
-        match entry.link.open_command(head, payload) {
+        head.early = !entry.is_up();
+        match entry.link.open_command(&head, payload) {
             Ok(stream) => {
                 if head.has_body {
                     entry.bodies.insert(key, stream);
@@ -241,7 +242,7 @@ impl Engine {
     fn tell_room(&mut self, index: LinkIndex) {
         let (now, free_places) = (self.now(), self.config.receive_queue.free_places.get());
         let Some(entry) = self.links.get_mut(index) else { return };
-        let Some(up) = entry.up() else { return };
+        let Some(up) = entry.writable() else { return };
         if self.is_draining || up.retry_after.is_some() {
             let peer = up.peer.clone();
             return self.send.handle_room(&peer, Room::default());

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use runnel_certs::Role;
 use runnel_codec::{Epoch, LinkNumber, NodeId};
+use runnel_queue::LinkUp;
 
 use super::boots::BootHistory;
 use super::link_set::LinkIndex;
@@ -14,12 +15,14 @@ use crate::status::LinkEnd;
 pub(super) struct Peer {
     /// Where to dial it; empty if only it dials us.
     pub(super) addresses: Vec<String>,
-    /// The link that is up.
+    /// The link that is up, or presumed to come up.
     pub(super) link: Option<LinkIndex>,
     /// Its role, once it has shown its certificate.
     pub(super) role: Option<Role>,
     /// The epoch of its process that was last met.
     pub(super) boot: Option<Epoch>,
+    /// The last link to that process, and what may arrive there unread, in bytes.
+    pub(super) met: Option<(LinkUp, u64)>,
     /// Which of its processes were met lately.
     pub(super) boots: BootHistory,
     /// How the last link or attempt ended.

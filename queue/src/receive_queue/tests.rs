@@ -177,6 +177,7 @@ fn head(number: u64) -> Head {
         cancelled: false,
         resent: false,
         started: false,
+        early: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,

@@ -10,6 +10,7 @@ use runnel_codec::{
 };
 
 use super::credits::result_body_window;
+use super::early::BeforeEarly;
 use super::updates::TakenUpdates;
 use super::usage::Share;
 use crate::body_intake::BodyIntake;
@@ -94,6 +95,8 @@ pub(super) struct Entry {
     pub(super) was_sent: bool,
     /// The receiver may have it: it was on a stream, and the last word about it was not `Busy`.
     pub(super) may_be_known: bool,
+    /// What was known of it before its head was written to a link that is presumed to come up.
+    pub(super) before_early: Option<BeforeEarly>,
     /// The receiver that it is bound to has said that it has started.
     pub(super) has_started: bool,
     pub(super) is_cancelled: bool,
@@ -188,6 +191,7 @@ impl Entry {
             is_begun: false,
             was_sent: false,
             may_be_known: false,
+            before_early: None,
             has_started: false,
             is_cancelled: false,
             deadline_at,
@@ -268,6 +272,7 @@ impl Entry {
             cancelled: self.is_cancelled,
             resent: self.was_sent,
             started: self.has_started,
+            early: false,
             updates: self.command.updates,
             deadline_remaining: self.deadline_at.map(|at| at.saturating_duration_since(now)),
             updates_received: self.updates_received

@@ -56,6 +56,8 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     pub(super) link: Option<LinkUp>,
+    /// The link is presumed to come up as the one before it: see [`SendQueue::presume_link_up`](super::SendQueue).
+    pub(super) is_presumed: bool,
     /// Since when it has no link: its end, or the first command for it.
     pub(super) unreachable_since: Option<Instant>,
     pub(super) room: Room,

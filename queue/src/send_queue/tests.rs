@@ -3,6 +3,7 @@
 mod bodies;
 mod bounds;
 mod credits;
+mod early;
 mod ends;
 mod explain;
 mod stored;

@@ -84,6 +84,9 @@ impl SendQueue {
         let head = peer.credits.change(config, entry, |entry, left| entry.head(now, config, left));
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
+        if peer.is_presumed {
+            entry.note_early();
+        }
         entry.stage = Stage::Sent;
         entry.was_sent = true;
         entry.may_be_known = true;

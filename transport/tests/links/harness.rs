@@ -240,6 +240,7 @@ pub(crate) fn head(class: Class) -> Head {
         cancelled: false,
         resent: false,
         started: false,
+        early: false,
         updates: UpdatePolicy::Follow,
         deadline_remaining: None,
         updates_received: 0,
