@@ -66,6 +66,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod announcement;
 mod body;
 mod class;
 mod close_code;
@@ -87,6 +88,7 @@ mod outcome;
 mod varint;
 
 /// The library behind [`Encode`] and [`Decode`], for `#[bincode(crate = "runnel_codec::bincode")]` on derives.
+pub use announcement::Datagram;
 pub use bincode;
 pub use body::{Decode, Encode, LARGE_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, decode_body, encode_body};
 pub use class::{Class, ClassMap};

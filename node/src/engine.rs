@@ -226,6 +226,7 @@ impl Engine {
                 .push(endpoint.listen(address).map_err(|source| StartError::Listen { address, source })?);
         }
         let boot = Epoch::from_random(random.random());
+        endpoint.announce(boot);
         let mut reconnect = Reconnect::new(config.reconnect.clone(), random.random());
         let now = tokio::time::Instant::now().into_std();
         let mut peers = BTreeMap::new();

@@ -32,6 +32,7 @@ use rand::rngs::StdRng;
 use runnel_codec::{Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Reach, Seq, Settled, StreamFrame};
 
 pub use self::counts::PeerCounts;
+pub use self::early::Presumed;
 use self::entry::Entry;
 pub use self::entry::{Durability, NewCommand, Stage};
 pub use self::explain::{SendCounts, Waiting, WaitsFor};
@@ -150,7 +151,9 @@ impl SendQueue {
         let (class, mut binding) = (command.class, None);
         let mut entry = Entry::new(command, key, share, deadline_at);
         if let Some(peer) = self.peers.get_mut(&to) {
-            if let Some(link) = &peer.link {
+            if let Some(link) =
+                peer.link.as_ref().filter(|_| early::may_bind(peer.presumed, entry.is_durable()))
+            {
                 // Stored and bound in one go, so that it can leave as soon as it is stored.
                 let receiver = link.epoch(entry.is_durable());
                 entry.binding = Some(receiver);

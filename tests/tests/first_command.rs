@@ -50,9 +50,13 @@ impl Rig {
     }
 
     fn start_controller(&mut self) -> NodeHandle {
+        self.start_controller_to_stop().0
+    }
+
+    fn start_controller_to_stop(&mut self) -> (NodeHandle, CancellationToken) {
         let builder = NodeBuilder::new(identity("controller", Role::Controller))
             .peer(self.worker.clone(), [WORKER_AT.to_string()]);
-        self.start(builder, CONTROLLER_HOST).0
+        self.start(builder, CONTROLLER_HOST)
     }
 
     /// Ends the link, submits a command, and returns how long it takes from the next dial on.
@@ -96,14 +100,14 @@ fn check(what: &str, took: Duration, round_trips: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_command_to_a_peer_that_was_met_takes_two_round_trips() {
+async fn the_first_command_takes_two_round_trips_from_the_dial_on() {
     let mut rig = Rig::new(1);
     rig.start_worker();
     let began_at = Instant::now();
     let controller = rig.start_controller();
     let mark = controller.submit::<Mark>(&rig.worker, &0, SubmitOptions::default()).await;
     assert_eq!(mark.expect("the queue has room").outcome().await, Ok(0));
-    check("never met", began_at.elapsed(), 3);
+    check("never met", began_at.elapsed(), 2);
     for number in 1..=5 {
         check("met", rig.after_next_dial(&controller, number).await, 2);
     }
@@ -131,6 +135,33 @@ async fn what_follows_the_hello_to_a_process_that_is_gone_runs_at_the_next_one_o
     for (number, mark) in marks {
         assert_eq!(mark.outcome().await, Ok(number));
     }
+    let runs = rig.tally.all();
+    assert!(runs.len() == 21 && runs.values().all(|runs| *runs == 1), "{runs:?}");
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_hello_with_too_low_a_number_runs_once() {
+    let mut rig = Rig::new(40);
+    let (worker, _) = rig.start_worker();
+    let (older, stop_older) = rig.start_controller_to_stop();
+    let mark = older.submit::<Mark>(&rig.worker, &0, SubmitOptions::default()).await;
+    assert_eq!(mark.expect("the queue has room").outcome().await, Ok(0));
+    let mut changes = worker.link_changes().expect("it runs");
+    stop_older.cancel();
+    while !matches!(changes.next().await, Ok(LinkChange::Down { .. })) {}
+    // Another process, which knows neither the worker nor the number of the link that it had.
+    let began_at = Instant::now();
+    let controller = rig.start_controller();
+    let mut marks = Vec::new();
+    for number in 1..=20 {
+        let mark = controller.submit::<Mark>(&rig.worker, &number, SubmitOptions::default()).await;
+        marks.push((number, mark.expect("the queue has room")));
+    }
+    for (number, mark) in marks {
+        assert_eq!(mark.outcome().await, Ok(number));
+    }
+    check("a number too low", began_at.elapsed(), 4);
     let runs = rig.tally.all();
     assert!(runs.len() == 21 && runs.values().all(|runs| *runs == 1), "{runs:?}");
     rig.stop().await;

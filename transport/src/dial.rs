@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use quinn::{ConnectError, Connecting, Connection};
-use runnel_codec::NodeId;
+use runnel_codec::{Datagram, Epoch, NodeId};
 use tokio::time::{Instant, sleep_until};
 
 use crate::close::CloseReason;
@@ -26,9 +26,29 @@ pub struct DialRequest {
     pub addresses: Vec<String>,
 }
 
-/// Takes an offered connection through its handshake.
-pub(crate) async fn accept(connecting: Connecting) -> Result<Connection, CloseReason> {
+/// Takes a connection through its handshake.
+async fn complete(connecting: Connecting) -> Result<Connection, CloseReason> {
     connecting.await.map_err(|error| CloseReason::of_connection(&error))
+}
+
+/// Takes an offered connection through its handshake. What is announced goes out with the first flight, before it is known
+/// to whom.
+pub(crate) async fn accept(
+    connecting: Connecting,
+    announced: Option<Epoch>,
+) -> Result<Connection, CloseReason> {
+    let Some(boot) = announced else { return complete(connecting).await };
+    let (connection, is_done) = match connecting.into_0rtt() {
+        Ok(early) => early,
+        Err(connecting) => return complete(connecting).await,
+    };
+    // A dialler that takes no datagrams goes without.
+    connection.send_datagram(Datagram::encode_announcement(boot)).ok();
+    is_done.await;
+    match connection.close_reason() {
+        None => Ok(connection),
+        Some(error) => Err(CloseReason::of_connection(&error)),
+    }
 }
 
 /// When addresses have their turn.
@@ -66,7 +86,7 @@ where
     loop {
         while let Some(address) = race.poll_start(Instant::now(), pace.stagger) {
             match connect(address) {
-                Some(Ok(connecting)) => race.attempts.push(accept(connecting)),
+                Some(Ok(connecting)) => race.attempts.push(complete(connecting)),
                 Some(Err(error)) => race.handle_failed(CloseReason::unreachable(&error.to_string())),
                 None => race.handle_failed(CloseReason::unreachable(&format!("no socket for {address}"))),
             }

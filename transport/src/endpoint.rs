@@ -13,7 +13,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig};
 use runnel_certs::{Identity, client_config, server_config};
-use runnel_codec::{CloseCode, CloseText, KnownNames};
+use runnel_codec::{CloseCode, CloseText, Epoch, KnownNames};
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
@@ -41,6 +41,8 @@ pub struct Endpoint {
     client: ClientConfig,
     listening: Vec<Listening>,
     handshakes: Handshakes,
+    /// What diallers are told at once.
+    announced: Option<Epoch>,
     dialling: DiallingEndpoints,
 }
 
@@ -107,7 +109,13 @@ impl Endpoint {
             handshakes: AtomicU32::new(0),
         });
         let dialling = DiallingEndpoints::default();
-        Ok(Self { env, context, keys, server, client, listening: Vec::new(), handshakes, dialling })
+        let (listening, announced) = (Vec::new(), None);
+        Ok(Self { env, context, keys, server, client, listening, handshakes, announced, dialling })
+    }
+
+    /// Tells all who dial from now on which process this is, before they have said who they are.
+    pub fn announce(&mut self, boot: Epoch) {
+        self.announced = Some(boot);
     }
 
     /// Listens on an address; port 0 takes any free one. Returns the address.
@@ -166,7 +174,7 @@ impl Endpoint {
                 self.handshakes.handle_spent(begun_at.elapsed());
                 match accepted {
                     Ok(connecting) => {
-                        let connecting = dial::accept(connecting);
+                        let connecting = dial::accept(connecting, self.announced);
                         return Poll::Ready(
                             Link::connecting(self.context.clone(), Side::Acceptor, Box::pin(connecting))
                                 .with_remote(remote),

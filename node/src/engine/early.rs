@@ -1,44 +1,95 @@
 //! Commands behind a hello that is not answered: the dialler presumes that its peer is what it was, and the acceptor says
 //! whether it is.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use runnel_codec::{CloseCode, Epoch, Hello, LinkNumber, NodeId};
+use runnel_codec::{CloseCode, CommandKey, Epoch, Hello, NodeId, Reach};
+use runnel_queue::{LinkUp, Presumed};
 use runnel_transport::StreamId;
 
 use super::Engine;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
 
-/// Whether the early heads of a dialler count. Decided with its first hello, for as long as the link lives.
+/// Which early heads of a dialler count. Decided with its first hello, for as long as the link lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EarlyHeads {
-    /// Its peer is what it expects.
-    Count,
-    /// They are dropped.
-    DoNotCount,
+    /// All: its peer is what it expects.
+    All,
+    /// Those of commands that are numbered under this epoch: it expects nothing, and has heard which process this is.
+    Of(Epoch),
+    /// None: they are dropped.
+    None,
 }
 
 impl EarlyHeads {
     /// Judges by what a hello expects of the process `boot` with this journal of the dialler's commands.
     pub(super) fn judge(hello: &Hello, boot: Epoch, receiver: Option<Epoch>) -> Self {
-        // A living process has forgotten nothing of what it was met with: no backup and no copy needs to be looked for.
-        let is_met = hello.expected_boot == Some(boot);
         let is_journal_met = receiver.is_none() || hello.expected_receiver == receiver;
-        if is_met && is_journal_met { Self::Count } else { Self::DoNotCount }
+        match hello.expected_boot {
+            None => Self::Of(hello.boot),
+            // A living process has forgotten nothing of what it was met with: no backup and no copy is to be looked for.
+            Some(expected) if expected == boot && is_journal_met => Self::All,
+            Some(_) => Self::None,
+        }
+    }
+
+    /// Returns whether the early head of a command counts.
+    pub(super) fn count(self, key: CommandKey) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(epoch) => key.epoch == epoch,
+            Self::None => false,
+        }
     }
 }
 
 impl Engine {
-    /// Our first hello on a link has been written: if nothing else links us to the peer and it was met by this process,
-    /// what is for it follows.
-    pub(super) fn presume_up(&mut self, now: Instant, index: LinkIndex, node: &NodeId, number: LinkNumber) {
+    /// Our first hello on a link has been written: if the peer was met by this process, what is for it follows.
+    pub(super) fn presume_up(&mut self, now: Instant, index: LinkIndex, node: &NodeId) {
+        if let Some((met, receive_window)) = self.peers.get(node).and_then(|peer| peer.met.clone()) {
+            self.presume(now, index, node, receive_window, (met, Presumed::Unchanged));
+        }
+    }
+
+    /// The acceptor has said which process it is: if it was never met, what may be bound to that follows the hello.
+    pub(super) fn handle_announced(&mut self, now: Instant, index: LinkIndex, boot: Epoch) {
+        let Some(entry) = self.links.get(index).filter(|entry| entry.early.is_none()) else { return };
+        let Phase::Greeting { proposed: Some(link), presumed: None } = entry.phase else { return };
+        let Some(node) = entry.dialled.clone() else { return };
+        let was_met = self.peers.get(&node).is_some_and(|peer| peer.boot.is_some());
+        if was_met || self.send.journal_epoch(&node).is_some() || self.receive.store_of(&node).is_some() {
+            return;
+        }
+        let limits = self.config.transport.limits();
+        let up = LinkUp {
+            link,
+            boot,
+            receiver: None,
+            journaled: Reach::default(),
+            commands: BTreeSet::new(),
+            args_bytes_max: limits.args_bytes_max,
+            payload_bytes_max: limits.payload_bytes_max,
+        };
+        // What may arrive there unread is not known: the smallest budget is for that.
+        self.presume(now, index, &node, 0, (up, Presumed::Process));
+    }
+
+    /// Lets commands follow our hello, if nothing else links us to the peer.
+    fn presume(
+        &mut self,
+        now: Instant,
+        index: LinkIndex,
+        node: &NodeId,
+        receive_window: u64,
+        (link, what): (LinkUp, Presumed),
+    ) {
         let Some(peer) = self.peers.get_mut(node).filter(|peer| peer.link.is_none()) else { return };
-        let Some((met, receive_window)) = peer.met.clone().filter(|_| self.send.owes(node)) else { return };
-        let Some(entry) = self.links.get_mut(index) else { return };
-        let Phase::Greeting { presumed, .. } = &mut entry.phase else { return };
-        *presumed = Some(Up { peer: node.clone(), number, receive_window, at: now, retry_after: None });
-        peer.link = Some(index);
-        self.send.presume_link_up(node, met);
+        let Some(entry) = self.links.get_mut(index).filter(|_| self.send.owes(node)) else { return };
+        let Phase::Greeting { proposed: Some(number), presumed } = &mut entry.phase else { return };
+        let up = Up { peer: node.clone(), number: *number, receive_window, at: now, retry_after: None };
+        (*presumed, peer.link) = (Some(up), Some(index));
+        self.send.presume_link_up(node, link, what);
         self.give_room(index);
     }
 
@@ -55,6 +106,8 @@ impl Engine {
     /// Our hello was refused, or another is needed: what followed it does not count.
     pub(super) fn refuse_early(&mut self, now: Instant, index: LinkIndex) {
         let Some(entry) = self.links.get_mut(index) else { return };
+        // Nothing more is presumed on this link.
+        entry.early = Some(EarlyHeads::None);
         let Phase::Greeting { presumed, .. } = &mut entry.phase else { return };
         let Some(presumed) = presumed.take() else { return };
         self.send.handle_early_refused(now, &presumed.peer);
@@ -75,7 +128,7 @@ impl LinkEntry {
 
 #[cfg(test)]
 mod tests {
-    use runnel_codec::Lineage;
+    use runnel_codec::{Lineage, LinkNumber, Seq};
 
     use super::*;
 
@@ -83,15 +136,16 @@ mod tests {
         Epoch::from_random(number)
     }
 
-    #[track_caller]
-    fn check(expected: (u64, Option<u64>), (boot, receiver): (u64, Option<u64>), is: EarlyHeads) {
+    /// Judges the early heads of a dialler with boot epoch 1 and store 2 that expects these epochs, and returns whether
+    /// those of either count.
+    fn judge(expected: (Option<u64>, Option<u64>), (boot, receiver): (u64, Option<u64>)) -> [bool; 2] {
         let hello = Hello {
             fleet: "lab".parse().expect("a name"),
             link: LinkNumber::FIRST,
             boot: epoch(1),
             store: Some(epoch(2)),
             receiver: None,
-            expected_boot: Some(epoch(expected.0)),
+            expected_boot: expected.0.map(epoch),
             expected_receiver: expected.1.map(epoch),
             lineage: Lineage::default(),
             sent: vec![],
@@ -103,17 +157,21 @@ mod tests {
             args_bytes_max: 0,
             payload_bytes_max: 0,
         };
-        assert_eq!(EarlyHeads::judge(&hello, epoch(boot), receiver.map(epoch)), is);
+        let early = EarlyHeads::judge(&hello, epoch(boot), receiver.map(epoch));
+        [1, 2].map(|number| early.count(CommandKey { epoch: epoch(number), seq: Seq::FIRST }))
     }
 
     #[test]
     fn early_heads_count_at_the_process_and_the_journal_that_were_met() {
-        check((5, Some(6)), (5, Some(6)), EarlyHeads::Count);
-        // Without a store there, durable commands are bound to the process.
-        check((5, None), (5, None), EarlyHeads::Count);
-        // What it knew of this sender was forgotten.
-        check((5, Some(6)), (5, Some(7)), EarlyHeads::DoNotCount);
-        // Another process: perhaps one of a backup, or of a copy.
-        check((5, Some(6)), (8, Some(6)), EarlyHeads::DoNotCount);
+        assert_eq!(judge((Some(5), Some(6)), (5, Some(6))), [true, true]);
+        assert_eq!(judge((Some(5), None), (5, None)), [true, true], "durable ones are bound to the process");
+        assert_eq!(judge((Some(5), Some(6)), (5, Some(7))), [false, false], "its commands were forgotten");
+        assert_eq!(judge((Some(5), Some(6)), (8, Some(6))), [false, false], "another process, or a copy");
+    }
+
+    #[test]
+    fn a_dialler_that_expects_nothing_binds_only_what_is_not_durable() {
+        assert_eq!(judge((None, None), (5, Some(6))), [true, false]);
+        assert_eq!(judge((None, Some(6)), (5, Some(6))), [true, false]);
     }
 }

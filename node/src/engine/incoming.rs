@@ -11,7 +11,6 @@ use runnel_transport::StreamId;
 use tracing::trace;
 
 use super::Engine;
-use super::early::EarlyHeads;
 use super::link_set::{LinkEntry, LinkIndex, StreamUse};
 use super::outgoing::body_bytes;
 
@@ -26,7 +25,7 @@ impl Engine {
         payload: Bytes,
     ) {
         let Some(entry) = self.links.get_mut(index) else { return };
-        if head.early && entry.early != Some(EarlyHeads::Count) {
+        if head.early && !entry.early.is_some_and(|early| early.count(head.key)) {
             return entry.drop_early(stream);
         }
         let Some(up) = entry.up() else {

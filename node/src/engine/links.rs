@@ -85,6 +85,7 @@ impl Engine {
     fn handle_link_event(&mut self, now: Instant, index: LinkIndex, event: LinkEvent) {
         match event {
             LinkEvent::Connected => self.handle_connected(now, index),
+            LinkEvent::Announced(boot) => self.handle_announced(now, index, boot),
             LinkEvent::Control(frame) => self.handle_control(now, index, frame),
             LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
             LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
@@ -121,7 +122,7 @@ impl Engine {
         entry.phase = Phase::Greeting { proposed: Some(proposed), presumed: None };
         entry.link.send_control(&ControlFrame::Hello(Box::new(hello)));
         if is_first {
-            self.presume_up(now, index, &node, proposed);
+            self.presume_up(now, index, &node);
         }
     }
 
@@ -186,7 +187,7 @@ impl Engine {
         };
         let (is_welcome, early) = match &answer {
             HelloAnswer::Welcome(ours) => (true, EarlyHeads::judge(&hello, self.boot, ours.receiver)),
-            HelloAnswer::TooLow { .. } => (false, EarlyHeads::DoNotCount),
+            HelloAnswer::TooLow { .. } => (false, EarlyHeads::None),
         };
         if let Some(entry) = self.links.get_mut(index) {
             entry.early.get_or_insert(early);
@@ -220,7 +221,7 @@ impl Engine {
             }
             HelloAnswer::Welcome(hello) if hello.link == proposed => {
                 peer.answered();
-                if peer.boot != Some(hello.boot) {
+                if peer.boot.is_some_and(|boot| boot != hello.boot) {
                     self.refuse_early(now, index);
                 }
                 match self.admit(now, &identity, &hello) {

@@ -19,16 +19,26 @@ pub(super) struct BeforeEarly {
     may_be_known: bool,
 }
 
+/// What is presumed of a peer whose answer to the hello is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presumed {
+    /// It is what it was, with its journal.
+    Unchanged,
+    /// It is a process that has said so; of its journal nothing is known, so nothing durable is sent.
+    Process,
+}
+
 impl SendQueue {
-    /// A hello is on its way to a peer, which is presumed to be what it was: `up` is the link before this one. What is sent
-    /// until the answer is written with heads that say so.
+    /// A hello is on its way to a peer, and its answer is presumed: `up` is the link before this one, or what the peer has
+    /// said of itself. What is sent until the answer is to be written with heads that say so. The receiver refuses what it
+    /// does not understand.
     ///
     /// Either [`handle_link_answered`](Self::handle_link_answered) follows or
     /// [`handle_link_down`](Self::handle_link_down).
-    pub fn presume_link_up(&mut self, peer: &NodeId, up: LinkUp) {
+    pub fn presume_link_up(&mut self, peer: &NodeId, up: LinkUp, presumed: Presumed) {
         self.handle_link_up(peer, up);
         if let Some(state) = self.peers.get_mut(peer) {
-            state.is_presumed = true;
+            state.presumed = Some(presumed);
         }
     }
 
@@ -36,17 +46,18 @@ impl SendQueue {
     /// count and is sent again.
     pub fn handle_link_answered(&mut self, peer: &NodeId, up: LinkUp) -> bool {
         let Some(state) = self.peers.get_mut(peer) else { return false };
-        let is_as_presumed = state
-            .link
-            .as_ref()
-            .is_some_and(|presumed| (presumed.boot, presumed.receiver) == (up.boot, up.receiver));
+        let is_as_presumed = match (&state.link, state.presumed) {
+            (Some(link), Some(Presumed::Unchanged)) => (link.boot, link.receiver) == (up.boot, up.receiver),
+            (Some(link), Some(Presumed::Process)) => link.boot == up.boot,
+            _ => false,
+        };
         if !is_as_presumed {
             self.recall(peer);
             self.handle_link_up(peer, up);
             return false;
         }
-        if up.receiver.is_some() && state.journaled != up.journaled {
-            state.journaled = up.journaled;
+        if up.receiver.is_some() && (state.receiver, state.journaled) != (up.receiver, up.journaled) {
+            (state.receiver, state.journaled) = (up.receiver, up.journaled);
             self.stale_rows.insert(peer.clone());
         }
         state.link = Some(up);
@@ -63,23 +74,42 @@ impl SendQueue {
     /// From now on a link is what it says, or there is none. Returns whether it was presumed.
     pub(super) fn end_presumption(&mut self, peer: &NodeId) -> bool {
         let Some(state) = self.peers.get_mut(peer) else { return false };
-        let was_presumed = std::mem::take(&mut state.is_presumed);
+        let was_presumed = state.presumed.take().is_some();
         if was_presumed {
             state.entries.values_mut().for_each(|entry| entry.before_early = None);
+            self.begin_durable(peer);
         }
         was_presumed
+    }
+
+    /// Puts durable commands in line that had their turn before they could be bound.
+    fn begin_durable(&mut self, peer: &NodeId) {
+        let Some(state) = self.peers.get(peer) else { return };
+        let is_passed_over = |entry: &Entry| {
+            entry.is_durable() && entry.stage == Stage::Waiting && entry.is_here_alone() && !entry.is_in_line
+        };
+        let passed_over = state.entries.iter().filter(|(_, entry)| is_passed_over(entry));
+        for key in passed_over.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.put_in_line(peer, key, false);
+        }
     }
 
     /// What was sent early has reached nobody, and never will.
     fn recall(&mut self, peer: &NodeId) {
         let Some(state) = self.peers.get_mut(peer) else { return };
-        state.is_presumed = false;
+        state.presumed = None;
         let recall = |(key, entry): (CommandKey, &mut Box<Entry>)| entry.recall().then_some(key);
         let recalled: Vec<_> = state.entries.iter_mut().filter_map(recall).collect();
         for key in recalled {
             self.put_in_line(peer, key, true);
         }
+        self.begin_durable(peer);
     }
+}
+
+/// Returns whether it is known to what a command would be bound on a link that is presumed to be this.
+pub(super) fn may_bind(presumed: Option<Presumed>, is_durable: bool) -> bool {
+    !(is_durable && presumed == Some(Presumed::Process))
 }
 
 impl Entry {

@@ -8,6 +8,7 @@ use runnel_codec::{
 };
 
 use super::credits::Credits;
+use super::early::Presumed;
 use super::entry::{Entry, NewCommand};
 use super::outcomes::Kept;
 use super::usage::PeerUsage;
@@ -56,8 +57,8 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     pub(super) link: Option<LinkUp>,
-    /// The link is presumed to come up as the one before it: see [`SendQueue::presume_link_up`](super::SendQueue).
-    pub(super) is_presumed: bool,
+    /// What the link is presumed to be, before the hello is answered.
+    pub(super) presumed: Option<Presumed>,
     /// Since when it has no link: its end, or the first command for it.
     pub(super) unreachable_since: Option<Instant>,
     pub(super) room: Room,

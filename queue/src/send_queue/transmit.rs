@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use runnel_codec::{BusyScope, Class, CommandId, CommandKey, NodeId};
 
+use super::early::may_bind;
 use super::entry::Stage;
 use super::notes::Note;
 use super::peer::Next;
@@ -68,8 +69,13 @@ impl SendQueue {
         }
         // What may have been sent is asked for whatever the peer lists: it knows what became of it, or says that it never
         // will be run.
-        if let (false, Err(outcome)) = (entry.was_sent, link.check_understood(&entry.command)) {
+        let is_listed = peer.presumed.is_some() || entry.was_sent;
+        if let (false, Err(outcome)) = (is_listed, link.check_understood(&entry.command)) {
             self.end(node, key, outcome);
+            return None;
+        }
+        if !may_bind(peer.presumed, entry.is_durable()) {
+            // Its turn comes again with the answer to the hello.
             return None;
         }
         let receiver = link.epoch(entry.is_durable());
@@ -84,7 +90,7 @@ impl SendQueue {
         let head = peer.credits.change(config, entry, |entry, left| entry.head(now, config, left));
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
-        if peer.is_presumed {
+        if peer.presumed.is_some() {
             entry.note_early();
         }
         entry.stage = Stage::Sent;

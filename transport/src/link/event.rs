@@ -1,7 +1,7 @@
 //! What a link says, and which end of it speaks.
 
 use bytes::Bytes;
-use runnel_codec::{CloseCode, ControlFrame, Head, StreamFrame};
+use runnel_codec::{CloseCode, ControlFrame, Epoch, Head, StreamFrame};
 
 use super::stream::StreamId;
 use crate::close::LinkClosed;
@@ -21,12 +21,14 @@ pub enum Side {
 pub enum LinkEvent {
     /// The handshake is done and [`Link::peer`](crate::Link::peer) is known. The dialler says hello now.
     Connected,
+    /// The acceptor is the process of this boot epoch. Comes to a dialler, with the end of the handshake or later, or never.
+    Announced(Epoch),
     /// A frame of the control stream.
     Control(ControlFrame),
     /// The peer opened a stream with a command; its inline payload, if announced, is complete.
     ///
-    /// Comes only after the peer's hello (from a dialler) or welcome (from an acceptor), whatever order the packets
-    /// came in.
+    /// Comes only after the welcome that was said to the peer (from a dialler) or by it (from an acceptor), whatever order
+    /// the packets came in.
     Head {
         /// The stream.
         stream: StreamId,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ConnectionError};
 use runnel_codec::{
-    CloseCode, CloseText, ControlFrame, Head, HelloAnswer, StreamCopy, StreamKind, encode_control,
+    CloseCode, CloseText, ControlFrame, Datagram, Head, HelloAnswer, StreamKind, encode_control,
     encode_stream_kind,
 };
 use slab::Slab;
@@ -52,7 +52,7 @@ pub(super) struct Open {
     openings: Openings,
     /// A stream that is open and not used yet.
     place: Option<Pair>,
-    /// The peer has said hello or welcome: its commands count from then on.
+    /// Welcome was said, by the peer or to it: its commands count from then on.
     is_greeted: bool,
     /// What came on commands' streams before that.
     ungreeted: Vec<LinkEvent>,
@@ -203,6 +203,12 @@ impl Open {
             }
             None => encode_control(frame, &mut self.early_control),
         }
+        if self.side == Side::Acceptor && is_welcome(frame) {
+            self.is_greeted = true;
+            self.resume_paused();
+            // It passes on what has waited for this.
+            self.ready.wake(CONNECTION);
+        }
     }
 
     /// Writes a heartbeat that goes out although the window is full.
@@ -228,6 +234,9 @@ impl Open {
         if let Poll::Ready(error) = self.closed.as_mut().poll(cx) {
             // quinn has woken every stream, so that what came before the end is read now.
             self.ended = Some(CloseReason::of_connection(&error));
+        }
+        if self.is_greeted {
+            events.extend(self.ungreeted.drain(..));
         }
         while let Poll::Ready(Ok(pair)) = self.openings.poll_accept(cx) {
             self.accept(pair);
@@ -305,9 +314,12 @@ impl Open {
 
     /// Reads what the peer says a second time; it may be the first that comes.
     fn handle_datagram(&mut self, datagram: Bytes, events: &mut VecDeque<LinkEvent>) {
-        let copy = match StreamCopy::decode(datagram) {
-            Ok(Some(copy)) => copy,
-            Ok(None) => return,
+        let copy = match Datagram::decode(datagram) {
+            Ok(Some(Datagram::Copy(copy))) => copy,
+            Ok(Some(Datagram::Announcement(boot))) if self.side == Side::Dialler => {
+                return events.push_back(LinkEvent::Announced(boot));
+            }
+            Ok(_) => return,
             Err(error) => return self.close(error.close_code(), error.to_string()),
         };
         let id = StreamId::from_wire(copy.stream);
@@ -442,7 +454,7 @@ impl Open {
                 self.in_flight.handle_stream_ended(StreamId::from_wire(stream), bytes);
             }
             frame => {
-                let greets = is_greeting(&frame);
+                let greets = self.side == Side::Dialler && is_welcome(&frame);
                 events.push_back(LinkEvent::Control(frame));
                 if greets && !self.is_greeted {
                     self.is_greeted = true;
@@ -478,6 +490,10 @@ impl Open {
 
     /// Tells the peer what was taken: in steps while there is more to do, all of it before a rest.
     fn report_taken(&mut self, is_busy: bool) {
+        if !self.is_greeted {
+            // Nothing but an answer is said before the welcome, whatever came behind the hello.
+            return;
+        }
         if let Some(bytes) = self.in_flight.poll_report(is_busy) {
             self.push_control(&ControlFrame::Taken { bytes });
         }
@@ -516,13 +532,9 @@ impl Drop for Open {
     }
 }
 
-/// Returns whether a peer says with this frame that its side of the link is up.
-fn is_greeting(frame: &ControlFrame) -> bool {
-    match frame {
-        ControlFrame::Hello(_) => true,
-        ControlFrame::HelloAnswer(answer) => matches!(**answer, HelloAnswer::Welcome(_)),
-        _ => false,
-    }
+/// Returns whether both sides of the link are up with this frame.
+fn is_welcome(frame: &ControlFrame) -> bool {
+    matches!(frame, ControlFrame::HelloAnswer(answer) if matches!(**answer, HelloAnswer::Welcome(_)))
 }
 
 fn now() -> Instant {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use runnel_certs::Role;
-use runnel_codec::{Class, CloseCode, ControlFrame, Outcome, StreamFrame};
+use runnel_codec::{Class, CloseCode, ControlFrame, HelloAnswer, LinkNumber, Outcome, StreamFrame};
 use runnel_transport::{CloseReason, LinkEvent, NoPlace, Side};
 
 use crate::harness::{Nodes, Pair, accepted, done, head, hello};
@@ -74,17 +74,27 @@ async fn an_inline_payload_comes_with_its_head() {
 }
 
 #[tokio::test]
-async fn commands_count_only_after_the_hello() {
+async fn commands_count_only_after_the_welcome() {
     let mut pair = Nodes::new().connect().await;
     pair.until(Side::Dialler, |event| matches!(event, LinkEvent::Places)).await;
     // On the wire the command is the first thing that the dialler says.
     pair.dialler.open_command(&head(Class::Normal), Bytes::new()).expect("a place");
     pair.until(Side::Acceptor, |event| matches!(event, LinkEvent::Places)).await;
     pair.dialler.send_control(&ControlFrame::Hello(Box::new(hello())));
-    let said = pair.until(Side::Acceptor, |event| matches!(event, LinkEvent::Head { .. })).await;
-    let hello_at =
-        said.iter().position(|(_, event)| matches!(event, LinkEvent::Control(ControlFrame::Hello(_))));
-    assert!(hello_at.is_some(), "{said:?}");
+    let is_hello = |event: &LinkEvent| matches!(event, LinkEvent::Control(ControlFrame::Hello(_)));
+    let is_head = |event: &LinkEvent| matches!(event, LinkEvent::Head { .. });
+    let said = pair.until(Side::Acceptor, is_hello).await;
+    assert!(!said.iter().any(|(_, event)| is_head(event)), "{said:?}");
+    let too_low = HelloAnswer::TooLow { highest: LinkNumber::FIRST };
+    pair.acceptor.send_control(&ControlFrame::HelloAnswer(Box::new(too_low)));
+    let is_answer = |event: &LinkEvent| matches!(event, LinkEvent::Control(ControlFrame::HelloAnswer(_)));
+    pair.until(Side::Dialler, is_answer).await;
+    pair.dialler.send_control(&ControlFrame::Hello(Box::new(hello())));
+    let said = pair.until(Side::Acceptor, is_hello).await;
+    assert!(!said.iter().any(|(_, event)| is_head(event)), "{said:?}");
+    let welcome = HelloAnswer::Welcome(hello());
+    pair.acceptor.send_control(&ControlFrame::HelloAnswer(Box::new(welcome)));
+    pair.until(Side::Acceptor, is_head).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn met(to: &NodeId, command: NewCommand) -> (SendQueue, CommandId) {
 
 /// Says hello to a peer that is presumed to be process 1, and returns what follows the hello.
 fn presume(queue: &mut SendQueue, peer: &NodeId) -> Vec<(NodeId, CommandKey)> {
-    queue.presume_link_up(peer, link_up(1));
+    queue.presume_link_up(peer, link_up(1), Presumed::Unchanged);
     queue.handle_room(peer, room(100));
     opened(&settle(queue, Instant::now()).1)
 }
@@ -106,4 +106,44 @@ fn hellos_without_an_answer_hold_no_command_back() {
         assert_eq!(presume(&mut queue, &peer), [(peer.clone(), id.key)]);
         queue.handle_link_down(now, &peer);
     }
+}
+
+#[test]
+fn what_is_durable_waits_for_the_answer_of_a_process_that_was_never_met() {
+    let (now, peer) = (Instant::now(), node("w1"));
+    let mut queue = queue(SendQueueConfig::default());
+    let first = queue.submit(now, command(&peer, Class::Normal)).expect("there is room");
+    let memory_before = queue.submit(now, memory(&peer)).expect("there is room");
+    settle(&mut queue, now);
+    queue.presume_link_up(&peer, LinkUp { commands: BTreeSet::new(), ..link_up(1) }, Presumed::Process);
+    queue.handle_room(&peer, room(100));
+    let second = queue.submit(now, command(&peer, Class::Normal)).expect("there is room");
+    let memory_behind = queue.submit(now, memory(&peer)).expect("there is room");
+    let mut early = opened(&settle(&mut queue, now).1);
+    early.sort();
+    assert_eq!(early, [(peer.clone(), memory_before.key), (peer.clone(), memory_behind.key)]);
+    let receiver = Some(Epoch::from_random(50));
+    assert!(queue.handle_link_answered(&peer, LinkUp { receiver, ..link_up(1) }));
+    queue.handle_room(&peer, room(100));
+    let durable = opened(&settle(&mut queue, now).1);
+    assert_eq!(durable, [(peer.clone(), first.key), (peer.clone(), second.key)]);
+    // They are bound to its journal: another process with the same one loses nothing.
+    queue.handle_link_up(&peer, LinkUp { receiver, ..link_up(2) });
+    let lost: Vec<_> = outcomes(&settle(&mut queue, now).0).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(lost, [memory_before, memory_behind]);
+}
+
+#[test]
+fn what_is_durable_does_not_miss_its_turn_when_the_answer_does_not_come() {
+    let (now, peer) = (Instant::now(), node("w1"));
+    let mut queue = queue(SendQueueConfig::default());
+    let id = queue.submit(now, command(&peer, Class::Normal)).expect("there is room");
+    settle(&mut queue, now);
+    queue.presume_link_up(&peer, link_up(1), Presumed::Process);
+    queue.handle_room(&peer, room(100));
+    assert_eq!(opened(&settle(&mut queue, now).1), []);
+    queue.handle_link_down(now, &peer);
+    queue.handle_link_up(&peer, link_up(2));
+    queue.handle_room(&peer, room(100));
+    assert_eq!(opened(&settle(&mut queue, now).1), [(peer, id.key)]);
 }
