@@ -52,13 +52,18 @@ impl Engine {
         }
     }
 
-    /// The acceptor has said which process it is: if it was never met, what may be bound to that follows the hello.
+    /// The acceptor has said which process it is. If it is another than the one that was met, nothing that follows the hello
+    /// can reach that one; if it was never met, what may be bound to it follows the hello.
     pub(super) fn handle_announced(&mut self, now: Instant, index: LinkIndex, boot: Epoch) {
         let Some(entry) = self.links.get(index).filter(|entry| entry.early.is_none()) else { return };
-        let Phase::Greeting { proposed: Some(link), presumed: None } = entry.phase else { return };
+        let Phase::Greeting { proposed: Some(link), .. } = entry.phase else { return };
         let Some(node) = entry.dialled.clone() else { return };
-        let was_met = self.peers.get(&node).is_some_and(|peer| peer.boot.is_some());
-        if was_met || self.send.journal_epoch(&node).is_some() || self.receive.store_of(&node).is_some() {
+        let met = self.peers.get(&node).and_then(|peer| peer.boot);
+        if met.is_some_and(|met| met != boot) {
+            return self.refuse_early(now, index);
+        }
+        if met.is_some() || self.send.journal_epoch(&node).is_some() || self.receive.store_of(&node).is_some()
+        {
             return;
         }
         let limits = self.config.transport.limits();
