@@ -1,7 +1,8 @@
 //! The endpoint's keys on disk: what makes a restart show at once.
 //!
 //! With the same keys after a restart, the first packet of a peer's older link is answered with a reset that the peer
-//! believes. With new keys the peer finds out by silence.
+//! believes, and the tickets of the older process count. With new keys the peer finds out by silence, and makes a whole
+//! handshake.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig};
-use runnel_certs::{Identity, client_config, server_config};
+use runnel_certs::{ChainCheck, Identity, client_config, issue_tickets, keep_tickets, server_config};
 use runnel_codec::{CloseCode, CloseText, Epoch, KnownNames};
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
@@ -29,6 +29,7 @@ use crate::handshakes::{Admission, Handshakes};
 use crate::keys::EndpointKeys;
 use crate::link::{Link, LinkContext, Side};
 use crate::runtime::EnvRuntime;
+use crate::tickets::Tickets;
 
 /// The sockets of a node and what every link of it shares. Starts no task of its own but quinn's.
 #[derive(Debug)]
@@ -78,7 +79,9 @@ impl Endpoint {
         let initial = initial_suite(&crypto).ok_or(EndpointError::NoInitialCipherSuite)?;
         let transport = Arc::new(config.to_quinn());
 
-        let tls = server_config(identity, identity.trust(), crypto.clone(), runtime.clone())?;
+        let chains = ChainCheck::new(identity.trust(), crypto.clone(), runtime.clone())?;
+        let mut tls = server_config(identity, identity.trust(), crypto.clone(), runtime.clone())?;
+        issue_tickets(&mut tls, Arc::new(Tickets::new(env.clone(), keys.ticket_secret(), identity)));
         let tls = QuicServerConfig::with_initial(Arc::new(tls), initial)
             .map_err(|_| EndpointError::NoInitialCipherSuite)?;
         let mut server = ServerConfig::new(Arc::new(tls), keys.token_key());
@@ -89,7 +92,8 @@ impl Endpoint {
             .incoming_buffer_size(INCOMING_BUFFER_BYTES)
             .incoming_buffer_size_total(INCOMING_BUFFERS_BYTES);
 
-        let tls = client_config(identity, identity.trust(), crypto, runtime)?;
+        let mut tls = client_config(identity, identity.trust(), crypto, runtime)?;
+        keep_tickets(&mut tls, TICKET_SERVERS);
         let tls = QuicClientConfig::with_initial(Arc::new(tls), initial)
             .map_err(|_| EndpointError::NoInitialCipherSuite)?;
         let mut client = ClientConfig::new(Arc::new(tls));
@@ -104,6 +108,7 @@ impl Endpoint {
             Handshakes::new(Instant::now(), config.handshakes_max.get(), config.handshakes_percent);
         let context = Arc::new(LinkContext {
             trust: identity.trust().clone(),
+            chains,
             config,
             names,
             handshakes: AtomicU32::new(0),
@@ -317,6 +322,9 @@ const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPEC
 
 /// Pause between stateless resets. With quinn's default of 20 ms a thousand peers would learn of a restart within 20 s.
 const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// Peers whose tickets are kept; a peer beyond that makes a whole handshake.
+const TICKET_SERVERS: usize = 1024;
 
 /// Offers that may wait to be taken; quinn's default of 65536 would cost 640 MiB in a flood.
 const MAX_INCOMING: usize = 1024;

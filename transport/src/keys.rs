@@ -1,6 +1,7 @@
 //! The keys by which an endpoint is known again after a restart.
 //!
-//! With all of them kept, a peer learns of a restart with its next packet; without them, at its idle timeout.
+//! With all of them kept, a peer learns of a restart with its next packet, and resumes with a ticket from before; without
+//! them, it learns at its idle timeout, and makes a whole handshake.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use ring::{hkdf, hmac};
 
 use crate::env::Env;
 
-/// Secrets of an endpoint: for stateless resets, address tokens and connection ids. Keep them like a private key.
+/// Secrets of an endpoint: for stateless resets, address tokens, tickets and connection ids. Keep them like a private key:
+/// with them tickets can be forged that name any peer.
 #[derive(Clone)]
 pub struct EndpointKeys {
     reset: [u8; 32],
@@ -56,6 +58,11 @@ impl EndpointKeys {
 
     pub(crate) fn token_key(&self) -> Arc<hkdf::Prk> {
         Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&self.token))
+    }
+
+    /// Returns the secret of tickets. It follows from that of address tokens, which the salt keeps apart.
+    pub(crate) fn ticket_secret(&self) -> hkdf::Prk {
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"runnel tickets").extract(&self.token)
     }
 
     pub(crate) fn connection_ids(&self, env: Arc<dyn Env>) -> ConnectionIds {

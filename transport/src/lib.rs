@@ -26,6 +26,7 @@ mod path;
 mod ready;
 mod reconnect;
 mod runtime;
+mod tickets;
 
 pub use close::{CloseReason, LinkClosed, TlsFailure};
 pub use config::{CongestionControl, TransportConfig};

@@ -29,7 +29,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use quinn::Connection;
-use runnel_certs::{PeerIdentity, Trust};
+use runnel_certs::{ChainCheck, PeerIdentity, Trust};
 use runnel_codec::{CloseCode, CloseText, ControlFrame, Head, KnownNames, StreamFrame};
 use tracing::trace;
 
@@ -57,6 +57,8 @@ pub struct Link {
 #[derive(Debug)]
 pub(crate) struct LinkContext {
     pub(crate) trust: Trust,
+    /// Verifies once more whom a handshake has shown: one that was resumed did not.
+    pub(crate) chains: ChainCheck,
     pub(crate) config: TransportConfig,
     /// Command types that need no allocation when they come in a head.
     pub(crate) names: KnownNames,
@@ -284,7 +286,7 @@ impl Link {
             Ok(connection) => connection,
             Err(reason) => return self.end(reason),
         };
-        let identity = peer::identify(&connection, &self.context.trust);
+        let identity = peer::identify(&connection, self.side, &self.context);
         let mut open = Box::new(Open::new(self.context.clone(), self.side, connection));
         match identity {
             Ok(peer) => {

@@ -7,4 +7,5 @@ mod budget;
 mod dialling;
 mod harness;
 mod refusals;
+mod resumption;
 mod streams;
