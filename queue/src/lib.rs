@@ -21,6 +21,7 @@ mod config;
 mod error;
 mod journal;
 mod new_epoch;
+mod peers;
 mod positions;
 mod rate_limit;
 mod receive_queue;

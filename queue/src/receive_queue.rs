@@ -30,7 +30,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_codec::{
     BusyScope, Class, CommandKey, CommandName, Epoch, FailureKind, Head, LinkNumber, NodeId, Outcome, Part,
-    Reach, Rejection, Seq, Settled, StoreProcess, StreamFrame, UnknownReason, UpdatePolicy,
+    Reach, Rejection, Settled, StoreProcess, StreamFrame, UnknownReason, UpdatePolicy,
 };
 
 use self::answers::Answer;
@@ -44,6 +44,7 @@ pub use self::words::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, Reply, Start, Stop, StopReason,
 };
 use crate::journal::Journal;
+use crate::peers::{LocalId, PeerIndex, Peers};
 use crate::scheduler::Scheduler;
 use crate::store::{RowKey, StoreSpace};
 use crate::stream_log::StreamLog;
@@ -54,7 +55,7 @@ use crate::stream_log::StreamLog;
 pub struct ReceiveQueue {
     config: ReceiveQueueConfig,
     random: StdRng,
-    senders: BTreeMap<NodeId, Sender>,
+    senders: Peers<Sender>,
     waiting: Waiting,
     total: Usage,
     running: usize,
@@ -73,7 +74,7 @@ pub struct ReceiveQueue {
     /// What is to be remembered of the others.
     memory: Journal<Note>,
     /// Senders whose row in the store is behind.
-    stale_rows: BTreeSet<NodeId>,
+    stale_rows: BTreeSet<PeerIndex>,
     /// Rows of commands whose sender's store is gone.
     purged: Vec<RowKey>,
     tokens_stored: VecDeque<(NodeId, CommandKey)>,
@@ -86,7 +87,7 @@ pub struct ReceiveQueue {
     credits: VecDeque<(NodeId, CommandKey, u64)>,
     scheduler: Scheduler,
     /// Deadlines, and ends of the time that a handler has to stop.
-    alarms: BTreeSet<(Instant, NodeId, CommandKey)>,
+    alarms: BTreeSet<(Instant, LocalId)>,
 }
 
 impl ReceiveQueue {
@@ -96,7 +97,7 @@ impl ReceiveQueue {
             scheduler: Scheduler::new(config.scheduler.clone()),
             config,
             random: StdRng::seed_from_u64(seed),
-            senders: BTreeMap::new(),
+            senders: Peers::default(),
             waiting: Waiting::default(),
             total: Usage::default(),
             running: 0,
@@ -131,12 +132,13 @@ impl ReceiveQueue {
         store: Option<Epoch>,
         settled: &[Settled],
     ) {
-        let sender = self.senders.entry(peer.clone()).or_default();
+        let from = self.senders.meet(peer);
+        let sender = &mut self.senders[from];
         sender.link = Some(link);
         sender.detach_all();
         self.handle_epochs(peer, boot, store);
         for settled in settled {
-            self.handle_settled(peer, settled);
+            self.settle(from, settled);
         }
     }
 
@@ -162,18 +164,18 @@ impl ReceiveQueue {
 
     /// A stream has ended before its command did: what is still to be said waits for another.
     pub fn handle_stream_lost(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
-        if let Some(known) = self.known_mut(peer, key)
-            && known.at == Some(at)
-        {
+        if let Some(known) = self.known_of(peer, key).filter(|known| known.at == Some(at)) {
             known.at = None;
         }
     }
 
     /// The head of a command has come, with its inline payload. Nothing of a link that was replaced is heard.
     pub fn handle_head(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
-        let Some(sender) = self.senders.get(peer).filter(|sender| sender.link == Some(at.link)) else {
+        let Some(peer) = self.senders.find(peer) else { return };
+        let sender = &self.senders[peer];
+        if sender.link != Some(at.link) {
             return;
-        };
+        }
         if sender.has_settled(head.key) {
             return self.reply_last(peer, at, StreamFrame::Stale);
         }
@@ -186,20 +188,28 @@ impl ReceiveQueue {
 
     /// The node does not take this command: it has not started and never will. Too late once its handler is called.
     pub fn reject(&mut self, peer: &NodeId, key: CommandKey, rejection: Rejection) {
-        self.call_off(peer, key, Outcome::rejected(rejection.kind, rejection.message));
+        if let Some(id) = self.local(peer, key) {
+            self.call_off(id, Outcome::rejected(rejection.kind, rejection.message));
+        }
     }
 
     /// The caller wants a command cancelled, perhaps one whose head has not come yet.
     pub fn handle_cancel(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
-        let Some(sender) = self.senders.get(peer) else { return };
+        if let Some(id) = self.local(peer, key) {
+            self.cancel(now, id);
+        }
+    }
+
+    fn cancel(&mut self, now: Instant, id: LocalId) {
+        let (sender, key) = (&self.senders[id.peer], id.key);
         if sender.has_settled(key) {
             return;
         }
         match sender.known.get(key).map(|known| &known.state) {
             None if planted!(CancelWithoutTombstone) => {}
-            None if self.journal_has_room(sender) => self.bury(peer, key, None, Outcome::Cancelled),
-            Some(State::Queued(_) | State::Starting(_)) => self.call_off(peer, key, Outcome::Cancelled),
-            Some(State::Running) => self.stop(now, peer, key, StopReason::Cancelled),
+            None if self.journal_has_room(sender) => self.bury(id, None, Outcome::Cancelled),
+            Some(State::Queued(_) | State::Starting(_)) => self.call_off(id, Outcome::Cancelled),
+            Some(State::Running) => self.stop(now, id, StopReason::Cancelled),
             // Without a place in the journal nothing is promised: the head, when it comes, carries the wish again.
             None | Some(State::Ending(_) | State::Ended(_)) => {}
         }
@@ -207,7 +217,12 @@ impl ReceiveQueue {
 
     /// The sender has settled commands. Nothing of them starts any more; they are forgotten once that is stored.
     pub fn handle_settled(&mut self, peer: &NodeId, settled: &Settled) {
-        let sender = self.senders.entry(peer.clone()).or_default();
+        let peer = self.senders.meet(peer);
+        self.settle(peer, settled);
+    }
+
+    fn settle(&mut self, peer: PeerIndex, settled: &Settled) {
+        let sender = &mut self.senders[peer];
         if !sender.announce(settled) {
             return;
         }
@@ -215,89 +230,93 @@ impl ReceiveQueue {
         let given_up: Vec<_> =
             sender.known_in(settled).filter(|(_, known)| !known.is_over()).map(|(key, _)| key).collect();
         for key in given_up {
-            self.give_up(peer, key);
+            self.give_up(LocalId { peer, key });
         }
-        let key = CommandKey { epoch: settled.epoch, seq: Seq::FIRST };
-        self.note(Class::Normal, key, Note::Settled(peer.clone(), settled.clone()));
+        self.note(Class::Normal, settled.epoch, Note::Settled(peer, settled.clone()));
     }
 
     /// The sender lets a part of a command be written further.
     pub fn handle_credit(&mut self, peer: &NodeId, key: CommandKey, part: Part, offset: u64) {
-        let Some(known) = self.known_mut(peer, key) else { return };
+        let Some(id) = self.local(peer, key) else { return };
+        let Some(known) = self.known_mut(id) else { return };
         match (part, &mut known.result_body) {
             (Part::Updates, _) => known.log.grant(offset),
             (Part::ResultBody, Some(body)) => body.grant(offset),
             // Its own body is up to this side; a result body that nobody asked for is up to nobody.
             (Part::Body | Part::ResultBody, _) => {}
         }
-        self.pump(peer, key);
+        self.pump(id);
     }
 
     /// The sender holds updates and bytes of the result body: they are let go of.
     pub fn handle_received(&mut self, peer: &NodeId, key: CommandKey, updates: u64, result_body: u64) {
-        if let Some(known) = self.known_mut(peer, key) {
+        let Some(id) = self.local(peer, key) else { return };
+        if let Some(known) = self.known_mut(id) {
             let freed = known.log.acknowledge(updates);
             let freed_of_body = known.result_body.as_mut().map_or(0, |body| body.acknowledge(result_body));
-            self.give_room(peer, key, Part::Updates, freed);
-            self.give_room(peer, key, Part::ResultBody, freed_of_body);
+            self.give_room(id, Part::Updates, freed);
+            self.give_room(id, Part::ResultBody, freed_of_body);
             // Held by the sender counts as written, and that may have been all that an outcome waited for.
-            self.pump(peer, key);
+            self.pump(id);
         }
     }
 
     /// A handler has sent an update. Empty ones are dropped: they would cost no credit.
     pub fn handle_update(&mut self, peer: &NodeId, key: CommandKey, content: Bytes) {
-        let is_settled = self.senders.get(peer).is_some_and(|sender| sender.has_settled(key));
-        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running && !is_settled);
+        let id = LocalId { peer: self.senders.meet(peer), key };
+        let is_settled = self.senders[id.peer].has_settled(key);
+        let known = self.known_mut(id).filter(|known| known.state == State::Running && !is_settled);
         let policy =
             known.as_ref().and_then(|known| known.accepted.as_ref()).map(|accepted| accepted.updates);
         match known {
             Some(known) if policy != Some(UpdatePolicy::Discard) => {
                 if !content.is_empty() {
                     let freed = known.log.push(content);
-                    self.give_room(peer, key, Part::Updates, freed);
-                    self.pump(peer, key);
+                    self.give_room(id, Part::Updates, freed);
+                    self.pump(id);
                 }
             }
             // Nobody will read it. The handler gets its room back, or it would wait for ever.
-            _ => self.give_room(peer, key, Part::Updates, content.len()),
+            _ => self.give_room(id, Part::Updates, content.len()),
         }
     }
 
     /// A handler has given something to be found again by, should this process end before it does. That it is stored is
     /// said by [`poll_token_stored`](Self::poll_token_stored).
     pub fn handle_token(&mut self, peer: &NodeId, key: CommandKey, token: Bytes) {
-        let known = self.known_mut(peer, key).filter(|known| known.state == State::Running);
+        let Some(id) = self.local(peer, key) else { return };
+        let known = self.known_mut(id).filter(|known| known.state == State::Running);
         let class = known.and_then(|known| known.accepted.as_ref()).map(|accepted| accepted.class);
         if let Some(class) = class {
-            self.note(class, key, Note::Token(peer.clone(), key, token));
+            self.note(class, key.epoch, Note::Token(id, token));
         }
     }
 
     /// A handler has ended. An outcome that has been said already is not changed.
     pub fn handle_finished(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        match self.known_mut(peer, key).map(|known| &known.state) {
-            Some(State::Running) => self.end(peer, key, outcome),
-            _ => self.late += 1,
+        let id = self.local(peer, key);
+        match id.filter(|id| self.known_mut(*id).is_some_and(|known| known.state == State::Running)) {
+            Some(id) => self.end(id, outcome),
+            None => self.late += 1,
         }
     }
 
     /// Looks at the time: deadlines, and handlers that do not stop.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, peer, key)) = self.alarms.first().filter(|(at, ..)| *at <= now).cloned() {
+        while let Some((_, id)) = self.alarms.first().filter(|(at, _)| *at <= now).copied() {
             self.alarms.pop_first();
-            let Some(known) = self.known_mut(&peer, key) else { continue };
+            let Some(known) = self.known_mut(id) else { continue };
             match (&known.state, known.stop) {
                 (State::Running, Some((reason, Some(until)))) if until <= now => {
                     let kind = match reason {
                         StopReason::Cancelled => FailureKind::Cancelled,
                         StopReason::DeadlineExceeded => FailureKind::DeadlineExceeded,
                     };
-                    self.end(&peer, key, Outcome::failed(kind, "the handler did not stop in time"));
+                    self.end(id, Outcome::failed(kind, "the handler did not stop in time"));
                 }
-                (State::Running, None) => self.stop(now, &peer, key, StopReason::DeadlineExceeded),
+                (State::Running, None) => self.stop(now, id, StopReason::DeadlineExceeded),
                 (State::Running, Some(_)) => {}
-                _ => self.call_off(&peer, key, Outcome::Expired),
+                _ => self.call_off(id, Outcome::Expired),
             }
         }
     }
@@ -334,7 +353,7 @@ impl ReceiveQueue {
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, ..)| *at)
+        self.alarms.first().map(|(at, _)| *at)
     }
 
     /// Returns how many commands of a sender are accepted and have not ended: each keeps a stream open.
@@ -391,8 +410,8 @@ impl ReceiveQueue {
     }
 
     /// Takes a command that is not known: into the queue, into the journal as one that never starts, or not now.
-    fn admit(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
-        let Some(sender) = self.senders.get(peer) else { return };
+    fn admit(&mut self, now: Instant, peer: PeerIndex, at: Attachment, head: Head, payload: Bytes) {
+        let (sender, id) = (&self.senders[peer], LocalId { peer, key: head.key });
         if self.is_draining || !self.journal_has_room(sender) {
             return self.reply_busy(peer, at, BusyScope::Peer);
         }
@@ -403,13 +422,13 @@ impl ReceiveQueue {
         if has_come || (head.started && !is_interrupted) {
             let reason =
                 if is_interrupted { UnknownReason::HandlerLost } else { UnknownReason::ReceiverStateLost };
-            return self.bury(peer, head.key, Some(at), Outcome::Unknown(reason));
+            return self.bury(id, Some(at), Outcome::Unknown(reason));
         }
         if head.cancelled {
-            return self.bury(peer, head.key, Some(at), Outcome::Cancelled);
+            return self.bury(id, Some(at), Outcome::Cancelled);
         }
         if head.deadline_remaining.is_some_and(|remaining| remaining.is_zero()) {
-            return self.bury(peer, head.key, Some(at), Outcome::Expired);
+            return self.bury(id, Some(at), Outcome::Expired);
         }
         if self.space == StoreSpace::Low && self.is_durable(peer, head.key.epoch) {
             return self.reply_busy(peer, at, BusyScope::Class);
@@ -422,9 +441,8 @@ impl ReceiveQueue {
     }
 
     /// Takes a new command into the queue.
-    fn enqueue(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
-        let key = head.key;
+    fn enqueue(&mut self, now: Instant, peer: PeerIndex, at: Attachment, head: Head, payload: Bytes) {
+        let (sender, key) = (&mut self.senders[peer], head.key);
         let mut log = StreamLog::default();
         log.attach(head.updates_received, head.updates_credit);
         let result_credit = head.result_body_credit;
@@ -434,9 +452,9 @@ impl ReceiveQueue {
         self.total.bytes += bytes;
         sender.usage.add_command(accepted.class, bytes);
         if let Some(deadline_at) = accepted.deadline_at {
-            self.alarms.insert((deadline_at, peer.clone(), key));
+            self.alarms.insert((deadline_at, LocalId { peer, key }));
         }
-        let arrival = self.waiting.push(accepted.class, peer, &accepted.name, key);
+        let arrival = self.waiting.push(accepted.class, &accepted.name, LocalId { peer, key });
         let mut known = Box::new(Known::queued(at, arrival, log, accepted));
         known.runs = sender.interrupted.remove(&key).unwrap_or(0);
         known.may_have_run = known.runs > 0;
@@ -444,12 +462,13 @@ impl ReceiveQueue {
             body.grant(result_credit);
         }
         sender.known.insert(key, known);
-        self.greet(peer, key);
+        self.greet(LocalId { peer, key });
     }
 
     /// Answers a known command on a new stream, from where its sender stands.
-    fn attach(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: &Head) {
-        let Some(known) = self.known_mut(peer, head.key) else { return };
+    fn attach(&mut self, now: Instant, peer: PeerIndex, at: Attachment, head: &Head) {
+        let id = LocalId { peer, key: head.key };
+        let Some(known) = self.known_mut(id) else { return };
         known.at = Some(at);
         known.newest = Some(at);
         known.log.attach(head.updates_received, head.updates_credit);
@@ -457,50 +476,50 @@ impl ReceiveQueue {
         // A sender that claims what cannot be gets the rest from where this side knows it to be.
         let freed_of_body = body
             .map_or(0, |body| body.attach(head.result_body_received, head.result_body_credit).unwrap_or(0));
-        self.give_room(peer, head.key, Part::ResultBody, freed_of_body);
-        self.leave_ring(peer, head.key);
-        self.greet(peer, head.key);
+        self.give_room(id, Part::ResultBody, freed_of_body);
+        self.leave_ring(id);
+        self.greet(id);
         if head.cancelled {
-            self.handle_cancel(now, peer, head.key);
+            self.cancel(now, id);
         }
-        self.pump(peer, head.key);
+        self.pump(id);
     }
 
     /// Ends a command, once that is stored.
-    fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        let Some(known) = self.known_mut(peer, key) else { return };
+    fn end(&mut self, id: LocalId, outcome: Outcome) {
+        let Some(known) = self.known_mut(id) else { return };
         if let Some(accepted) = &mut known.accepted {
             accepted.drop_content();
         }
         let outcome = known.final_outcome(outcome);
         known.state = State::Ending(outcome.clone());
-        self.note_end(peer, key, &outcome);
+        self.note_end(id, &outcome);
         if planted!(OutcomeBeforeJournal) {
-            self.handle_note(Note::Ended { from: peer.clone(), key, bytes: 0 });
+            self.handle_note(Note::Ended { id, bytes: 0 });
         }
     }
 
     /// Says "never" about a command that is not in the queue, once that is stored.
-    fn bury(&mut self, peer: &NodeId, key: CommandKey, at: Option<Attachment>, outcome: Outcome) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
+    fn bury(&mut self, id: LocalId, at: Option<Attachment>, outcome: Outcome) {
+        let (sender, key) = (&mut self.senders[id.peer], id.key);
         let runs = sender.interrupted.remove(&key).unwrap_or(0);
         let known = Known { runs, may_have_run: runs > 0, ..Known::tombstone(at, outcome.clone()) };
         let outcome = known.final_outcome(outcome);
         sender.known.insert(key, Box::new(Known { state: State::Ending(outcome.clone()), ..known }));
-        self.note_end(peer, key, &outcome);
+        self.note_end(id, &outcome);
     }
 
     /// Says "never" about a command whose handler has not been called, once that is stored.
-    fn call_off(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(key) else { return };
+    fn call_off(&mut self, id: LocalId, outcome: Outcome) {
+        let sender = &mut self.senders[id.peer];
+        let Some(known) = sender.known.get_mut(id.key) else { return };
         match (&mut known.state, &known.accepted) {
             (State::Queued(arrival), Some(accepted)) => {
                 let bytes = accepted.waiting_bytes();
-                self.waiting.remove(accepted.class, peer, &accepted.name, *arrival);
+                self.waiting.remove(accepted.class, id.peer, &accepted.name, *arrival);
                 self.total.bytes -= bytes;
                 sender.usage.remove_bytes(accepted.class, bytes);
-                self.end(peer, key, outcome);
+                self.end(id, outcome);
             }
             // Its start is on the way into the store; what comes back from there finds this word. The first one counts.
             (State::Starting(never), _) => {
@@ -511,21 +530,31 @@ impl ReceiveQueue {
     }
 
     /// Tells a running command to stop; it has a time to do so.
-    fn stop(&mut self, now: Instant, peer: &NodeId, key: CommandKey, reason: StopReason) {
+    fn stop(&mut self, now: Instant, id: LocalId, reason: StopReason) {
         let until = now.checked_add(self.config.stop_grace);
-        let Some(known) = self.known_mut(peer, key).filter(|known| known.stop.is_none()) else { return };
+        let Some(known) = self.known_mut(id).filter(|known| known.stop.is_none()) else { return };
         known.stop = Some((reason, until));
-        self.alarms.extend(until.map(|until| (until, peer.clone(), key)));
-        self.stops.push_back(Stop { from: peer.clone(), key, reason });
+        self.alarms.extend(until.map(|until| (until, id)));
+        self.stops.push_back(Stop { from: self.senders.name(id.peer).clone(), key: id.key, reason });
     }
 
-    fn reply_busy(&mut self, peer: &NodeId, at: Attachment, scope: BusyScope) {
+    fn reply_busy(&mut self, peer: PeerIndex, at: Attachment, scope: BusyScope) {
         let retry_after = self.config.busy_retry_after.mul_f64(self.random.random_range(1.0..1.5));
         self.reply_last(peer, at, StreamFrame::Busy { scope, retry_after });
     }
 
-    fn known_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Known> {
-        self.senders.get_mut(peer)?.known.get_mut(key).map(Box::as_mut)
+    fn known_mut(&mut self, id: LocalId) -> Option<&mut Known> {
+        self.senders[id.peer].known.get_mut(id.key).map(Box::as_mut)
+    }
+
+    /// Like [`known_mut`](Self::known_mut), at the door.
+    fn known_of(&mut self, from: &NodeId, key: CommandKey) -> Option<&mut Known> {
+        self.local(from, key).and_then(|id| self.known_mut(id))
+    }
+
+    /// Returns the name of a command inside this queue; `None` if its sender was never met.
+    fn local(&self, from: &NodeId, key: CommandKey) -> Option<LocalId> {
+        self.senders.find(from).map(|peer| LocalId { peer, key })
     }
 
     fn journal_has_room(&self, sender: &Sender) -> bool {

@@ -4,10 +4,12 @@
 //! (deficit round robin), and inside a class peers take turns. A choice costs the same however many peers there are:
 //! a peer stands in the ring of a class only while it may have something to send.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use runnel_codec::{Class, ClassMap, NodeId};
+use runnel_codec::{Class, ClassMap};
 use serde::{Deserialize, Serialize};
+
+use crate::peers::PeerIndex;
 
 /// How classes share a node's sending.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +40,9 @@ pub(crate) struct Scheduler {
 
 #[derive(Debug, Default)]
 struct Ring {
-    order: VecDeque<NodeId>,
-    members: BTreeSet<NodeId>,
+    order: VecDeque<PeerIndex>,
+    /// Of each peer, up to the highest that was ever in the ring: whether it is.
+    is_member: Vec<bool>,
 }
 
 impl Default for SchedulerConfig {
@@ -55,16 +58,19 @@ impl Scheduler {
     }
 
     /// Takes a peer into the ring of a class: it may have something to send.
-    pub(crate) fn activate(&mut self, class: Class, peer: &NodeId) {
+    pub(crate) fn activate(&mut self, class: Class, peer: PeerIndex) {
         let ring = &mut self.rings[class];
-        if ring.members.insert(peer.clone()) {
-            ring.order.push_back(peer.clone());
+        if !std::mem::replace(ring.membership(peer), true) {
+            ring.order.push_back(peer);
         }
     }
 
     /// Returns who goes next. `cost` says how many bytes a peer's next command of a class has, or `None` if it can
     /// send none now; it then leaves the ring until it is activated again.
-    pub(crate) fn next(&mut self, cost: impl Fn(Class, &NodeId) -> Option<u64>) -> Option<(Class, NodeId)> {
+    pub(crate) fn next(
+        &mut self,
+        cost: impl Fn(Class, PeerIndex) -> Option<u64>,
+    ) -> Option<(Class, PeerIndex)> {
         let urgent = self.rings[Class::Urgent].front(|peer| cost(Class::Urgent, peer));
         if let Some(bytes) = urgent
             && bytes <= self.urgent_allowance
@@ -84,7 +90,7 @@ impl Scheduler {
         }
     }
 
-    fn next_by_weight(&mut self, cost: &impl Fn(Class, &NodeId) -> Option<u64>) -> Option<(Class, u64)> {
+    fn next_by_weight(&mut self, cost: &impl Fn(Class, PeerIndex) -> Option<u64>) -> Option<(Class, u64)> {
         let mut empty = 0;
         while empty < WEIGHTS.len() {
             let (class, weight) = WEIGHTS[self.turn];
@@ -108,9 +114,9 @@ impl Scheduler {
     }
 
     /// Takes the peer at the front of a ring; its next turn comes after the others.
-    fn take(&mut self, class: Class) -> Option<(Class, NodeId)> {
+    fn take(&mut self, class: Class) -> Option<(Class, PeerIndex)> {
         let order = &mut self.rings[class].order;
-        let peer = order.front()?.clone();
+        let peer = *order.front()?;
         order.rotate_left(1);
         Some((class, peer))
     }
@@ -118,15 +124,22 @@ impl Scheduler {
 
 impl Ring {
     /// Returns the cost of the first peer that can send, letting go of those before it that cannot.
-    fn front(&mut self, cost: impl Fn(&NodeId) -> Option<u64>) -> Option<u64> {
-        while let Some(peer) = self.order.front() {
+    fn front(&mut self, cost: impl Fn(PeerIndex) -> Option<u64>) -> Option<u64> {
+        while let Some(peer) = self.order.front().copied() {
             if let Some(bytes) = cost(peer) {
                 return Some(bytes);
             }
-            self.members.remove(peer);
+            *self.membership(peer) = false;
             self.order.pop_front();
         }
         None
+    }
+
+    fn membership(&mut self, peer: PeerIndex) -> &mut bool {
+        if self.is_member.len() <= peer.slot() {
+            self.is_member.resize(peer.slot() + 1, false);
+        }
+        &mut self.is_member[peer.slot()]
     }
 }
 
@@ -140,16 +153,19 @@ const QUANTUM_BYTES: u64 = 4 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::Peers;
 
-    fn node(name: &str) -> NodeId {
-        name.parse().expect("a valid name")
+    /// Returns peers as a queue numbers them.
+    fn peers<const N: usize>() -> [PeerIndex; N] {
+        let mut peers = Peers::<()>::default();
+        std::array::from_fn(|number| peers.meet(&format!("w{number}").parse().expect("a valid name")))
     }
 
     /// Counts what each class gets of `turns` choices when all of `classes` always have commands of `bytes`.
     fn shares(classes: &[Class], bytes: u64, turns: usize) -> ClassMap<usize> {
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
+        let (mut scheduler, [peer]) = (Scheduler::new(SchedulerConfig::default()), peers());
         for class in classes {
-            scheduler.activate(*class, &node("w1"));
+            scheduler.activate(*class, peer);
         }
         let mut counts = ClassMap::<usize>::default();
         for _ in 0..turns {
@@ -182,22 +198,22 @@ mod tests {
 
     #[test]
     fn peers_of_a_class_take_turns() {
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        for name in ["a", "b", "c"] {
-            scheduler.activate(Class::Normal, &node(name));
+        let (mut scheduler, [a, b, c]) = (Scheduler::new(SchedulerConfig::default()), peers());
+        for peer in [a, b, c] {
+            scheduler.activate(Class::Normal, peer);
         }
         let order: Vec<_> =
             (0..6).filter_map(|_| scheduler.next(|_, _| Some(100))).map(|(_, peer)| peer).collect();
-        assert_eq!(order, ["a", "b", "c", "a", "b", "c"].map(node));
+        assert_eq!(order, [a, b, c, a, b, c]);
     }
 
     #[test]
     fn a_peer_that_can_send_nothing_leaves_the_ring_until_it_is_activated() {
-        let mut scheduler = Scheduler::new(SchedulerConfig::default());
-        scheduler.activate(Class::Low, &node("a"));
+        let (mut scheduler, [a]) = (Scheduler::new(SchedulerConfig::default()), peers());
+        scheduler.activate(Class::Low, a);
         assert_eq!(scheduler.next(|_, _| None), None);
         assert_eq!(scheduler.next(|_, _| Some(1)), None, "it has left");
-        scheduler.activate(Class::Low, &node("a"));
-        assert_eq!(scheduler.next(|_, _| Some(1)), Some((Class::Low, node("a"))));
+        scheduler.activate(Class::Low, a);
+        assert_eq!(scheduler.next(|_, _| Some(1)), Some((Class::Low, a)));
     }
 }

@@ -24,7 +24,7 @@ mod updates;
 mod usage;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -44,6 +44,7 @@ pub use self::words::{SendEvent, Transmit};
 use crate::config::SendQueueConfig;
 use crate::error::{NotFound, ProtocolError, SubmitError};
 use crate::journal::Journal;
+use crate::peers::{LocalId, PeerIndex, Peers};
 use crate::room::Room;
 use crate::scheduler::Scheduler;
 use crate::store::StoreSpace;
@@ -62,7 +63,7 @@ pub struct SendQueue {
     process: u64,
     space: StoreSpace,
     random: StdRng,
-    peers: BTreeMap<NodeId, Peer>,
+    peers: Peers<Peer>,
     total: TotalUsage,
     scheduler: Scheduler,
     /// What is to be stored of durable commands.
@@ -70,23 +71,23 @@ pub struct SendQueue {
     /// What is to be remembered of the others.
     memory: Journal<Note>,
     /// Peers whose row in the store is behind.
-    stale_rows: BTreeSet<NodeId>,
+    stale_rows: BTreeSet<PeerIndex>,
     /// Durable commands that have started: nobody waits for that to be stored, so it goes with the next batch.
-    started: BTreeSet<CommandId>,
-    /// Peers that may not know of all that is settled.
-    news: BTreeSet<NodeId>,
+    started: BTreeSet<LocalId>,
+    /// Peers that may not know of all that is settled, each once.
+    news: VecDeque<PeerIndex>,
     events: VecDeque<SendEvent>,
     control: VecDeque<Transmit>,
     /// When a deadline passes, a pause ends or a command may be sent again.
     alarms: BTreeSet<(Instant, Alarm)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Alarm {
-    Deadline(NodeId, CommandKey),
-    Resend(NodeId, CommandKey),
-    Pause(NodeId),
-    Forget(NodeId, CommandKey),
+    Deadline(LocalId),
+    Resend(LocalId),
+    Pause(PeerIndex),
+    Forget(LocalId),
 }
 
 impl SendQueue {
@@ -101,13 +102,13 @@ impl SendQueue {
             process: 0,
             space: StoreSpace::Enough,
             random: StdRng::seed_from_u64(seed),
-            peers: BTreeMap::new(),
+            peers: Peers::default(),
             total: TotalUsage::default(),
             durable: Journal::new(),
             memory: Journal::new(),
             stale_rows: BTreeSet::new(),
             started: BTreeSet::new(),
-            news: BTreeSet::new(),
+            news: VecDeque::new(),
             events: VecDeque::new(),
             control: VecDeque::new(),
             alarms: BTreeSet::new(),
@@ -126,7 +127,8 @@ impl SendQueue {
             Some(_) => self.store_with_room()?,
             None => self.boot,
         };
-        let peer = self.peers.entry(command.to.clone()).or_default();
+        let to = self.peers.meet(&command.to);
+        let peer = &mut self.peers[to];
         let bytes = (command.args.len() + command.payload.len()) as u64 + command.body_held_bytes;
         let is_reachable = peer.link.is_some();
         if !is_reachable {
@@ -142,30 +144,22 @@ impl SendQueue {
         }
         // A deadline beyond what the clock can count to never passes.
         let deadline_at = command.deadline.and_then(|deadline| now.checked_add(deadline));
-        let to = command.to.clone();
-        let id = self.id(&to, key);
-        self.note(command.class, key, Note::Stored { id: id.clone(), bytes });
+        let (class, local) = (command.class, LocalId { peer: to, key });
+        let mut entry = Box::new(Entry::new(command, key, share, deadline_at));
+        // Stored and bound in one go, so that it can leave as soon as it is stored.
+        let link = peer.link.as_ref().filter(|_| early::may_bind(peer.presumed, entry.is_durable()));
+        let receiver = link.map(|link| link.epoch(entry.is_durable()));
+        entry.binding = receiver;
+        self.total.add(&mut peer.usage, is_reachable, share, class, bytes);
+        peer.entries.insert(key, entry);
         if let Some(at) = deadline_at {
-            self.set_alarm(at, Alarm::Deadline(to.clone(), key));
+            self.set_alarm(at, Alarm::Deadline(local));
         }
-        let (class, mut binding) = (command.class, None);
-        let mut entry = Entry::new(command, key, share, deadline_at);
-        if let Some(peer) = self.peers.get_mut(&to) {
-            if let Some(link) =
-                peer.link.as_ref().filter(|_| early::may_bind(peer.presumed, entry.is_durable()))
-            {
-                // Stored and bound in one go, so that it can leave as soon as it is stored.
-                let receiver = link.epoch(entry.is_durable());
-                entry.binding = Some(receiver);
-                binding = Some(Note::Bound { id: id.clone(), receiver });
-            }
-            self.total.add(&mut peer.usage, is_reachable, share, class, bytes);
-            peer.entries.insert(key, Box::new(entry));
+        self.note(class, Note::Stored { id: local, bytes });
+        if let Some(receiver) = receiver {
+            self.note(class, Note::Bound { id: local, receiver });
         }
-        if let Some(binding) = binding {
-            self.note(class, key, binding);
-        }
-        Ok(id)
+        Ok(self.id(local))
     }
 
     /// Asks for a command to be cancelled. If it has never left, it ends at once; else the receiver is told.
@@ -174,21 +168,19 @@ impl SendQueue {
     ///
     /// [`NotFound`] when it is not in the queue or has ended.
     pub fn cancel(&mut self, id: &CommandId) -> Result<(), NotFound> {
-        let entry = self
-            .entry_mut(&id.receiver, id.key)
-            .filter(|entry| entry.stage != Stage::Ending)
-            .ok_or(NotFound)?;
+        let local = self.local(id).ok_or(NotFound)?;
+        let entry = self.entry_mut(local).filter(|entry| entry.stage != Stage::Ending).ok_or(NotFound)?;
         entry.is_cancelled = true;
         let class = entry.command.class;
         if entry.is_here_alone() {
-            self.end(&id.receiver, id.key, Outcome::Cancelled);
+            self.end(local, Outcome::Cancelled);
         } else {
             if entry.was_sent {
                 self.control.push_back(Transmit::Cancel { peer: id.receiver.clone(), key: id.key });
             }
             // Otherwise its head, which has not left yet, carries the wish.
             if self.is_durable(id.key) {
-                self.note(class, id.key, Note::Cancelled(id.clone()));
+                self.note(class, Note::Cancelled(local));
             }
         }
         Ok(())
@@ -198,17 +190,18 @@ impl SendQueue {
     /// is gone, all that it may have known is `Unknown`; the rest is bound anew.
     pub fn handle_link_up(&mut self, peer: &NodeId, up: LinkUp) {
         let (boot, receiver) = (up.epoch(false), up.epoch(true));
-        let state = self.peers.entry(peer.clone()).or_default();
+        let peer = self.peers.meet(peer);
+        let state = &mut self.peers[peer];
         if up.receiver.is_some() && (state.receiver, state.journaled) != (up.receiver, up.journaled) {
             (state.receiver, state.journaled) = (up.receiver, up.journaled);
-            self.stale_rows.insert(peer.clone());
+            self.stale_rows.insert(peer);
         }
         if state.link.replace(up).is_none() {
             self.total.remove_unreachable(&state.usage);
         } else {
             self.lose_heads(peer);
         }
-        let Some(state) = self.peers.get_mut(peer) else { return };
+        let state = &mut self.peers[peer];
         state.unreachable_since = None;
         state.clear_bodies();
         state.room = Room::default();
@@ -217,7 +210,8 @@ impl SendQueue {
         // The hello was written before the link was up: what has been settled since is said again.
         state.boot.repeat();
         state.store.repeat();
-        self.news.insert(peer.clone());
+        self.tell_news(peer);
+        let state = &mut self.peers[peer];
         let (mut lost, mut again, mut resent) = (Vec::new(), Vec::new(), Vec::new());
         for (key, entry) in state.entries.iter_mut() {
             match entry.bound {
@@ -250,19 +244,18 @@ impl SendQueue {
             }
         }
         for key in again {
-            let id = self.id(peer, key);
-            self.events.push_back(SendEvent::Again(id));
+            self.events.push_back(SendEvent::Again(self.id(LocalId { peer, key })));
         }
         for (key, reason) in lost {
-            self.end(peer, key, Outcome::Unknown(reason));
+            self.end(LocalId { peer, key }, Outcome::Unknown(reason));
         }
     }
 
     /// The link to a peer is down. Nothing ends by that.
     pub fn handle_link_down(&mut self, now: Instant, peer: &NodeId) {
-        if let Some(state) = self.peers.get_mut(peer)
-            && state.link.take().is_some()
-        {
+        let Some(peer) = self.peers.find(peer) else { return };
+        let state = &mut self.peers[peer];
+        if state.link.take().is_some() {
             self.total.add_unreachable(&state.usage);
             state.unreachable_since = Some(now);
             state.clear_bodies();
@@ -275,7 +268,8 @@ impl SendQueue {
 
     /// Says what the link to a peer can take now.
     pub fn handle_room(&mut self, peer: &NodeId, room: Room) {
-        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(peer) = self.peers.find(peer) else { return };
+        let state = &mut self.peers[peer];
         state.room = room;
         for class in Class::ALL {
             if state.has_work(class) {
@@ -296,8 +290,9 @@ impl SendQueue {
         key: CommandKey,
         frame: StreamFrame,
     ) -> Result<(), ProtocolError> {
-        let id = self.id(peer, key);
-        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+        let Some(peer) = self.peers.find(peer) else { return Ok(()) };
+        let id = LocalId { peer, key };
+        let Some(entry) = self.entry_mut(id).filter(|entry| entry.stage != Stage::Ending) else {
             self.handle_late(id, frame);
             return Ok(());
         };
@@ -311,24 +306,24 @@ impl SendQueue {
         match frame {
             StreamFrame::Accepted { body_received, body_credit } => {
                 entry.stage = entry.stage.max(Stage::Accepted);
-                self.say_received(&id);
-                self.events.push_back(SendEvent::Accepted(id));
-                return self.attach_body(peer, key, body_received, body_credit);
+                self.say_received(id);
+                self.events.push_back(SendEvent::Accepted(self.id(id)));
+                return self.attach_body(id, body_received, body_credit);
             }
             StreamFrame::Started => {
                 entry.stage = Stage::Started;
                 if !std::mem::replace(&mut entry.has_started, true) && entry.is_durable() {
-                    self.started.insert(id.clone());
+                    self.started.insert(id);
                 }
-                self.events.push_back(SendEvent::Started(id));
+                self.events.push_back(SendEvent::Started(self.id(id)));
             }
-            StreamFrame::Update { number, content } => return self.handle_update(peer, id, number, content),
-            StreamFrame::Outcome(outcome) => self.end(peer, key, outcome),
-            StreamFrame::Busy { scope, retry_after } => self.handle_busy(now, peer, key, scope, retry_after),
+            StreamFrame::Update { number, content } => return self.handle_update(id, number, content),
+            StreamFrame::Outcome(outcome) => self.end(id, outcome),
+            StreamFrame::Busy { scope, retry_after } => self.handle_busy(now, id, scope, retry_after),
             // Both answer a head that another stream has overtaken; the word that counts comes there.
             StreamFrame::Stale | StreamFrame::Duplicate => {}
-            StreamFrame::ResultBody(content) => return self.handle_result_body(peer, key, content),
-            StreamFrame::ResultBodyEnd(end) => return self.handle_result_body_end(peer, key, end),
+            StreamFrame::ResultBody(content) => return self.handle_result_body(id, content),
+            StreamFrame::ResultBodyEnd(end) => return self.handle_result_body_end(id, end),
             StreamFrame::Payload(_) | StreamFrame::Body(_) | StreamFrame::BodyEnd(_) => {
                 return Err(ProtocolError::NotAReply);
             }
@@ -338,13 +333,13 @@ impl SendQueue {
 
     /// Looks at the time: deadlines, pauses, commands to be sent again.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, alarm)) = self.alarms.first().filter(|(at, _)| *at <= now).cloned() {
+        while let Some((_, alarm)) = self.alarms.first().filter(|(at, _)| *at <= now).copied() {
             self.alarms.pop_first();
             match alarm {
-                Alarm::Deadline(peer, key) => self.handle_deadline(&peer, key),
-                Alarm::Resend(peer, key) => self.handle_resend(now, &peer, key),
-                Alarm::Pause(peer) => self.handle_pause_over(now, &peer),
-                Alarm::Forget(peer, key) => self.handle_outcome_age(now, &peer, key),
+                Alarm::Deadline(id) => self.handle_deadline(id),
+                Alarm::Resend(id) => self.handle_resend(now, id),
+                Alarm::Pause(peer) => self.handle_pause_over(now, peer),
+                Alarm::Forget(id) => self.handle_outcome_age(now, id),
             }
         }
     }
@@ -389,12 +384,12 @@ impl SendQueue {
 
     /// Returns how far a command has come; `None` when it has ended or was never here.
     pub fn stage(&self, id: &CommandId) -> Option<Stage> {
-        self.peers.get(&id.receiver)?.entries.get(id.key).map(|entry| entry.stage)
+        self.entry(self.local(id)?).map(|entry| entry.stage)
     }
 
     /// Returns the peers that something is or was for, or that had a link.
     pub fn peers(&self) -> impl Iterator<Item = &NodeId> {
-        self.peers.keys()
+        self.peers.names()
     }
 
     /// Returns the number of commands in the queue.
@@ -407,26 +402,40 @@ impl SendQueue {
         self.len() == 0
     }
 
-    fn put_in_line(&mut self, peer: &NodeId, key: CommandKey, is_begun: bool) {
-        let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(entry) = state.entries.get(key).filter(|entry| entry.stage != Stage::Ending) else {
-            return;
-        };
+    fn put_in_line(&mut self, id: LocalId, is_begun: bool) {
+        let Some(entry) = self.entry(id).filter(|entry| entry.stage != Stage::Ending) else { return };
         let class = entry.command.class;
-        state.queue(key, is_begun);
-        self.scheduler.activate(class, peer);
+        self.peers[id.peer].queue(id.key, is_begun);
+        self.scheduler.activate(class, id.peer);
+    }
+
+    /// Has a peer told what is settled, when its turn comes.
+    fn tell_news(&mut self, peer: PeerIndex) {
+        if !std::mem::replace(&mut self.peers[peer].has_news, true) {
+            self.news.push_back(peer);
+        }
     }
 
     fn set_alarm(&mut self, at: Instant, alarm: Alarm) {
         self.alarms.insert((at, alarm));
     }
 
-    fn entry_mut(&mut self, peer: &NodeId, key: CommandKey) -> Option<&mut Entry> {
-        self.peers.get_mut(peer)?.entries.get_mut(key).map(Box::as_mut)
+    fn entry(&self, id: LocalId) -> Option<&Entry> {
+        self.peers[id.peer].entries.get(id.key).map(Box::as_ref)
     }
 
-    fn id(&self, peer: &NodeId, key: CommandKey) -> CommandId {
-        CommandId { sender: self.node.clone(), receiver: peer.clone(), key }
+    fn entry_mut(&mut self, id: LocalId) -> Option<&mut Entry> {
+        self.peers[id.peer].entries.get_mut(id.key).map(Box::as_mut)
+    }
+
+    /// Returns the name of a command inside this queue; `None` if its receiver was never met.
+    fn local(&self, id: &CommandId) -> Option<LocalId> {
+        self.peers.find(&id.receiver).map(|peer| LocalId { peer, key: id.key })
+    }
+
+    /// Returns the whole name of a command.
+    fn id(&self, id: LocalId) -> CommandId {
+        CommandId { sender: self.node.clone(), receiver: self.peers.name(id.peer).clone(), key: id.key }
     }
 }
 

@@ -3,20 +3,21 @@
 //! How far a command has come is said when its turn comes, not when it comes so far. What ends in the meantime, as it does
 //! under an inline handler, says its outcome alone: one frame instead of three.
 
-use runnel_codec::{CommandKey, NodeId, StreamFrame};
+use runnel_codec::StreamFrame;
 
 use super::ReceiveQueue;
 use super::command::Known;
 use super::words::{Attachment, Reply};
 use crate::body_intake::BodyIntake;
+use crate::peers::{LocalId, PeerIndex};
 
 /// A turn to say something.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// How far a command has come, if that is still to be said.
-    Progress(NodeId, CommandKey),
+    Progress(LocalId),
     /// The last frame of a stream.
-    Last(Reply),
+    Last(PeerIndex, Attachment, StreamFrame),
 }
 
 /// What is still to be said on a command's stream of how far it has come.
@@ -28,37 +29,39 @@ pub(super) struct Unsaid {
 
 impl ReceiveQueue {
     /// Begins the answers on a command's stream.
-    pub(super) fn greet(&mut self, peer: &NodeId, key: CommandKey) {
-        let Some(known) = self.known_mut(peer, key) else { return };
+    pub(super) fn greet(&mut self, id: LocalId) {
+        let Some(known) = self.known_mut(id) else { return };
         known.unsaid = Unsaid { accepted: known.accepted.is_some(), started: known.was_called };
-        self.say(peer, key);
+        self.say(id);
     }
 
     /// Has said what is still to be said of a command.
-    pub(super) fn say(&mut self, peer: &NodeId, key: CommandKey) {
-        self.answers.push_back(Answer::Progress(peer.clone(), key));
+    pub(super) fn say(&mut self, id: LocalId) {
+        self.answers.push_back(Answer::Progress(id));
     }
 
     /// Says the last word on a stream.
-    pub(super) fn reply_last(&mut self, peer: &NodeId, at: Attachment, frame: StreamFrame) {
-        self.answers.push_back(Answer::Last(Reply { peer: peer.clone(), at, frame, is_last: true }));
+    pub(super) fn reply_last(&mut self, peer: PeerIndex, at: Attachment, frame: StreamFrame) {
+        self.answers.push_back(Answer::Last(peer, at, frame));
     }
 
     /// Returns the next frame of those that wait for nothing.
     pub(super) fn next_answer(&mut self) -> Option<Reply> {
         while let Some(answer) = self.answers.pop_front() {
-            let (peer, key) = match answer {
-                Answer::Last(reply) => return Some(reply),
-                Answer::Progress(peer, key) => (peer, key),
+            let id = match answer {
+                Answer::Last(peer, at, frame) => {
+                    return Some(Reply { peer: self.senders.name(peer).clone(), at, frame, is_last: true });
+                }
+                Answer::Progress(id) => id,
             };
-            let Some(known) = self.known_mut(&peer, key) else { continue };
+            let Some(known) = self.known_mut(id) else { continue };
             // Without a stream it waits for the next one, and is then said from its beginning.
             let Some(at) = known.at else { continue };
             let Some(frame) = known.next_progress() else { continue };
             if known.unsaid.started {
-                self.answers.push_front(Answer::Progress(peer.clone(), key));
+                self.answers.push_front(Answer::Progress(id));
             }
-            return Some(Reply { peer, at, frame, is_last: false });
+            return Some(Reply { peer: self.senders.name(id.peer).clone(), at, frame, is_last: false });
         }
         None
     }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::ReceiveQueue;
 use super::command::State;
+use crate::peers::LocalId;
 
 impl ReceiveQueue {
     /// The machine has slept, and the clock of `now` stood still meanwhile: deadlines have come nearer by as much. The
     /// time that handlers have to stop has not: they slept too.
     pub fn handle_slept(&mut self, slept: Duration) {
         self.alarms.clear();
-        for (peer, sender) in &mut self.senders {
+        for (peer, sender) in self.senders.iter_mut() {
             for (key, known) in sender.known.iter_mut() {
                 if matches!(known.state, State::Ended(_)) {
                     continue;
@@ -21,7 +22,7 @@ impl ReceiveQueue {
                     // A clock that cannot count back so far leaves the deadline late, which is better than none.
                     *deadline_at = deadline_at.checked_sub(slept).unwrap_or(*deadline_at);
                 }
-                self.alarms.extend(known.alarms().map(|at| (at, peer.clone(), key)));
+                self.alarms.extend(known.alarms().map(|at| (at, LocalId { peer, key })));
             }
         }
     }

@@ -4,6 +4,7 @@ use runnel_codec::NodeId;
 
 use super::ReceiveQueue;
 use crate::error::NotFound;
+use crate::peers::LocalId;
 
 impl ReceiveQueue {
     /// Forgets the durable commands of a sender. What waits never starts, handlers go on unheard, outcomes are gone; at the
@@ -15,16 +16,13 @@ impl ReceiveQueue {
     ///
     /// [`NotFound`] when nothing of it is known.
     pub fn forget(&mut self, peer: &NodeId) -> Result<(), NotFound> {
-        let sender = self.senders.get_mut(peer).ok_or(NotFound)?;
-        let keys = sender.begin_anew();
-        for key in keys {
-            self.purge(peer, key);
-            self.give_up(peer, key);
-            if let Some(sender) = self.senders.get_mut(peer) {
-                sender.forget_if_ended(key);
-            }
+        let peer = self.senders.find(peer).ok_or(NotFound)?;
+        for key in self.senders[peer].begin_anew() {
+            self.purge(LocalId { peer, key });
+            self.give_up(LocalId { peer, key });
+            self.senders[peer].forget_if_ended(key);
         }
-        self.stale_rows.insert(peer.clone());
+        self.stale_rows.insert(peer);
         Ok(())
     }
 }

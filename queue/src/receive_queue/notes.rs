@@ -3,39 +3,36 @@
 //! What a process of the sender sent that does not outlive it leaves the same notes, of which nothing is written anywhere.
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandKey, Epoch, NodeId, Outcome, Settled};
+use runnel_codec::{Class, Epoch, Outcome, Settled};
 
 use super::ReceiveQueue;
 use super::command::{Known, outcome_bytes};
 use crate::journal::Record;
+use crate::peers::{LocalId, PeerIndex};
 
 /// Something that is to be stored before what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Note {
     /// The handler of a command is about to be called.
-    Started(NodeId, CommandKey),
+    Started(LocalId),
     /// A handler has given something to be found again by.
-    Token(NodeId, CommandKey, Bytes),
+    Token(LocalId, Bytes),
     /// A command has ended, or never will start. The only note of those whose handler was not called.
-    Ended { from: NodeId, key: CommandKey, bytes: u64 },
+    Ended { id: LocalId, bytes: u64 },
     /// Its sender has settled these commands.
-    Settled(NodeId, Settled),
+    Settled(PeerIndex, Settled),
     /// A sender is another process now: all commands of other processes are settled.
-    Restarted(NodeId, Epoch),
+    Restarted(PeerIndex, Epoch),
     /// A batch has brought the journal of a sender's commands to this position.
-    Position(NodeId, u64),
+    Position(PeerIndex, u64),
 }
 
 impl Note {
     /// Returns the sender that it concerns.
-    pub(super) fn from(&self) -> &NodeId {
+    pub(super) fn from(&self) -> PeerIndex {
         match self {
-            Self::Started(from, _)
-            | Self::Token(from, ..)
-            | Self::Ended { from, .. }
-            | Self::Settled(from, _)
-            | Self::Restarted(from, _)
-            | Self::Position(from, _) => from,
+            Self::Started(id) | Self::Token(id, _) | Self::Ended { id, .. } => id.peer,
+            Self::Settled(from, _) | Self::Restarted(from, _) | Self::Position(from, _) => *from,
         }
     }
 }
@@ -44,7 +41,7 @@ impl Record for Note {
     fn bytes(&self) -> usize {
         let content = match self {
             Self::Ended { bytes, .. } => *bytes,
-            Self::Token(_, _, token) => token.len() as u64,
+            Self::Token(_, token) => token.len() as u64,
             Self::Settled(_, settled) => settled.ranges.len() as u64 * 16,
             Self::Started(..) | Self::Restarted(..) | Self::Position(..) => 0,
         };
@@ -54,26 +51,25 @@ impl Record for Note {
 }
 
 impl ReceiveQueue {
-    /// Notes something of a command of this class.
-    pub(super) fn note(&mut self, class: Class, key: CommandKey, note: Note) {
-        let journal =
-            if self.is_durable(note.from(), key.epoch) { &mut self.durable } else { &mut self.memory };
+    /// Notes something of a command of this class and epoch.
+    pub(super) fn note(&mut self, class: Class, epoch: Epoch, note: Note) {
+        let journal = if self.is_durable(note.from(), epoch) { &mut self.durable } else { &mut self.memory };
         journal.push(class, note);
     }
 
     /// Notes the end of a command. Nobody waits for that of a settled one, and it must not overtake the settling.
-    pub(super) fn note_end(&mut self, from: &NodeId, key: CommandKey, outcome: &Outcome) {
-        let sender = self.senders.get(from).filter(|sender| !sender.has_settled(key));
-        let known = sender.and_then(|sender| sender.known.get(key));
+    pub(super) fn note_end(&mut self, id: LocalId, outcome: &Outcome) {
+        let sender = Some(&self.senders[id.peer]).filter(|sender| !sender.has_settled(id.key));
+        let known = sender.and_then(|sender| sender.known.get(id.key));
         let accepted = known.and_then(|known| known.accepted.as_ref());
         let class = accepted.map_or(Class::Normal, |accepted| accepted.class);
         let bytes = outcome_bytes(outcome) + known.map_or(0, |known| Known::held_bytes(known));
-        self.note(class, key, Note::Ended { from: from.clone(), key, bytes });
+        self.note(class, id.key.epoch, Note::Ended { id, bytes });
     }
 
     /// Returns whether what a sender numbered under this epoch outlives this process here.
-    pub(super) fn is_durable(&self, from: &NodeId, epoch: Epoch) -> bool {
-        self.store.is_some() && self.senders.get(from).is_some_and(|sender| sender.store() == Some(epoch))
+    pub(super) fn is_durable(&self, from: PeerIndex, epoch: Epoch) -> bool {
+        self.store.is_some() && self.senders[from].store() == Some(epoch)
     }
 }
 

@@ -12,10 +12,12 @@ use runnel_codec::{BodyEnd, CommandKey, NodeId, Outcome, UnknownReason};
 
 use super::ReceiveQueue;
 use super::command::{Accepted, Known, State, StoredOutput};
+use super::starting::occupy;
 use super::words::Start;
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
 use crate::clock::ClockReading;
+use crate::peers::LocalId;
 use crate::store::{AcceptedRow, Row, RunRow, StoreRow};
 use crate::stream_log::StreamLog;
 
@@ -35,7 +37,10 @@ impl ReceiveQueue {
         let mut rests = BTreeMap::<_, Rest>::new();
         for row in rows {
             match row {
-                Row::Sender(peer, row) => self.senders.entry(peer.clone()).or_default().recover(row),
+                Row::Sender(peer, row) => {
+                    let peer = self.senders.meet(peer);
+                    self.senders[peer].recover(row);
+                }
                 Row::Token(peer, key, token) => {
                     rests.entry((peer, *key)).or_default().token = Some(token.clone());
                 }
@@ -64,7 +69,7 @@ impl ReceiveQueue {
     /// The handler of a command that was recovered says how much of its updates its older process had let go of: its next
     /// update has the number behind these.
     pub fn handle_resumed(&mut self, peer: &NodeId, key: CommandKey, updates: u64, bytes: u64) {
-        if let Some(known) = self.known_mut(peer, key).filter(|known| known.state == State::Running) {
+        if let Some(known) = self.known_of(peer, key).filter(|known| known.state == State::Running) {
             known.log.resume(updates, bytes);
         }
     }
@@ -99,7 +104,8 @@ impl ReceiveQueue {
             known.accepted = Some(Accepted::recovered(accepted, now, clock));
         }
         known.kept_bytes = known.held_bytes();
-        let sender = self.senders.entry(peer.clone()).or_default();
+        let peer = self.senders.meet(peer);
+        let sender = &mut self.senders[peer];
         sender.kept_bytes += known.kept_bytes;
         sender.known.insert(key, Box::new(known));
     }
@@ -113,7 +119,9 @@ impl ReceiveQueue {
         token: Option<Bytes>,
     ) {
         let Some(accepted) = &row.accepted else { return };
-        let sender = self.senders.entry(peer.clone()).or_default();
+        let from = peer;
+        let id = LocalId { peer: self.senders.meet(from), key };
+        let sender = &mut self.senders[id.peer];
         if token.is_none() && accepted.idempotent && row.runs < self.config.idempotent_runs_max.get() {
             // Its head will come again, and then it is run again.
             sender.interrupted.insert(key, row.runs);
@@ -130,19 +138,19 @@ impl ReceiveQueue {
             sender.known.insert(key, Box::new(known));
             let reason =
                 if accepted.idempotent { UnknownReason::Poisoned } else { UnknownReason::HandlerLost };
-            return self.end(peer, key, Outcome::Unknown(reason));
+            return self.end(id, Outcome::Unknown(reason));
         };
         known.state = State::Running;
         known.has_place = true;
         // It is opened once its handler wants it: until then its sender keeps it.
         known.body = accepted.has_body.then(BodyIntake::default);
         known.result_body = accepted.wants_result_body.then(BodyLog::again);
-        let start = recovered.take_start(peer.clone(), key, sender.store());
+        let start = recovered.take_start(from.clone(), key, sender.store());
         self.starts.push_back(Start { recover: Some(token), ..start });
         known.accepted = Some(recovered);
         self.running += 1;
-        *self.running_by_name.entry(accepted.name.clone()).or_default() += 1;
-        self.alarms.extend(known.alarms().map(|at| (at, peer.clone(), key)));
+        occupy(&mut self.running_by_name, &accepted.name);
+        self.alarms.extend(known.alarms().map(|at| (at, id)));
         sender.known.insert(key, Box::new(known));
     }
 }

@@ -3,63 +3,65 @@
 //! What waits is called off, what has ended is forgotten. Handlers go on, as they do when a link is lost; but what they
 //! say has no reader, so it is dropped as they say it, and they are forgotten when they end.
 
-use runnel_codec::{Class, CommandKey, Epoch, NodeId, Outcome, Part};
+use runnel_codec::{Class, Epoch, NodeId, Outcome, Part};
 
 use super::ReceiveQueue;
 use super::notes::Note;
 use super::words::DeliveryPart;
 use crate::body_intake::BodyIntake;
+use crate::peers::{LocalId, PeerIndex};
 
 impl ReceiveQueue {
     /// A sender has said which process and which store it is, perhaps on a link that does not come up.
     pub fn handle_epochs(&mut self, peer: &NodeId, boot: Epoch, store: Option<Epoch>) {
-        let sender = self.senders.entry(peer.clone()).or_default();
+        let peer = self.senders.meet(peer);
+        let sender = &mut self.senders[peer];
         let is_restart = sender.restart(boot, store);
         if self.store.is_some() {
-            self.stale_rows.insert(peer.clone());
+            self.stale_rows.insert(peer);
         }
         if is_restart {
             for key in sender.known_of_older_epochs() {
-                self.purge(peer, key);
-                self.give_up(peer, key);
+                self.purge(LocalId { peer, key });
+                self.give_up(LocalId { peer, key });
             }
-            self.memory.push(Class::Normal, Note::Restarted(peer.clone(), boot));
+            self.memory.push(Class::Normal, Note::Restarted(peer, boot));
         }
     }
 
     /// Has the rows of a command deleted whose sender's epoch is gone. Of one that this process has not stored there are
     /// none, and then nothing happens.
-    pub(super) fn purge(&mut self, peer: &NodeId, key: CommandKey) {
+    pub(super) fn purge(&mut self, id: LocalId) {
         if self.store.is_some()
-            && let Some(known) = self.known_mut(peer, key)
+            && let Some(known) = self.senders[id.peer].known.get(id.key)
         {
-            let rows: Vec<_> = known.row_keys(peer, key).collect();
-            self.purged.extend(rows);
+            self.purged.extend(known.row_keys(self.senders.name(id.peer), id.key));
         }
     }
 
     /// Nobody will take a command's outcome. If it has not started it never will; if it has, what its handler said and
     /// says is dropped, so that the handler does not wait for a reader.
-    pub(super) fn give_up(&mut self, peer: &NodeId, key: CommandKey) {
-        self.call_off(peer, key, Outcome::Cancelled);
-        self.leave_ring(peer, key);
-        let Some(known) = self.known_mut(peer, key) else { return };
+    pub(super) fn give_up(&mut self, id: LocalId) {
+        self.call_off(id, Outcome::Cancelled);
+        self.leave_ring(id);
+        let Some(known) = self.known_mut(id) else { return };
         let updates = std::mem::take(&mut known.log).held_bytes();
         let result_body = known.result_body.take().map_or(0, |body| body.held_bytes());
         let is_cut_off = known.body.as_mut().is_some_and(BodyIntake::give_up);
-        self.give_room(peer, key, Part::Updates, bytes(updates));
-        self.give_room(peer, key, Part::ResultBody, bytes(result_body));
+        self.give_room(id, Part::Updates, bytes(updates));
+        self.give_room(id, Part::ResultBody, bytes(result_body));
         if is_cut_off {
-            self.deliver(peer, key, DeliveryPart::Aborted);
+            self.deliver(id, DeliveryPart::Aborted);
         }
-        self.close_body(peer, key);
+        self.close_body(id);
     }
 
     /// Forgets what has ended of a sender's older processes, now that it is stored that they are gone.
-    pub(super) fn restarted(&mut self, peer: &NodeId, boot: Epoch) {
-        let Some(sender) = self.senders.get_mut(peer).filter(|sender| sender.boot() == Some(boot)) else {
+    pub(super) fn restarted(&mut self, peer: PeerIndex, boot: Epoch) {
+        let sender = &mut self.senders[peer];
+        if sender.boot() != Some(boot) {
             return;
-        };
+        }
         for key in sender.known_of_older_epochs() {
             sender.forget_if_ended(key);
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use runnel_codec::{Class, CommandKey, CommandName, NodeId};
+use runnel_codec::{Class, CommandName};
 
 use super::ReceiveQueue;
 use super::command::State;
 use super::notes::Note;
+use crate::peers::LocalId;
 
 impl ReceiveQueue {
     /// Has commands started, as far as the limits on running ones allow.
@@ -21,49 +22,61 @@ impl ReceiveQueue {
                 (class == Class::Urgent || others_may_start)
                     && running.get(name).copied().unwrap_or(0) < limit
             };
-            let Some((peer, key)) = self.waiting.pop(may_start) else { return };
-            let Some(sender) = self.senders.get_mut(&peer) else { continue };
-            let Some(known) = sender.known.get_mut(key) else { continue };
+            let Some(id) = self.waiting.pop(may_start) else { return };
+            let sender = &mut self.senders[id.peer];
+            let Some(known) = sender.known.get_mut(id.key) else { continue };
             let Some(accepted) = &known.accepted else { continue };
             self.total.bytes -= accepted.waiting_bytes();
             sender.usage.remove_bytes(accepted.class, accepted.waiting_bytes());
             self.running += 1;
-            *self.running_by_name.entry(accepted.name.clone()).or_default() += 1;
+            occupy(&mut self.running_by_name, &accepted.name);
             known.has_place = true;
             known.state = State::Starting(None);
             known.runs += 1;
             let class = accepted.class;
-            self.note(class, key, Note::Started(peer.clone(), key));
+            self.note(class, id.key.epoch, Note::Started(id));
             if planted!(StartBeforeSync) {
-                self.started(peer, key);
+                self.started(id);
             }
         }
     }
 
     /// The record of a start is stored: the handler may be called, unless the command has been called off meanwhile.
-    pub(super) fn started(&mut self, peer: NodeId, key: CommandKey) {
-        let store = self.store_of(&peer);
-        let Some(known) = self.known_mut(&peer, key) else { return };
+    pub(super) fn started(&mut self, id: LocalId) {
+        let store = self.senders[id.peer].store();
+        let from = self.senders.name(id.peer).clone();
+        let Some(known) = self.known_mut(id) else { return };
         let State::Starting(never) = &mut known.state else { return };
         if let Some(outcome) = never.take() {
-            return self.end(&peer, key, outcome);
+            return self.end(id, outcome);
         }
         known.state = State::Running;
         known.was_called = true;
         known.unsaid.started = true;
-        let start = known.accepted.as_mut().map(|accepted| accepted.take_start(peer.clone(), key, store));
+        let start = known.accepted.as_mut().map(|accepted| accepted.take_start(from, id.key, store));
         self.starts.extend(start);
-        self.say(&peer, key);
-        self.open_body(&peer, key);
+        self.say(id);
+        self.open_body(id);
     }
 }
 
-/// Gives a running place of a type back. Types of which nothing runs are not kept.
+/// Takes a running place of a type.
+pub(super) fn occupy(running_by_name: &mut BTreeMap<CommandName, usize>, name: &CommandName) {
+    match running_by_name.get_mut(name) {
+        Some(running) => *running += 1,
+        None => _ = running_by_name.insert(name.clone(), 1),
+    }
+}
+
+/// Gives a running place of a type back. Of types of which nothing runs a few are kept, for what comes next.
 pub(super) fn release(running_by_name: &mut BTreeMap<CommandName, usize>, name: &CommandName) {
     if let Some(running) = running_by_name.get_mut(name) {
         *running -= 1;
-        if *running == 0 {
+        if *running == 0 && running_by_name.len() > NAMES_KEPT {
             running_by_name.remove(name);
         }
     }
 }
+
+/// Types of which nothing runs that are kept. Peers choose the names, so there is a bound.
+const NAMES_KEPT: usize = 64;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use runnel_codec::{CommandKey, NodeId, Settled};
+use runnel_codec::{CommandKey, NodeId};
 
 use super::ReceiveQueue;
 use super::command::{self, State};
@@ -10,6 +10,7 @@ use super::notes::Note;
 use super::starting::release;
 use crate::clock::ClockReading;
 use crate::journal::{Batch, BatchId};
+use crate::peers::LocalId;
 use crate::store::{Change, Row, RowKey, StoreSpace};
 
 impl ReceiveQueue {
@@ -31,13 +32,13 @@ impl ReceiveQueue {
         let mut changes: Vec<_> = std::mem::take(&mut self.purged).into_iter().map(Change::Delete).collect();
         for note in &notes {
             self.write_note(note, now, clock, &mut changes);
-            self.stale_rows.insert(note.from().clone());
+            self.stale_rows.insert(note.from());
         }
         for peer in std::mem::take(&mut self.stale_rows) {
-            let Some(sender) = self.senders.get_mut(&peer) else { continue };
+            let sender = &mut self.senders[peer];
             let row = sender.next_row(self.process, clock);
-            self.durable.amend(Note::Position(peer.clone(), sender.journaled()));
-            changes.push(Change::Put(Row::Sender(peer, row)));
+            self.durable.amend(Note::Position(peer, sender.journaled()));
+            changes.push(Change::Put(Row::Sender(self.senders.name(peer).clone(), row)));
         }
         Some(Batch { id, changes })
     }
@@ -69,73 +70,63 @@ impl ReceiveQueue {
 
     /// Writes what a note stands for.
     fn write_note(&mut self, note: &Note, now: Instant, clock: &ClockReading, changes: &mut Vec<Change>) {
-        let Some(sender) = self.senders.get_mut(note.from()) else { return };
+        let from = self.senders.name(note.from()).clone();
+        let sender = &mut self.senders[note.from()];
         match note {
-            Note::Started(from, key) => {
+            Note::Started(LocalId { key, .. }) => {
                 let known = sender.known.get(*key);
-                let row =
-                    known.map(|known| Row::Run(from.clone(), *key, Box::new(known.run_row(now, clock))));
+                let row = known.map(|known| Row::Run(from, *key, Box::new(known.run_row(now, clock))));
                 changes.extend(row.map(Change::Put));
             }
-            Note::Token(from, key, token) => {
-                changes.push(Change::Put(Row::Token(from.clone(), *key, token.clone())));
+            Note::Token(LocalId { key, .. }, token) => {
+                changes.push(Change::Put(Row::Token(from, *key, token.clone())));
             }
-            Note::Ended { from, key, .. } if !sender.has_settled(*key) => {
+            Note::Ended { id: LocalId { key, .. }, .. } if !sender.has_settled(*key) => {
                 let Some(known) = sender.known.get_mut(*key) else { return };
                 changes.push(Change::Put(Row::Run(from.clone(), *key, Box::new(known.run_row(now, clock)))));
                 changes.push(Change::Delete(RowKey::Token(from.clone(), *key)));
-                changes.extend(known.output_rows(from, *key).into_iter().map(Change::Put));
+                changes.extend(known.output_rows(&from, *key).into_iter().map(Change::Put));
             }
-            Note::Settled(from, settled) => {
+            Note::Settled(peer, settled) => {
                 let keys: Vec<_> = sender.known_in(settled).map(|(key, _)| key).collect();
                 for key in keys {
-                    self.write_deletion(from, key, changes);
+                    self.write_deletion(LocalId { peer: *peer, key }, changes);
                 }
             }
-            Note::Ended { from, key, .. } => self.write_deletion(from, *key, changes),
+            Note::Ended { id, .. } => self.write_deletion(*id, changes),
             Note::Restarted(..) | Note::Position(..) => {}
         }
     }
 
     /// Deletes what is stored of a command that has ended.
-    fn write_deletion(&self, from: &NodeId, key: CommandKey, changes: &mut Vec<Change>) {
-        let Some(known) = self.senders.get(from).and_then(|sender| sender.known.get(key)) else { return };
+    fn write_deletion(&self, id: LocalId, changes: &mut Vec<Change>) {
+        let Some(known) = self.senders[id.peer].known.get(id.key) else { return };
         if matches!(known.state, State::Ending(_) | State::Ended(_)) {
-            changes.extend(known.row_keys(from, key).map(Change::Delete));
+            changes.extend(known.row_keys(self.senders.name(id.peer), id.key).map(Change::Delete));
         }
     }
 
     pub(super) fn handle_note(&mut self, note: Note) {
         match note {
-            Note::Started(from, key) => self.started(from, key),
-            Note::Token(from, key, _) => self.tokens_stored.push_back((from, key)),
-            Note::Ended { from, key, .. } => self.ended(&from, key),
-            Note::Restarted(from, boot) => self.restarted(&from, boot),
-            Note::Settled(from, settled) => self.prune(&from, &settled),
-            Note::Position(from, position) => {
-                if let Some(sender) = self.senders.get_mut(&from) {
-                    sender.handle_position(position);
-                }
-            }
-        }
-    }
-
-    fn prune(&mut self, from: &NodeId, settled: &Settled) {
-        if let Some(sender) = self.senders.get_mut(from) {
-            sender.prune(settled);
+            Note::Started(id) => self.started(id),
+            Note::Token(id, _) => self.tokens_stored.push_back((self.senders.name(id.peer).clone(), id.key)),
+            Note::Ended { id, .. } => self.ended(id),
+            Note::Restarted(from, boot) => self.restarted(from, boot),
+            Note::Settled(from, settled) => self.senders[from].prune(&settled),
+            Note::Position(from, position) => self.senders[from].handle_position(position),
         }
     }
 
     /// The end of a command is stored: it may be said, and the command's places are free.
-    fn ended(&mut self, peer: &NodeId, key: CommandKey) {
-        let Some(sender) = self.senders.get_mut(peer) else { return };
-        let Some(known) = sender.known.get_mut(key) else { return };
+    fn ended(&mut self, id: LocalId) {
+        let sender = &mut self.senders[id.peer];
+        let Some(known) = sender.known.get_mut(id.key) else { return };
         let State::Ending(outcome) = &known.state else { return };
         known.kept_bytes = command::outcome_bytes(outcome) + known.held_bytes();
         sender.kept_bytes += known.kept_bytes;
         known.state = State::Ended(outcome.clone());
         for at in known.alarms() {
-            self.alarms.remove(&(at, peer.clone(), key));
+            self.alarms.remove(&(at, id));
         }
         // A tombstone was never in the queue.
         if let Some(accepted) = &known.accepted {
@@ -146,13 +137,12 @@ impl ReceiveQueue {
                 release(&mut self.running_by_name, &accepted.name);
             }
         }
-        self.close_body(peer, key);
-        self.pump(peer, key);
+        self.close_body(id);
+        self.pump(id);
         // Settled before it ended: no later note will let go of it.
-        if let Some(sender) = self.senders.get_mut(peer)
-            && sender.has_settled(key)
-        {
-            sender.forget_if_ended(key);
+        let sender = &mut self.senders[id.peer];
+        if sender.has_settled(id.key) {
+            sender.forget_if_ended(id.key);
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use runnel_codec::{CommandId, Outcome, StreamFrame, UnknownReason};
 
-use super::SendQueue;
 use super::entry::Stage;
 use super::words::SendEvent;
+use super::{LocalId, SendQueue};
 use crate::error::NotFound;
 
 impl SendQueue {
@@ -15,23 +15,21 @@ impl SendQueue {
     ///
     /// [`NotFound`] when it is not in the queue or has ended.
     pub fn abandon(&mut self, id: &CommandId) -> Result<(), NotFound> {
-        let entry = self
-            .entry_mut(&id.receiver, id.key)
-            .filter(|entry| entry.stage != Stage::Ending)
-            .ok_or(NotFound)?;
+        let local = self.local(id).ok_or(NotFound)?;
+        let entry = self.entry(local).filter(|entry| entry.stage != Stage::Ending).ok_or(NotFound)?;
         let outcome = if entry.is_untouched() {
             Outcome::Cancelled
         } else {
             Outcome::Unknown(UnknownReason::Abandoned)
         };
-        self.end(&id.receiver, id.key, outcome);
+        self.end(local, outcome);
         Ok(())
     }
 
     /// Something is said of a command that has ended here. An outcome does not change, but a different one is told.
-    pub(super) fn handle_late(&mut self, id: CommandId, frame: StreamFrame) {
+    pub(super) fn handle_late(&mut self, id: LocalId, frame: StreamFrame) {
         let StreamFrame::Outcome(outcome) = frame else { return };
-        let Some(peer) = self.peers.get(&id.receiver) else { return };
+        let peer = &self.peers[id.peer];
         let is_news = match peer.entries.get(id.key) {
             Some(entry) => entry.was_sent && entry.outcome.as_ref() != Some(&outcome),
             None => {
@@ -39,7 +37,7 @@ impl SendQueue {
             }
         };
         if is_news {
-            self.events.push_back(SendEvent::Late { id, outcome });
+            self.events.push_back(SendEvent::Late { id: self.id(id), outcome });
         }
     }
 }

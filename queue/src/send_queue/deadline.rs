@@ -2,40 +2,39 @@
 
 use std::time::Duration;
 
-use runnel_codec::{CommandKey, NodeId, Outcome};
+use runnel_codec::Outcome;
 
 use super::entry::Stage;
 use super::words::SendEvent;
-use super::{Alarm, SendQueue};
+use super::{Alarm, LocalId, SendQueue};
 
 impl SendQueue {
     /// The machine has slept, and the clock of `now` stood still meanwhile: deadlines have come nearer by as much.
     pub fn handle_slept(&mut self, slept: Duration) {
-        for (peer, state) in &mut self.peers {
+        for (peer, state) in self.peers.iter_mut() {
             for (key, entry) in state.entries.iter_mut() {
                 let Some(at) = entry.deadline_at else { continue };
                 // A clock that cannot count back so far leaves the deadline late, which is better than none.
                 let earlier = at.checked_sub(slept).unwrap_or(at);
                 entry.deadline_at = Some(earlier);
-                let alarm = Alarm::Deadline(peer.clone(), key);
-                if self.alarms.remove(&(at, alarm.clone())) {
+                let alarm = Alarm::Deadline(LocalId { peer, key });
+                if self.alarms.remove(&(at, alarm)) {
                     self.alarms.insert((earlier, alarm));
                 }
             }
         }
     }
 
-    pub(super) fn handle_deadline(&mut self, peer: &NodeId, key: CommandKey) {
-        let id = self.id(peer, key);
-        let Some(entry) = self.entry_mut(peer, key).filter(|entry| entry.stage != Stage::Ending) else {
+    pub(super) fn handle_deadline(&mut self, id: LocalId) {
+        let Some(entry) = self.entry_mut(id).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
         if entry.is_here_alone() {
-            return self.end(peer, key, Outcome::Expired);
+            return self.end(id, Outcome::Expired);
         }
         // The receiver decides; what is said here is no outcome.
         if !std::mem::replace(&mut entry.is_overdue, true) {
-            self.events.push_back(SendEvent::Overdue(id));
+            self.events.push_back(SendEvent::Overdue(self.id(id)));
         }
     }
 }

@@ -11,6 +11,7 @@ use runnel_codec::{CommandKey, NodeId};
 use super::SendQueue;
 use super::entry::{Entry, Stage};
 use super::peer::LinkUp;
+use crate::peers::{LocalId, PeerIndex};
 
 /// What was known of a command before its head was written early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,43 +38,45 @@ impl SendQueue {
     /// [`handle_link_down`](Self::handle_link_down).
     pub fn presume_link_up(&mut self, peer: &NodeId, up: LinkUp, presumed: Presumed) {
         self.handle_link_up(peer, up);
-        if let Some(state) = self.peers.get_mut(peer) {
-            state.presumed = Some(presumed);
-        }
+        let peer = self.peers.meet(peer);
+        self.peers[peer].presumed = Some(presumed);
     }
 
     /// The hello is answered. Returns whether the peer is what it was presumed to be; if not, what was sent early does not
     /// count and is sent again.
     pub fn handle_link_answered(&mut self, peer: &NodeId, up: LinkUp) -> bool {
-        let Some(state) = self.peers.get_mut(peer) else { return false };
+        let Some(index) = self.peers.find(peer) else { return false };
+        let state = &mut self.peers[index];
         let is_as_presumed = match (&state.link, state.presumed) {
             (Some(link), Some(Presumed::Unchanged)) => (link.boot, link.receiver) == (up.boot, up.receiver),
             (Some(link), Some(Presumed::Process)) => link.boot == up.boot,
             _ => false,
         };
         if !is_as_presumed {
-            self.recall(peer);
+            self.recall(index);
             self.handle_link_up(peer, up);
             return false;
         }
         if up.receiver.is_some() && (state.receiver, state.journaled) != (up.receiver, up.journaled) {
             (state.receiver, state.journaled) = (up.receiver, up.journaled);
-            self.stale_rows.insert(peer.clone());
+            self.stale_rows.insert(index);
         }
         state.link = Some(up);
-        self.end_presumption(peer);
+        self.end_presumption(index);
         true
     }
 
     /// The peer takes nothing of what was sent early, and nothing else for now.
     pub fn handle_early_refused(&mut self, now: Instant, peer: &NodeId) {
-        self.recall(peer);
+        if let Some(index) = self.peers.find(peer) {
+            self.recall(index);
+        }
         self.handle_link_down(now, peer);
     }
 
     /// From now on a link is what it says, or there is none. Returns whether it was presumed.
-    pub(super) fn end_presumption(&mut self, peer: &NodeId) -> bool {
-        let Some(state) = self.peers.get_mut(peer) else { return false };
+    pub(super) fn end_presumption(&mut self, peer: PeerIndex) -> bool {
+        let state = &mut self.peers[peer];
         let was_presumed = state.presumed.take().is_some();
         if was_presumed {
             state.entries.values_mut().for_each(|entry| entry.before_early = None);
@@ -83,25 +86,25 @@ impl SendQueue {
     }
 
     /// Puts durable commands in line that had their turn before they could be bound.
-    fn begin_durable(&mut self, peer: &NodeId) {
-        let Some(state) = self.peers.get(peer) else { return };
+    fn begin_durable(&mut self, peer: PeerIndex) {
+        let state = &self.peers[peer];
         let is_passed_over = |entry: &Entry| {
             entry.is_durable() && entry.stage == Stage::Waiting && entry.is_here_alone() && !entry.is_in_line
         };
         let passed_over = state.entries.iter().filter(|(_, entry)| is_passed_over(entry));
         for key in passed_over.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.put_in_line(peer, key, false);
+            self.put_in_line(LocalId { peer, key }, false);
         }
     }
 
     /// What was sent early has reached nobody, and never will.
-    fn recall(&mut self, peer: &NodeId) {
-        let Some(state) = self.peers.get_mut(peer) else { return };
+    fn recall(&mut self, peer: PeerIndex) {
+        let state = &mut self.peers[peer];
         state.presumed = None;
         let recall = |(key, entry): (CommandKey, &mut Box<Entry>)| entry.recall().then_some(key);
         let recalled: Vec<_> = state.entries.iter_mut().filter_map(recall).collect();
         for key in recalled {
-            self.put_in_line(peer, key, true);
+            self.put_in_line(LocalId { peer, key }, true);
         }
         self.begin_durable(peer);
     }

@@ -8,6 +8,7 @@ use super::entry::{Entry, Stage};
 use super::peer::Peer;
 use super::{SendQueue, usage};
 use crate::error::Bound;
+use crate::peers::PeerIndex;
 use crate::scheduler::WEIGHTS;
 
 /// How many commands are in the send queue.
@@ -111,7 +112,8 @@ impl SendQueue {
 
     /// Returns where a command stands and what it waits for; `None` when it has ended or was never here.
     pub fn explain(&self, id: &CommandId) -> Option<Waiting> {
-        let peer = self.peers.get(&id.receiver)?;
+        let to = self.peers.find(&id.receiver)?;
+        let peer = &self.peers[to];
         let entry = peer.entries.get(id.key)?;
         let class = entry.command.class;
         let position = peer.lines[class].position(id.key);
@@ -120,7 +122,7 @@ impl SendQueue {
             stage: entry.stage,
             waits_for: peer.waits_for(entry, self.config.urgent_places),
             position,
-            ahead: position.map(|position| self.ahead(&id.receiver, class, position)),
+            ahead: position.map(|position| self.ahead(to, class, position)),
             full: usage::check(&self.config, &self.total, &peer.usage, is_reachable, class, 1).err(),
             is_reachable,
             unreachable_since: peer.unreachable_since,
@@ -143,15 +145,14 @@ impl SendQueue {
 
     /// Counts the commands that go before one at this position of its line. Peers that can send nothing now are left
     /// out; of the others each has as many turns as this one, and each class as many as its weight says.
-    fn ahead(&self, node: &NodeId, class: Class, position: usize) -> usize {
+    fn ahead(&self, to: PeerIndex, class: Class, position: usize) -> usize {
         let others = |class: Class| {
-            let lines = self.peers.iter().filter(move |(other, peer)| *other != node && peer.may_send(class));
+            let lines = self.peers.iter().filter(move |(other, peer)| *other != to && peer.may_send(class));
             lines.map(move |(_, peer)| peer.lines[class].len())
         };
         let in_class = position + others(class).map(|len| len.min(position + 1)).sum::<usize>();
         let before = |other: Class| {
-            let all =
-                others(other).sum::<usize>() + self.peers.get(node).map_or(0, |peer| peer.lines[other].len());
+            let all = others(other).sum::<usize>() + self.peers[to].lines[other].len();
             match (other, class) {
                 (Class::Urgent, _) => all,
                 (_, Class::Urgent) => 0,

@@ -3,30 +3,46 @@
 //! Commands that do not outlive the process leave the same notes, of which nothing is written anywhere.
 
 use bytes::Bytes;
-use runnel_codec::{Class, CommandId, CommandKey, Epoch};
+use runnel_codec::{Class, CommandKey, Epoch};
 
-use super::SendQueue;
+use super::{LocalId, SendQueue};
 use crate::journal::Record;
 
 /// Something that is to be stored before what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Note {
     /// A command is in the queue.
-    Stored { id: CommandId, bytes: u64 },
+    Stored { id: LocalId, bytes: u64 },
     /// It is bound to the epoch of its receiver: from now on it may have left.
-    Bound { id: CommandId, receiver: Epoch },
+    Bound { id: LocalId, receiver: Epoch },
     /// Its caller wants it cancelled.
-    Cancelled(CommandId),
+    Cancelled(LocalId),
     /// An update came that is kept.
-    Update { id: CommandId, number: u64, content: Bytes },
+    Update { id: LocalId, number: u64, content: Bytes },
     /// Updates from one number to another have been taken. If they were stored, their rows go.
-    UpdatesTaken { id: CommandId, first: u64, last: u64, were_stored: bool },
+    UpdatesTaken { id: LocalId, first: u64, last: u64, were_stored: bool },
     /// It has ended.
-    Ended(CommandId),
+    Ended(LocalId),
     /// Its outcome has been taken.
-    OutcomeTaken(CommandId),
+    OutcomeTaken(LocalId),
     /// Nothing of it is kept any longer; these updates were.
-    Forgotten { id: CommandId, updates: (u64, u64) },
+    Forgotten { id: LocalId, updates: (u64, u64) },
+}
+
+impl Note {
+    /// Returns the command that it concerns.
+    fn id(&self) -> LocalId {
+        match self {
+            Self::Stored { id, .. }
+            | Self::Bound { id, .. }
+            | Self::Cancelled(id)
+            | Self::Update { id, .. }
+            | Self::UpdatesTaken { id, .. }
+            | Self::Ended(id)
+            | Self::OutcomeTaken(id)
+            | Self::Forgotten { id, .. } => *id,
+        }
+    }
 }
 
 impl Record for Note {
@@ -43,8 +59,8 @@ impl Record for Note {
 
 impl SendQueue {
     /// Notes something of a command of this class.
-    pub(super) fn note(&mut self, class: Class, key: CommandKey, note: Note) {
-        let journal = if self.is_durable(key) { &mut self.durable } else { &mut self.memory };
+    pub(super) fn note(&mut self, class: Class, note: Note) {
+        let journal = if self.is_durable(note.id().key) { &mut self.durable } else { &mut self.memory };
         journal.push(class, note);
     }
 

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use runnel_codec::{CommandId, CommandKey, NodeId};
+use runnel_codec::{CommandId, NodeId};
 
 use super::entry::Entry;
 use super::notes::Note;
 use super::usage::Share;
 use super::words::SendEvent;
-use super::{Alarm, SendQueue};
+use super::{Alarm, LocalId, SendQueue};
 use crate::clock::ClockReading;
 use crate::error::{KeyConflict, NotFound};
 use crate::store::{Idempotency, OutcomeRow};
@@ -35,12 +35,13 @@ impl SendQueue {
     ///
     /// [`KeyConflict`] when that was another command.
     pub fn find(&self, to: &NodeId, wanted: &Idempotency) -> Result<Option<CommandId>, KeyConflict> {
-        let Some(peer) = self.peers.get(to) else { return Ok(None) };
+        let Some(to) = self.peers.find(to) else { return Ok(None) };
+        let peer = &self.peers[to];
         let Some(key) = peer.keys.get(&wanted.key) else { return Ok(None) };
         let of_entry =
             peer.entries.get(*key).and_then(|entry| entry.command.durable.as_ref()?.idempotency.as_ref());
         let of_kept = || peer.kept.get(key).and_then(|kept| kept.row.idempotency.as_ref());
-        let id = self.id(to, *key);
+        let id = self.id(LocalId { peer: to, key: *key });
         match of_entry.or_else(of_kept) {
             Some(found) if found.fingerprint != wanted.fingerprint => Err(KeyConflict(id)),
             Some(_) => Ok(Some(id)),
@@ -63,7 +64,7 @@ impl SendQueue {
 
     /// Returns from what the body of a durable command can be produced again.
     pub fn stored_body(&self, id: &CommandId) -> Option<Bytes> {
-        self.peers.get(&id.receiver)?.entries.get(id.key)?.command.durable.as_ref()?.body.clone()
+        self.entry(self.local(id)?)?.command.durable.as_ref()?.body.clone()
     }
 
     /// Somebody has taken the outcome of a durable command: it counts in no bound any more and is forgotten, at once or
@@ -73,7 +74,8 @@ impl SendQueue {
     ///
     /// [`NotFound`] when no such outcome is kept.
     pub fn handle_outcome_taken(&mut self, now: Instant, id: &CommandId) -> Result<(), NotFound> {
-        let peer = self.peers.get_mut(&id.receiver).ok_or(NotFound)?;
+        let local = self.local(id).ok_or(NotFound)?;
+        let peer = &mut self.peers[local.peer];
         let kept = peer.kept.get_mut(&id.key).ok_or(NotFound)?;
         let Some(share) = kept.share.take() else { return Ok(()) };
         let class = kept.row.class;
@@ -83,39 +85,38 @@ impl SendQueue {
         self.total.remove(&mut peer.usage, peer.link.is_some(), share, class, 0);
         match forget_at {
             Some(at) => {
-                self.set_alarm(at, Alarm::Forget(id.receiver.clone(), id.key));
-                self.note(class, id.key, Note::OutcomeTaken(id.clone()));
+                self.set_alarm(at, Alarm::Forget(local));
+                self.note(class, Note::OutcomeTaken(local));
             }
-            None => self.forget_outcome(&id.receiver, id.key),
+            None => self.forget_outcome(local),
         }
         Ok(())
     }
 
     /// An outcome, or the idempotency key of one that was taken, may be old enough.
-    pub(super) fn handle_outcome_age(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
-        let kept = self.peers.get(peer).and_then(|state| state.kept.get(&key));
+    pub(super) fn handle_outcome_age(&mut self, now: Instant, id: LocalId) {
+        let kept = self.peers[id.peer].kept.get(&id.key);
         if kept.and_then(Kept::forget_at).is_some_and(|at| at <= now) {
-            self.forget_outcome(peer, key);
+            self.forget_outcome(id);
         }
     }
 
     /// Nothing of a command is of use any longer.
-    fn forget_outcome(&mut self, peer: &NodeId, key: CommandKey) {
-        let id = self.id(peer, key);
-        let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(kept) = state.kept.remove(&key) else { return };
+    fn forget_outcome(&mut self, id: LocalId) {
+        let state = &mut self.peers[id.peer];
+        let Some(kept) = state.kept.remove(&id.key) else { return };
         if let Some(idempotency) = &kept.row.idempotency {
             state.keys.remove(&idempotency.key);
         }
         if let Some(share) = kept.share {
             self.total.remove(&mut state.usage, state.link.is_some(), share, kept.row.class, 0);
         }
-        self.note(kept.row.class, key, Note::Forgotten { id, updates: kept.stored_updates });
+        self.note(kept.row.class, Note::Forgotten { id, updates: kept.stored_updates });
     }
 
     /// A durable command has ended and that is stored. Its outcome takes its place in the queue.
-    pub(super) fn keep_outcome(&mut self, now: Instant, id: &CommandId, entry: &mut Entry) {
-        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+    pub(super) fn keep_outcome(&mut self, now: Instant, id: LocalId, entry: &mut Entry) {
+        let peer = &mut self.peers[id.peer];
         let Some(row) = entry.end_row.take() else { return };
         let mut kept = Kept::new(*row, now);
         kept.share = Some(entry.share);
@@ -128,7 +129,7 @@ impl SendQueue {
         peer.kept.insert(id.key, kept);
         self.total.add(&mut peer.usage, peer.link.is_some(), entry.share, entry.command.class, 0);
         if let Some(at) = forget_at {
-            self.set_alarm(at, Alarm::Forget(id.receiver.clone(), id.key));
+            self.set_alarm(at, Alarm::Forget(id));
         }
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Peer {
     pub(super) link: Option<LinkUp>,
     /// What the link is presumed to be, before the hello is answered.
     pub(super) presumed: Option<Presumed>,
+    /// It stands in the line of those that are to be told what is settled.
+    pub(super) has_news: bool,
     /// Since when it has no link: its end, or the first command for it.
     pub(super) unreachable_since: Option<Instant>,
     pub(super) room: Room,

@@ -4,13 +4,14 @@
 //! is `Unknown`; only an idempotent command of whose run nothing has come back is sent again, and not for ever. A head
 //! after which one link after the other dies without an answer is held back: it may be the reason.
 
-use runnel_codec::{CommandId, NodeId, UnknownReason};
+use runnel_codec::{CommandId, UnknownReason};
 
-use super::SendQueue;
 use super::entry::{Entry, Stage};
 use super::words::SendEvent;
+use super::{LocalId, SendQueue};
 use crate::config::SendQueueConfig;
 use crate::error::NotFound;
+use crate::peers::PeerIndex;
 
 impl SendQueue {
     /// Sends a command again that is held back because links died after its head.
@@ -19,18 +20,20 @@ impl SendQueue {
     ///
     /// [`NotFound`] when it is not in the queue or not held back.
     pub fn release(&mut self, id: &CommandId) -> Result<(), NotFound> {
-        let entry = self.entry_mut(&id.receiver, id.key).filter(|entry| entry.is_held).ok_or(NotFound)?;
+        let local = self.local(id).ok_or(NotFound)?;
+        let entry = self.entry_mut(local).filter(|entry| entry.is_held).ok_or(NotFound)?;
         entry.is_held = false;
         entry.links_died = 0;
-        self.put_in_line(&id.receiver, id.key, true);
+        self.put_in_line(local, true);
         Ok(())
     }
 
     /// The link to a peer has died, with heads on it that were not answered.
-    pub(super) fn lose_heads(&mut self, peer: &NodeId) {
-        let Some(state) = self.peers.get_mut(peer) else { return };
+    pub(super) fn lose_heads(&mut self, peer: PeerIndex) {
         let mut held = Vec::new();
-        for (key, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.stage == Stage::Sent) {
+        for (key, entry) in
+            self.peers[peer].entries.iter_mut().filter(|(_, entry)| entry.stage == Stage::Sent)
+        {
             entry.links_died = entry.links_died.saturating_add(1);
             if entry.links_died >= self.config.links_died_max.get() {
                 entry.is_held = true;
@@ -38,7 +41,7 @@ impl SendQueue {
             }
         }
         for key in held {
-            self.events.push_back(SendEvent::Held(self.id(peer, key)));
+            self.events.push_back(SendEvent::Held(self.id(LocalId { peer, key })));
         }
     }
 }

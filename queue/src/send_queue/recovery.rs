@@ -13,7 +13,7 @@ use super::entry::{Durability, Entry, NewCommand, Stage};
 use super::outcomes::Kept;
 use super::updates::TakenUpdates;
 use super::usage::{self, Share};
-use super::{Alarm, SendQueue};
+use super::{Alarm, LocalId, SendQueue};
 use crate::body_intake::BodyIntake;
 use crate::clock::ClockReading;
 use crate::positions::Reaches;
@@ -60,22 +60,23 @@ impl SendQueue {
 
     /// Returns the durable commands that have not ended, with what their node wanted to know of them later.
     pub fn unfinished(&self) -> impl Iterator<Item = (CommandId, &NewCommand)> {
-        self.peers.iter().flat_map(|(node, peer)| {
-            let durable = peer.entries.iter().filter(|(_, entry)| entry.is_durable());
-            durable.map(|(key, entry)| (self.id(node, key), &entry.command))
+        self.peers.iter().flat_map(move |(peer, state)| {
+            let durable = state.entries.iter().filter(|(_, entry)| entry.is_durable());
+            durable.map(move |(key, entry)| (self.id(LocalId { peer, key }), &entry.command))
         })
     }
 
     /// Returns the outcomes of durable commands that nobody has taken.
     pub fn untaken_outcomes(&self) -> impl Iterator<Item = (CommandId, &OutcomeRow)> {
-        self.peers.iter().flat_map(|(node, peer)| {
-            let untaken = peer.kept.iter().filter(|(_, kept)| !kept.row.is_taken);
-            untaken.map(|(key, kept)| (self.id(node, *key), &kept.row))
+        self.peers.iter().flat_map(move |(peer, state)| {
+            let untaken = state.kept.iter().filter(|(_, kept)| !kept.row.is_taken);
+            untaken.map(move |(key, kept)| (self.id(LocalId { peer, key: *key }), &kept.row))
         })
     }
 
     fn recover_receiver(&mut self, peer: &NodeId, row: &ReceiverRow) {
-        let state = self.peers.entry(peer.clone()).or_default();
+        let peer = self.peers.meet(peer);
+        let state = &mut self.peers[peer];
         state.sent = Reaches::of(&row.sent);
         let last = state.sent.position();
         state.store.last = Seq::from_wire(if planted!(SequenceRestarted) { 0 } else { last });
@@ -96,7 +97,8 @@ impl SendQueue {
         let command = row.to_command(peer, clock);
         let (class, deadline) = (command.class, command.deadline);
         let deadline_at = deadline.and_then(|deadline| now.checked_add(deadline));
-        let state = self.peers.entry(peer.clone()).or_default();
+        let id = LocalId { peer: self.peers.meet(peer), key };
+        let state = &mut self.peers[id.peer];
         let bytes = (command.args.len() + command.payload.len()) as u64 + command.body_held_bytes;
         // What was stored is kept even if the bounds are smaller now.
         let share = usage::check(&self.config, &self.total, &state.usage, false, class, bytes);
@@ -111,9 +113,9 @@ impl SendQueue {
         self.total.add(&mut state.usage, false, share, class, bytes);
         state.entries.insert(key, Box::new(entry));
         if let Some(at) = deadline_at {
-            self.set_alarm(at, Alarm::Deadline(peer.clone(), key));
+            self.set_alarm(at, Alarm::Deadline(id));
         }
-        self.put_in_line(peer, key, is_begun);
+        self.put_in_line(id, is_begun);
     }
 
     fn recover_outcome(
@@ -125,7 +127,8 @@ impl SendQueue {
         updates: Updates,
     ) {
         let ended_at = now.checked_sub(clock.since(&row.ended_at)).unwrap_or(now);
-        let state = self.peers.entry(peer.clone()).or_default();
+        let id = LocalId { peer: self.peers.meet(peer), key };
+        let state = &mut self.peers[id.peer];
         // The numbers of an older epoch are not those of this one.
         if Some(key.epoch) == self.store {
             state.store.settled.insert(key.seq);
@@ -145,7 +148,7 @@ impl SendQueue {
         let forget_at = kept.forget_at();
         state.kept.insert(key, kept);
         if let Some(at) = forget_at {
-            self.set_alarm(at, Alarm::Forget(peer.clone(), key));
+            self.set_alarm(at, Alarm::Forget(id));
         }
     }
 }

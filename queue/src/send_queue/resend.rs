@@ -5,32 +5,30 @@ use std::time::{Duration, Instant};
 use runnel_codec::{CommandKey, NodeId};
 
 use super::entry::{Entry, Stage};
-use super::{Alarm, SendQueue};
+use super::{Alarm, LocalId, SendQueue};
 use crate::config::SendQueueConfig;
 
 impl SendQueue {
     /// The stream of a command has ended without an outcome: the command is sent again after a pause.
     pub fn handle_stream_lost(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
         let config = &self.config;
-        let Some(entry) = self.peers.get_mut(peer).and_then(|state| state.entries.get_mut(key)) else {
-            return;
-        };
+        let Some(peer) = self.peers.find(peer) else { return };
+        let state = &mut self.peers[peer];
+        let Some(entry) = state.entries.get_mut(key) else { return };
         if matches!(entry.stage, Stage::Sent | Stage::Accepted | Stage::Started) {
             entry.stage = Stage::Waiting;
             let at = now + entry.lose_stream(config);
             entry.resend_at = Some(at);
-            self.set_alarm(at, Alarm::Resend(peer.clone(), key));
+            self.set_alarm(at, Alarm::Resend(LocalId { peer, key }));
         }
-        if let Some(state) = self.peers.get_mut(peer) {
-            state.remove_body(key);
-        }
+        self.peers[peer].remove_body(key);
     }
 
-    pub(super) fn handle_resend(&mut self, now: Instant, peer: &NodeId, key: CommandKey) {
-        let Some(entry) = self.entry_mut(peer, key) else { return };
+    pub(super) fn handle_resend(&mut self, now: Instant, id: LocalId) {
+        let Some(entry) = self.entry_mut(id) else { return };
         if entry.resend_at.is_some_and(|at| at <= now) {
             entry.resend_at = None;
-            self.put_in_line(peer, key, true);
+            self.put_in_line(id, true);
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use runnel_codec::{CommandId, CommandKey, Epoch, NodeId, Outcome, UpdatePolicy};
+use runnel_codec::{Epoch, Outcome, UpdatePolicy};
 
 use super::entry::{Entry, Stage};
 use super::notes::Note;
 use super::words::{SendEvent, Transmit};
-use super::{Alarm, SendQueue};
+use super::{Alarm, LocalId, SendQueue};
 use crate::body_intake::BodyIntake;
 use crate::clock::ClockReading;
 use crate::error::SubmitError;
 use crate::journal::{Batch, BatchId};
+use crate::peers::PeerIndex;
 use crate::store::{Change, CommandRow, ProgressRow, ReceiverRow, Row, RowKey, StoreSpace, StoredDeadline};
 
 impl SendQueue {
@@ -43,12 +44,13 @@ impl SendQueue {
             self.write_note(note, now, clock, &mut changes);
         }
         for id in std::mem::take(&mut self.started) {
-            if self.stage(&id) != Some(Stage::Ending) {
-                self.write_progress(&id, &mut changes);
+            if self.entry(id).is_some_and(|entry| entry.stage != Stage::Ending) {
+                self.write_progress(id, &mut changes);
             }
         }
         for peer in std::mem::take(&mut self.stale_rows) {
-            changes.extend(self.receiver_row(&peer).map(|row| Change::Put(Row::Receiver(peer, row))));
+            let row = self.receiver_row(peer);
+            changes.extend(row.map(|row| Change::Put(Row::Receiver(self.peers.name(peer).clone(), row))));
         }
         if planted!(StoredBeforeSync) {
             self.handle_stored(now, id);
@@ -74,73 +76,79 @@ impl SendQueue {
     }
 
     /// Takes an outcome; it is said when it is stored.
-    pub(super) fn end(&mut self, peer: &NodeId, key: CommandKey, outcome: Outcome) {
-        let id = self.id(peer, key);
-        let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(entry) = state.entries.get_mut(key).filter(|entry| entry.stage != Stage::Ending) else {
+    pub(super) fn end(&mut self, id: LocalId, outcome: Outcome) {
+        let state = &mut self.peers[id.peer];
+        let Some(entry) = state.entries.get_mut(id.key).filter(|entry| entry.stage != Stage::Ending) else {
             return;
         };
         entry.stage = Stage::Ending;
         entry.outcome = Some(entry.final_outcome(outcome));
         let (class, is_durable) = (entry.command.class, entry.is_durable());
         if std::mem::take(&mut entry.is_in_line) {
-            state.lines[class].remove(key);
+            state.lines[class].remove(id.key);
         }
-        state.remove_body(key);
+        state.remove_body(id.key);
         if planted!(SettleBeforeDurable) {
-            state.numbering_mut(is_durable).settle(key.seq);
-            self.news.insert(peer.clone());
+            state.numbering_mut(is_durable).settle(id.key.seq);
+            self.tell_news(id.peer);
         }
-        self.note(class, key, Note::Ended(id));
+        self.note(class, Note::Ended(id));
     }
 
     /// Writes what a note stands for.
     fn write_note(&mut self, note: &Note, now: Instant, clock: &ClockReading, changes: &mut Vec<Change>) {
         match note {
             Note::Stored { id, .. } => {
-                let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
-                let row = entry.command_row(now, clock);
-                changes.extend(row.map(|row| Change::Put(Row::Command(id.receiver.clone(), id.key, row))));
+                let Some(entry) = self.entry(*id) else { return };
+                let (row, to) = (entry.command_row(now, clock), self.peers.name(id.peer));
+                changes.extend(row.map(|row| Change::Put(Row::Command(to.clone(), id.key, row))));
                 // The number that it was given is stored with it.
-                self.stale_rows.insert(id.receiver.clone());
+                self.stale_rows.insert(id.peer);
             }
-            Note::Bound { id, .. } | Note::Cancelled(id) => self.write_progress(id, changes),
+            Note::Bound { id, .. } | Note::Cancelled(id) => self.write_progress(*id, changes),
             Note::Update { id, number, content } => {
-                let row = Row::Update(id.receiver.clone(), id.key, *number, content.clone());
-                changes.push(Change::Put(row));
+                let to = self.peers.name(id.peer).clone();
+                changes.push(Change::Put(Row::Update(to, id.key, *number, content.clone())));
             }
             Note::UpdatesTaken { id, first, last, were_stored } => {
                 if *were_stored {
-                    changes.extend(delete_updates(id, *first, *last));
+                    changes.extend(self.delete_updates(*id, *first, *last));
                 }
-                self.write_progress(id, changes);
+                self.write_progress(*id, changes);
             }
-            Note::Ended(id) => self.write_end(id, clock, changes),
+            Note::Ended(id) => self.write_end(*id, clock, changes),
             Note::OutcomeTaken(id) => {
-                let kept = self.peers.get(&id.receiver).and_then(|peer| peer.kept.get(&id.key));
-                let row = kept.map(|kept| Row::Outcome(id.receiver.clone(), id.key, kept.row.clone()));
+                let (kept, to) = (self.peers[id.peer].kept.get(&id.key), self.peers.name(id.peer));
+                let row = kept.map(|kept| Row::Outcome(to.clone(), id.key, kept.row.clone()));
                 changes.extend(row.map(Change::Put));
             }
             Note::Forgotten { id, updates: (first, last) } => {
-                changes.push(Change::Delete(RowKey::Outcome(id.receiver.clone(), id.key)));
-                changes.extend(delete_updates(id, *first, *last));
+                let to = self.peers.name(id.peer).clone();
+                changes.push(Change::Delete(RowKey::Outcome(to, id.key)));
+                changes.extend(self.delete_updates(*id, *first, *last));
                 // What is settled was known from the outcome; from now on this row says it.
-                self.stale_rows.insert(id.receiver.clone());
+                self.stale_rows.insert(id.peer);
             }
         }
     }
 
     /// Writes how far a command has come. That never becomes less, so an older note may write what a newer one says too.
-    fn write_progress(&self, id: &CommandId, changes: &mut Vec<Change>) {
-        let entry = self.peers.get(&id.receiver).and_then(|peer| peer.entries.get(id.key));
-        let row = entry.map(|entry| Row::Progress(id.receiver.clone(), id.key, entry.progress_row()));
+    fn write_progress(&self, id: LocalId, changes: &mut Vec<Change>) {
+        let (entry, to) = (self.entry(id), self.peers.name(id.peer));
+        let row = entry.map(|entry| Row::Progress(to.clone(), id.key, entry.progress_row()));
         changes.extend(row.map(Change::Put));
     }
 
+    /// Deletes the rows of updates from one number to another.
+    fn delete_updates(&self, id: LocalId, first: u64, last: u64) -> impl Iterator<Item = Change> {
+        let (to, key) = (self.peers.name(id.peer).clone(), id.key);
+        (first..=last).map(move |number| Change::Delete(RowKey::Update(to.clone(), key, number)))
+    }
+
     /// Writes the end of a command. Whoever reads the store again finds its outcome, and that it is settled.
-    fn write_end(&mut self, id: &CommandId, clock: &ClockReading, changes: &mut Vec<Change>) {
-        let (to, key) = (&id.receiver, id.key);
-        let Some(entry) = self.entry_mut(to, key) else { return };
+    fn write_end(&mut self, id: LocalId, clock: &ClockReading, changes: &mut Vec<Change>) {
+        let (to, key) = (self.peers.name(id.peer).clone(), id.key);
+        let Some(entry) = self.entry_mut(id) else { return };
         let Some(row) = entry.outcome_row(clock) else { return };
         entry.end_row = Some(Box::new(row.clone()));
         entry.end_updates = (entry.taken.number + 1, entry.updates_received);
@@ -151,12 +159,12 @@ impl SendQueue {
         changes.extend(rows.map(Change::Put));
         changes.push(Change::Delete(RowKey::Command(to.clone(), key)));
         changes.push(Change::Delete(RowKey::Progress(to.clone(), key)));
-        changes.push(Change::Put(Row::Outcome(to.clone(), key, row)));
+        changes.push(Change::Put(Row::Outcome(to, key, row)));
     }
 
     /// Returns what is stored of a receiver.
-    fn receiver_row(&self, peer: &NodeId) -> Option<ReceiverRow> {
-        let (peer, store) = (self.peers.get(peer)?, self.store?);
+    fn receiver_row(&self, peer: PeerIndex) -> Option<ReceiverRow> {
+        let (peer, store) = (&self.peers[peer], self.store?);
         Some(ReceiverRow {
             sent: peer.sent.with(self.process, peer.store.last.map_or(0, runnel_codec::Seq::to_wire)),
             settled: peer.store.settled.to_wire(store),
@@ -168,73 +176,71 @@ impl SendQueue {
     fn handle_note(&mut self, now: Instant, note: Note) {
         match note {
             Note::Stored { id, .. } => self.stored(id),
-            Note::Bound { id, receiver } => self.bound(&id, receiver),
-            Note::Update { id, number, .. } => self.hold_updates(&id, number),
-            Note::UpdatesTaken { id, last, .. } => self.hold_updates(&id, last),
+            Note::Bound { id, receiver } => self.bound(id, receiver),
+            Note::Update { id, number, .. } => self.hold_updates(id, number),
+            Note::UpdatesTaken { id, last, .. } => self.hold_updates(id, last),
             Note::Ended(id) => self.ended(now, id),
             Note::Cancelled(_) | Note::OutcomeTaken(_) | Note::Forgotten { .. } => {}
         }
     }
 
-    fn stored(&mut self, id: CommandId) {
+    fn stored(&mut self, id: LocalId) {
         let is_durable = self.is_durable(id.key);
-        if let Some(peer) = self.peers.get_mut(&id.receiver) {
-            let numbering = peer.numbering_mut(is_durable);
-            numbering.last_stored = numbering.last_stored.max(Some(id.key.seq));
-        }
-        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+        let numbering = self.peers[id.peer].numbering_mut(is_durable);
+        numbering.last_stored = numbering.last_stored.max(Some(id.key.seq));
+        let Some(entry) = self.entry_mut(id) else { return };
         if entry.stage == Stage::Storing {
             entry.stage = Stage::Waiting;
         }
         if entry.binding.is_none() {
-            self.put_in_line(&id.receiver, id.key, false);
+            self.put_in_line(id, false);
         }
-        self.events.push_back(SendEvent::Stored(id));
+        self.events.push_back(SendEvent::Stored(self.id(id)));
     }
 
-    fn bound(&mut self, id: &CommandId, epoch: Epoch) {
-        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+    fn bound(&mut self, id: LocalId, epoch: Epoch) {
+        let state = &mut self.peers[id.peer];
+        let Some(entry) = state.entries.get_mut(id.key) else { return };
         let (is_begun, is_durable) = (entry.is_begun, entry.is_durable());
         entry.binding = None;
         // If the receiver was replaced while this was being stored, nothing has left for it: it is bound anew.
-        let link = self.peers.get(&id.receiver).and_then(|peer| peer.link.as_ref());
-        let is_met = link.is_none_or(|link| link.epoch(is_durable) == epoch);
-        if is_met && let Some(entry) = self.entry_mut(&id.receiver, id.key) {
+        if state.link.as_ref().is_none_or(|link| link.epoch(is_durable) == epoch) {
             entry.bound = Some(epoch);
         }
-        self.put_in_line(&id.receiver, id.key, is_begun);
+        self.put_in_line(id, is_begun);
     }
 
     /// Updates up to this one are taken or stored: the receiver need not keep them.
-    fn hold_updates(&mut self, id: &CommandId, number: u64) {
-        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+    fn hold_updates(&mut self, id: LocalId, number: u64) {
+        let Some(entry) = self.entry_mut(id) else { return };
         if number > entry.updates_held {
             entry.updates_held = number;
             let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
             if entry.was_sent {
-                let (peer, key) = (id.receiver.clone(), id.key);
+                let (peer, key) = (self.peers.name(id.peer).clone(), id.key);
                 self.control.push_back(Transmit::Received { peer, key, updates: number, result_body });
             }
         }
     }
 
     /// The outcome is stored: the command is settled.
-    fn ended(&mut self, now: Instant, id: CommandId) {
+    fn ended(&mut self, now: Instant, id: LocalId) {
         let is_durable = self.is_durable(id.key);
-        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let peer = &mut self.peers[id.peer];
         let Some(mut entry) = peer.entries.remove(id.key) else { return };
         peer.credits.remove(&entry);
         let (is_reachable, class) = (peer.link.is_some(), entry.command.class);
         self.total.remove(&mut peer.usage, is_reachable, entry.share, class, entry.bytes());
         if let Some(at) = entry.deadline_at {
-            self.alarms.remove(&(at, Alarm::Deadline(id.receiver.clone(), id.key)));
+            self.alarms.remove(&(at, Alarm::Deadline(id)));
         }
         if peer.numbering_mut(is_durable).settle(id.key.seq) {
-            self.news.insert(id.receiver.clone());
+            self.tell_news(id.peer);
         }
         if is_durable {
-            self.keep_outcome(now, &id, &mut entry);
+            self.keep_outcome(now, id, &mut entry);
         }
+        let id = self.id(id);
         self.events.extend(entry.release_updates(&id));
         if let Some(outcome) = entry.outcome {
             self.events.push_back(SendEvent::Outcome { id, outcome });
@@ -274,10 +280,4 @@ impl Entry {
             update_bytes: self.taken.bytes,
         }
     }
-}
-
-/// Deletes the rows of updates from one number to another.
-fn delete_updates(id: &CommandId, first: u64, last: u64) -> impl Iterator<Item = Change> {
-    let (to, key) = (id.receiver.clone(), id.key);
-    (first..=last).map(move |number| Change::Delete(RowKey::Update(to.clone(), key, number)))
 }

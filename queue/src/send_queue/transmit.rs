@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use runnel_codec::{BusyScope, Class, CommandId, CommandKey, NodeId};
+use runnel_codec::{BusyScope, Class};
 
 use super::early::may_bind;
 use super::entry::Stage;
 use super::notes::Note;
 use super::peer::Next;
 use super::words::{SendEvent, Transmit};
-use super::{Alarm, SendQueue};
+use super::{Alarm, LocalId, SendQueue};
+use crate::peers::PeerIndex;
 
 impl SendQueue {
     /// Returns what is to be written next.
@@ -21,10 +22,10 @@ impl SendQueue {
         let urgent_places = self.config.urgent_places;
         loop {
             let peers = &self.peers;
-            let next = |class, peer: &NodeId| peers.get(peer)?.next(class, urgent_places);
-            let cost = |class, peer: &NodeId| next(class, peer).map(|(_, bytes)| bytes);
-            let Some((class, node)) = self.scheduler.next(cost) else { break };
-            if let Some(transmit) = self.send_next(now, class, &node) {
+            let next = |class, peer: PeerIndex| peers[peer].next(class, urgent_places);
+            let cost = |class, peer: PeerIndex| next(class, peer).map(|(_, bytes)| bytes);
+            let Some((class, peer)) = self.scheduler.next(cost) else { break };
+            if let Some(transmit) = self.send_next(now, class, peer) {
                 return Some(transmit);
             }
         }
@@ -33,48 +34,56 @@ impl SendQueue {
 
     /// Returns what is settled towards a peer that does not know it yet.
     fn poll_settled(&mut self) -> Option<Transmit> {
-        while let Some(node) = self.news.pop_first() {
-            // Without a link it is said all over again once there is one.
-            let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.link.is_some()) else { continue };
-            let numberings = [(&mut peer.store, self.store), (&mut peer.boot, Some(self.boot))];
-            for (numbering, epoch) in numberings {
-                let Some(epoch) = epoch.filter(|_| std::mem::take(&mut numbering.is_news)) else { continue };
-                let settled = numbering.settled.to_wire(epoch);
-                self.news.insert(node.clone());
-                return Some(Transmit::Settled { peer: node, settled });
+        while let Some(peer) = self.news.pop_front() {
+            let state = &mut self.peers[peer];
+            state.has_news = false;
+            if state.link.is_none() {
+                // It is said all over again once there is one.
+                continue;
+            }
+            let numberings = [(&mut state.store, self.store), (&mut state.boot, Some(self.boot))];
+            let said = numberings.into_iter().find_map(|(numbering, epoch)| {
+                let epoch = epoch.filter(|_| std::mem::take(&mut numbering.is_news))?;
+                Some(numbering.settled.to_wire(epoch))
+            });
+            if let Some(settled) = said {
+                // There may be more.
+                self.tell_news(peer);
+                return Some(Transmit::Settled { peer: self.peers.name(peer).clone(), settled });
             }
         }
         None
     }
 
     /// Sends what goes next of a class to a peer.
-    fn send_next(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
-        let peer = self.peers.get_mut(node)?;
-        let (next, _) = peer.next(class, self.config.urgent_places)?;
-        peer.sent(class, next);
+    fn send_next(&mut self, now: Instant, class: Class, peer: PeerIndex) -> Option<Transmit> {
+        let state = &mut self.peers[peer];
+        let (next, _) = state.next(class, self.config.urgent_places)?;
+        state.sent(class, next);
         match next {
-            Next::Open => self.open(now, class, node),
-            Next::Body => self.write_body(class, node),
+            Next::Open => self.open(now, class, peer),
+            Next::Body => self.write_body(class, peer),
         }
     }
 
     /// Takes the first command of a line and makes what is to be written, or has it bound first.
-    fn open(&mut self, now: Instant, class: Class, node: &NodeId) -> Option<Transmit> {
-        let peer = self.peers.get_mut(node)?;
-        let key = peer.lines[class].pop_front()?;
-        let (link, entry) = (peer.link.as_ref()?, peer.entries.get_mut(key)?);
+    fn open(&mut self, now: Instant, class: Class, peer: PeerIndex) -> Option<Transmit> {
+        let state = &mut self.peers[peer];
+        let key = state.lines[class].pop_front()?;
+        let id = LocalId { peer, key };
+        let (link, entry) = (state.link.as_ref()?, state.entries.get_mut(key)?);
         entry.is_in_line = false;
         if entry.stage != Stage::Waiting || entry.resend_at.is_some() {
             return None;
         }
         // What may have been sent is asked for whatever the peer lists: it knows what became of it, or says that it never
         // will be run.
-        let is_listed = peer.presumed.is_some() || entry.was_sent;
+        let is_listed = state.presumed.is_some() || entry.was_sent;
         if let (false, Err(outcome)) = (is_listed, link.check_understood(&entry.command)) {
-            self.end(node, key, outcome);
+            self.end(id, outcome);
             return None;
         }
-        if !may_bind(peer.presumed, entry.is_durable()) {
+        if !may_bind(state.presumed, entry.is_durable()) {
             // Its turn comes again with the answer to the hello.
             return None;
         }
@@ -82,39 +91,31 @@ impl SendQueue {
         if entry.bound.is_none() {
             entry.binding = Some(receiver);
             entry.is_begun = true;
-            let id = CommandId { sender: self.node.clone(), receiver: node.clone(), key };
-            self.note(class, key, Note::Bound { id, receiver });
+            self.note(class, Note::Bound { id, receiver });
             return None;
         }
         let config = &self.config;
-        let head = peer.credits.change(config, entry, |entry, left| entry.head(now, config, left));
+        let head = state.credits.change(config, entry, |entry, left| entry.head(now, config, left));
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
-        if peer.presumed.is_some() {
+        if state.presumed.is_some() {
             entry.note_early();
         }
         entry.stage = Stage::Sent;
         entry.was_sent = true;
         entry.may_be_known = true;
-        peer.use_room(class, bytes);
-        self.events.push_back(SendEvent::Sent(self.id(node, key)));
-        Some(Transmit::Open { peer: node.clone(), key, head, payload })
+        state.use_room(class, bytes);
+        self.events.push_back(SendEvent::Sent(self.id(id)));
+        Some(Transmit::Open { peer: self.peers.name(peer).clone(), key, head, payload })
     }
 
-    pub(super) fn handle_busy(
-        &mut self,
-        now: Instant,
-        peer: &NodeId,
-        key: CommandKey,
-        scope: BusyScope,
-        retry_after: Duration,
-    ) {
+    pub(super) fn handle_busy(&mut self, now: Instant, id: LocalId, scope: BusyScope, retry_after: Duration) {
         // Jitter, so that the senders of a busy receiver do not come back together.
         let pause =
             retry_after.clamp(BUSY_PAUSE_MIN, BUSY_PAUSE_MAX).mul_f64(self.random.random_range(1.0..1.5));
         let until = now + pause;
-        let Some(state) = self.peers.get_mut(peer) else { return };
-        let Some(entry) = state.entries.get_mut(key) else { return };
+        let state = &mut self.peers[id.peer];
+        let Some(entry) = state.entries.get_mut(id.key) else { return };
         entry.stage = Stage::Waiting;
         // A receiver never says it of what it knows, so should it lose its memory, nothing of this is lost.
         entry.may_be_known = false;
@@ -124,12 +125,12 @@ impl SendQueue {
             BusyScope::Peer => state.paused_until = Some(until),
             BusyScope::Class => state.class_paused_until[class] = Some(until),
         }
-        state.queue(key, true);
-        self.set_alarm(until, Alarm::Pause(peer.clone()));
+        state.queue(id.key, true);
+        self.set_alarm(until, Alarm::Pause(id.peer));
     }
 
-    pub(super) fn handle_pause_over(&mut self, now: Instant, peer: &NodeId) {
-        let Some(state) = self.peers.get_mut(peer) else { return };
+    pub(super) fn handle_pause_over(&mut self, now: Instant, peer: PeerIndex) {
+        let state = &mut self.peers[peer];
         state.paused_until = state.paused_until.filter(|until| *until > now);
         for class in Class::ALL {
             state.class_paused_until[class] = state.class_paused_until[class].filter(|until| *until > now);

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use runnel_codec::{CommandId, NodeId, Part, UpdatePolicy};
+use runnel_codec::{CommandId, Part, UpdatePolicy};
 
-use super::SendQueue;
 use super::entry::Entry;
 use super::notes::Note;
 use super::words::{SendEvent, Transmit};
+use super::{LocalId, SendQueue};
 use crate::body_intake::BodyIntake;
 use crate::error::{NotFound, ProtocolError};
 
@@ -39,7 +39,8 @@ impl SendQueue {
 
     /// The caller has taken updates: the receiver may write further.
     pub fn handle_updates_taken(&mut self, id: &CommandId, bytes: u64) {
-        let Some(peer) = self.peers.get_mut(&id.receiver) else { return };
+        let Some(local) = self.local(id) else { return };
+        let peer = &mut self.peers[local.peer];
         let Some(entry) = peer.entries.get_mut(id.key) else { return };
         let class = entry.command.class;
         let were_stored = entry.command.updates == UpdatePolicy::Store;
@@ -60,18 +61,17 @@ impl SendQueue {
             self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
         }
         if let Some((first, last)) = whole {
-            self.note(class, id.key, Note::UpdatesTaken { id: id.clone(), first, last, were_stored });
+            self.note(class, Note::UpdatesTaken { id: local, first, last, were_stored });
         }
     }
 
     pub(super) fn handle_update(
         &mut self,
-        peer: &NodeId,
-        id: CommandId,
+        id: LocalId,
         number: u64,
         content: Bytes,
     ) -> Result<(), ProtocolError> {
-        let Some(state) = self.peers.get_mut(peer) else { return Ok(()) };
+        let state = &mut self.peers[id.peer];
         let Some(entry) = state.entries.get_mut(id.key) else { return Ok(()) };
         // The last one may end beyond the credit: else one that is longer than the window would never come.
         let is_refused = entry.command.updates == UpdatePolicy::Discard || entry.has_used_credit();
@@ -84,40 +84,41 @@ impl SendQueue {
             entry.update_bytes_received += content.len() as u64;
             entry.grant_updates(config, left)
         });
-        if let Some(offset) = offset {
-            let (peer, key) = (peer.clone(), id.key);
-            self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
-        }
-        let class = entry.command.class;
+        let (class, is_followed) = (entry.command.class, entry.is_followed);
         let is_stored = entry.is_durable() && entry.command.updates == UpdatePolicy::Store;
         if entry.is_durable() {
             entry.taken.came(content.clone());
         }
-        if !entry.is_followed {
+        if !is_followed {
             entry.kept_updates.push_back((number, content.clone()));
-        } else {
-            self.events.push_back(SendEvent::Update { id: id.clone(), number, content: content.clone() });
+        }
+        if let Some(offset) = offset {
+            let (peer, key) = (self.peers.name(id.peer).clone(), id.key);
+            self.control.push_back(Transmit::Credit { peer, key, part: Part::Updates, offset });
+        }
+        if is_followed {
+            self.events.push_back(SendEvent::Update { id: self.id(id), number, content: content.clone() });
         }
         if is_stored {
-            self.note(class, id.key, Note::Update { id, number, content });
+            self.note(class, Note::Update { id, number, content });
         }
         Ok(())
     }
 
     /// Says on a new stream what the receiver need not keep: it may not have heard it.
-    pub(super) fn say_received(&mut self, id: &CommandId) {
-        let Some(entry) = self.entry_mut(&id.receiver, id.key) else { return };
+    pub(super) fn say_received(&mut self, id: LocalId) {
+        let Some(entry) = self.entry(id) else { return };
         let updates = entry.updates_to_let_go();
         let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
         if updates > 0 || result_body > 0 {
-            let (peer, key) = (id.receiver.clone(), id.key);
+            let (peer, key) = (self.peers.name(id.peer).clone(), id.key);
             self.control.push_back(Transmit::Received { peer, key, updates, result_body });
         }
     }
 
     /// Returns a command whose updates are kept until somebody follows it.
     fn stored_mut(&mut self, id: &CommandId) -> Result<&mut Entry, NotFound> {
-        let entry = self.entry_mut(&id.receiver, id.key);
+        let entry = self.local(id).and_then(|id| self.entry_mut(id));
         let is_kept = |entry: &&mut Entry| entry.command.updates == UpdatePolicy::Store || !entry.is_followed;
         entry.filter(is_kept).ok_or(NotFound)
     }

@@ -343,8 +343,8 @@ impl World {
 
     fn note_stored(&mut self, note: &Note) {
         match note {
-            Note::Started(from, key) => self.model_of(from, *key).started = Written::Stored,
-            Note::Ended { from, key, .. } => self.model_of(from, *key).ended = Written::Stored,
+            Note::Started(id) => self.model_at(*id).started = Written::Stored,
+            Note::Ended { id, .. } => self.model_at(*id).ended = Written::Stored,
             _ => {}
         }
     }
@@ -432,6 +432,11 @@ impl World {
 
     fn model(&mut self, sender: usize, number: u64) -> &mut Model {
         self.peers[sender].commands.get_mut(&number).unwrap()
+    }
+
+    fn model_at(&mut self, id: LocalId) -> &mut Model {
+        let from = self.queue.senders.name(id.peer).clone();
+        self.model_of(&from, id.key)
     }
 
     fn model_of(&mut self, from: &NodeId, key: CommandKey) -> &mut Model {

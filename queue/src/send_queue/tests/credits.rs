@@ -135,13 +135,13 @@ impl Rig {
         let granted: u64 = self.seen.values().map(Seen::granted).sum();
         let least = 2 * LEAST * self.seen.len() as u64;
         assert!(granted <= BOUND + least, "{granted} bytes are granted: {:?}", self.seen);
-        let peer = &self.queue.peers[&self.peer];
+        let peer = self.queue.peers.get(&self.peer).expect("it was met");
         let promised: u64 = peer.entries.values().map(|entry| entry.promised()).sum();
         assert_eq!(peer.credits.promised(), promised, "what is counted is what is there");
     }
 
     fn id(&self, key: CommandKey) -> CommandId {
-        self.queue.id(&self.peer, key)
+        CommandId { sender: self.queue.node.clone(), receiver: self.peer.clone(), key }
     }
 }
 

@@ -5,20 +5,20 @@ use super::*;
 impl World {
     pub(super) fn check_note(&mut self, note: &Note) {
         match note {
-            Note::Started(from, key) => {
-                let model = self.model_of(from, *key);
+            Note::Started(id) => {
+                let (key, model) = (id.key, self.model_at(*id));
                 assert_eq!(model.started, Written::No, "{key} is started twice");
                 assert_eq!(model.ended, Written::No, "{key} is started after its end");
                 assert!(!model.is_settled, "{key} is started after it was settled");
                 model.started = Written::OnItsWay;
             }
-            Note::Ended { from, key, .. } => {
-                let State::Ending(outcome) = &self.queue.senders[from].known.get(*key).expect("known").state
-                else {
+            Note::Ended { id, .. } => {
+                let (known, key) = (self.queue.known_mut(*id), id.key);
+                let Some(Known { state: State::Ending(outcome), .. }) = known else {
                     panic!("{key} ends without an outcome");
                 };
                 let outcome = &outcome.clone();
-                let model = self.model_of(from, *key);
+                let model = self.model_at(*id);
                 assert_eq!(model.ended, Written::No, "{key} ends twice");
                 assert_eq!(outcome.is_never(), !model.handed_over, "{key} ends as {outcome:?}");
                 match (outcome, &model.returned) {
