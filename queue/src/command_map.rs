@@ -56,19 +56,11 @@ impl<T> CommandMap<T> {
         mut taken: impl FnMut(T),
     ) {
         let Ok(at) = self.at(epoch) else { return };
-        let mut next = Some(first);
-        while let Some(from) = next.filter(|from| *from <= last) {
-            let window = &mut self.windows[at].1;
-            let Some(seq) = window.range(from, last).find(|(_, value)| is_meant(value)).map(|(seq, _)| seq)
-            else {
-                break;
-            };
-            if let Some(value) = window.remove(seq) {
-                self.len -= 1;
-                taken(value);
-            }
-            next = seq.next();
-        }
+        let len = &mut self.len;
+        self.windows[at].1.extract(first, last, is_meant, |value| {
+            *len -= 1;
+            taken(value);
+        });
         self.forget_if_empty(at);
     }
 

@@ -7,7 +7,9 @@ use runnel_codec::{Epoch, Seq, Settled};
 /// A set of numbers that is mostly full from the bottom. One long command does not pin all later ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettledSet {
-    /// First and last of each range; ranges neither touch nor overlap.
+    /// All up to this number are in it.
+    low: Option<Seq>,
+    /// First and last of each range above that; ranges neither touch nor overlap, and none touches the low mark.
     ranges: BTreeMap<Seq, Seq>,
 }
 
@@ -27,8 +29,20 @@ impl SettledSet {
     /// Adds all numbers from `first` to `last`, both included. Does nothing if `last` is below `first`. Returns whether any of
     /// them is new.
     pub fn insert_range(&mut self, first: Seq, last: Seq) -> bool {
+        if last < first || self.low >= Some(last) {
+            return false;
+        }
+        if first <= self.first_missing() {
+            self.raise_low(last);
+            return true;
+        }
+        self.insert_above(first, last)
+    }
+
+    /// Adds numbers that do not touch the low mark.
+    fn insert_above(&mut self, first: Seq, last: Seq) -> bool {
         let is_there = self.ranges.range(..=first).next_back().is_some_and(|(_, to)| last <= *to);
-        if last < first || is_there {
+        if is_there {
             return false;
         }
         let mut last = last;
@@ -49,6 +63,22 @@ impl SettledSet {
         true
     }
 
+    /// Moves the low mark up, beyond the ranges that it then touches.
+    fn raise_low(&mut self, last: Seq) {
+        let mut low = last;
+        while let Some(range) = self.ranges.first_entry()
+            && low.next().is_none_or(|next| *range.key() <= next)
+        {
+            low = low.max(range.remove());
+        }
+        self.low = Some(low);
+    }
+
+    /// Returns the lowest number that is not in the set; the last of all if none is missing.
+    fn first_missing(&self) -> Seq {
+        self.low.map_or(Seq::FIRST, |low| low.next().unwrap_or(low))
+    }
+
     /// Adds all numbers that the wire names. Returns whether any of them is new.
     pub fn merge(&mut self, settled: &Settled) -> bool {
         let low = settled.low.map(|low| (Seq::FIRST, low));
@@ -58,22 +88,22 @@ impl SettledSet {
 
     /// Returns whether a number is in the set.
     pub fn contains(&self, seq: Seq) -> bool {
-        self.ranges.range(..=seq).next_back().is_some_and(|(_, last)| seq <= *last)
+        self.low >= Some(seq) || self.ranges.range(..=seq).next_back().is_some_and(|(_, last)| seq <= *last)
     }
 
     /// Returns the number up to which all are in the set.
     pub fn low(&self) -> Option<Seq> {
-        self.ranges.get(&Seq::FIRST).copied()
+        self.low
     }
 
     /// Returns the highest number in the set.
     pub fn highest(&self) -> Option<Seq> {
-        self.ranges.last_key_value().map(|(_, last)| *last)
+        self.ranges.last_key_value().map(|(_, last)| *last).or(self.low)
     }
 
     /// Returns the ranges above the low mark, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = (Seq, Seq)> {
-        self.ranges.iter().map(|(first, last)| (*first, *last)).filter(|(first, _)| *first != Seq::FIRST)
+        self.ranges.iter().map(|(first, last)| (*first, *last))
     }
 
     /// Writes the set for the wire.
@@ -119,6 +149,8 @@ mod tests {
             prop_assert_eq!(&SettledSet::from_wire(&set.to_wire(epoch)), &set);
             let bounds: Vec<_> = set.ranges.iter().collect();
             prop_assert!(bounds.windows(2).all(|pair| pair[0].1.to_wire() + 1 < pair[1].0.to_wire()));
+            prop_assert!(bounds.first().is_none_or(|(first, _)| low.unwrap_or(0) + 1 < first.to_wire()));
+            prop_assert_eq!(set.highest().map(Seq::to_wire), model.last().copied());
         }
     }
 }

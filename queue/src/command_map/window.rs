@@ -4,6 +4,7 @@
 //! not keep a slot for each number since. So memory is bounded by what is held, and a value is left behind once at most.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use runnel_codec::Seq;
 
@@ -34,12 +35,31 @@ impl<T> Window<T> {
         let Some(slot) = self.slot(seq) else { return self.left_behind.remove(&seq) };
         let value = self.slots[slot].take()?;
         self.taken -= 1;
-        self.trim();
-        while self.slots.len() > span_max(self.taken) {
-            self.leave_first_behind();
-        }
-        self.give_back_memory();
+        self.tighten();
         Some(value)
+    }
+
+    /// Takes out what `is_meant` from one number to another, both included, by number, and hands it to `taken`.
+    pub(super) fn extract(
+        &mut self,
+        first: Seq,
+        last: Seq,
+        is_meant: impl Fn(&T) -> bool,
+        mut taken: impl FnMut(T),
+    ) {
+        if first <= last && !self.left_behind.is_empty() {
+            self.left_behind
+                .extract_if(first..=last, |_, value| is_meant(value))
+                .for_each(|(_, value)| taken(value));
+        }
+        let span = self.span(first, last);
+        for slot in self.slots.range_mut(span) {
+            if let Some(value) = slot.take_if(|value| is_meant(value)) {
+                self.taken -= 1;
+                taken(value);
+            }
+        }
+        self.tighten();
     }
 
     /// Takes out the first.
@@ -103,10 +123,8 @@ impl<T> Window<T> {
     /// Returns those from one number to another, both included, by number; none if the second is the lower one.
     pub(super) fn range(&self, first: Seq, last: Seq) -> impl Iterator<Item = (Seq, &T)> {
         let behind = (first <= last).then(|| self.left_behind.range(first..=last)).into_iter().flatten();
-        let end = last.to_wire().checked_sub(self.base).map_or(0, |slot| slots(slot).saturating_add(1));
-        let end = end.min(self.slots.len());
-        let begin = slots(first.to_wire().saturating_sub(self.base)).min(end);
-        let slots = (begin..end).zip(self.slots.range(begin..end));
+        let span = self.span(first, last);
+        let slots = span.clone().zip(self.slots.range(span));
         let slots = slots.filter_map(|(slot, value)| Some((seq_of(self.base, slot)?, value.as_ref()?)));
         behind.map(|(seq, value)| (*seq, value)).chain(slots)
     }
@@ -115,6 +133,13 @@ impl<T> Window<T> {
     fn slot(&self, seq: Seq) -> Option<usize> {
         let slot = seq.to_wire().checked_sub(self.base).map(slots)?;
         (slot < self.slots.len()).then_some(slot)
+    }
+
+    /// Returns the slots from one number to another, both included.
+    fn span(&self, first: Seq, last: Seq) -> Range<usize> {
+        let end = last.to_wire().checked_sub(self.base).map_or(0, |slot| slots(slot).saturating_add(1));
+        let end = end.min(self.slots.len());
+        slots(first.to_wire().saturating_sub(self.base)).min(end)..end
     }
 
     /// Makes the window reach a number, which is about to be taken. Returns its slot; `None` if it is to be left behind.
@@ -176,7 +201,12 @@ impl<T> Window<T> {
         }
     }
 
-    fn give_back_memory(&mut self) {
+    /// Makes the window as small as what it holds lets it be.
+    fn tighten(&mut self) {
+        self.trim();
+        while self.slots.len() > span_max(self.taken) {
+            self.leave_first_behind();
+        }
         let capacity = self.slots.capacity();
         if capacity > SLOTS_KEPT && self.slots.len() < capacity / 8 {
             self.slots.shrink_to(SLOTS_KEPT.max(self.slots.len() * 2));

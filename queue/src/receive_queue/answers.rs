@@ -70,7 +70,7 @@ impl ReceiveQueue {
 impl Known {
     fn next_progress(&mut self) -> Option<StreamFrame> {
         if std::mem::take(&mut self.unsaid.accepted) {
-            let (body_received, body_credit) = self.body.as_mut().map_or((0, 0), BodyIntake::offsets);
+            let (body_received, body_credit) = self.body.as_deref_mut().map_or((0, 0), BodyIntake::offsets);
             return Some(StreamFrame::Accepted { body_received, body_credit });
         }
         std::mem::take(&mut self.unsaid.started).then_some(StreamFrame::Started)

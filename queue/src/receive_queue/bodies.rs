@@ -48,7 +48,7 @@ impl ReceiveQueue {
     pub fn handle_stream_finished(&mut self, peer: &NodeId, key: CommandKey, at: Attachment) {
         let Some(id) = self.local(peer, key) else { return };
         let Some(known) = self.known_mut(id).filter(|known| known.at == Some(at)) else { return };
-        if known.body.as_mut().is_some_and(BodyIntake::abort) {
+        if known.body.as_deref_mut().is_some_and(BodyIntake::abort) {
             self.deliver(id, DeliveryPart::Aborted);
         }
     }

@@ -53,9 +53,9 @@ pub(super) struct Known {
     pub(super) newest: Option<Attachment>,
     pub(super) log: StreamLog,
     /// Its body, if it has one.
-    pub(super) body: Option<BodyIntake>,
+    pub(super) body: Option<Box<BodyIntake>>,
     /// The body of its result, if its caller reads one.
-    pub(super) result_body: Option<BodyLog>,
+    pub(super) result_body: Option<Box<BodyLog>>,
     /// It stands in the ring of those that have something to write.
     pub(super) is_in_ring: bool,
     /// It was told to stop, for this reason, and has until then to do so; `None`: for ever.
@@ -92,8 +92,8 @@ impl Known {
     pub(super) fn queued(at: Attachment, arrival: Arrival, log: StreamLog, accepted: Accepted) -> Self {
         Self {
             log,
-            body: accepted.has_body.then(BodyIntake::default),
-            result_body: accepted.wants_result_body.then(BodyLog::default),
+            body: accepted.has_body.then(Box::default),
+            result_body: accepted.wants_result_body.then(Box::default),
             accepted: Some(accepted),
             ..Self::new(State::Queued(arrival), Some(at))
         }
@@ -171,12 +171,12 @@ impl Known {
 
     /// Returns the bytes that are kept with it once it has ended.
     pub(super) fn held_bytes(&self) -> u64 {
-        self.log.held_bytes() + self.result_body.as_ref().map_or(0, BodyLog::held_bytes)
+        self.log.held_bytes() + self.result_body.as_deref().map_or(0, BodyLog::held_bytes)
     }
 
     /// Makes what is stored of it.
     pub(super) fn run_row(&self, now: Instant, clock: &ClockReading) -> RunRow {
-        let result_end = self.result_body.as_ref().and_then(BodyLog::produced);
+        let result_end = self.result_body.as_deref().and_then(BodyLog::produced);
         let outcome = match &self.state {
             State::Ending(outcome) | State::Ended(outcome) => Some(outcome.clone()),
             State::Queued(_) | State::Starting(_) | State::Running => None,
@@ -205,7 +205,7 @@ impl Known {
     pub(super) fn output_rows(&mut self, from: &NodeId, key: CommandKey) -> Vec<Row> {
         let updates = self.log.records().map(|(number, content)| (number, content.clone()));
         let updates: Vec<_> = updates.collect();
-        let pieces = self.result_body.iter().flat_map(BodyLog::pieces);
+        let pieces = self.result_body.as_deref().into_iter().flat_map(BodyLog::pieces);
         let pieces: Vec<_> = pieces.map(|(offset, content)| (offset, content.clone())).collect();
         self.stored_output = StoredOutput::of(&updates, &pieces);
         let updates =

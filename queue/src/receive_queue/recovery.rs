@@ -14,7 +14,6 @@ use super::ReceiveQueue;
 use super::command::{Accepted, Known, State, StoredOutput};
 use super::starting::occupy;
 use super::words::Start;
-use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
 use crate::clock::ClockReading;
 use crate::peers::LocalId;
@@ -99,7 +98,8 @@ impl ReceiveQueue {
                 log.push(content.clone());
             });
             known.log = log;
-            known.result_body = accepted.wants_result_body.then(|| accepted.result_body(&rest.pieces));
+            known.result_body =
+                accepted.wants_result_body.then(|| Box::new(accepted.result_body(&rest.pieces)));
             known.stored_output = StoredOutput::of(&rest.outputs, &rest.pieces);
             known.accepted = Some(Accepted::recovered(accepted, now, clock));
         }
@@ -143,8 +143,8 @@ impl ReceiveQueue {
         known.state = State::Running;
         known.has_place = true;
         // It is opened once its handler wants it: until then its sender keeps it.
-        known.body = accepted.has_body.then(BodyIntake::default);
-        known.result_body = accepted.wants_result_body.then(BodyLog::again);
+        known.body = accepted.has_body.then(Box::default);
+        known.result_body = accepted.wants_result_body.then(|| Box::new(BodyLog::again()));
         let start = recovered.take_start(from.clone(), key, sender.store());
         self.starts.push_back(Start { recover: Some(token), ..start });
         known.accepted = Some(recovered);

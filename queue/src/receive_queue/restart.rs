@@ -47,7 +47,7 @@ impl ReceiveQueue {
         let Some(known) = self.known_mut(id) else { return };
         let updates = std::mem::take(&mut known.log).held_bytes();
         let result_body = known.result_body.take().map_or(0, |body| body.held_bytes());
-        let is_cut_off = known.body.as_mut().is_some_and(BodyIntake::give_up);
+        let is_cut_off = known.body.as_deref_mut().is_some_and(BodyIntake::give_up);
         self.give_room(id, Part::Updates, bytes(updates));
         self.give_room(id, Part::ResultBody, bytes(result_body));
         if is_cut_off {

@@ -60,6 +60,9 @@ impl Waiting {
     pub(super) fn pop(&mut self, may_start: impl Fn(Class, &CommandName) -> bool) -> Option<LocalId> {
         for class in Class::ALL {
             let Line { senders, turns } = &mut self.classes[class];
+            if turns.is_empty() {
+                continue;
+            }
             let found = turns.iter().enumerate().find_map(|(turn, peer)| {
                 let key = senders[peer.slot()].pop_oldest(|name| may_start(class, name))?;
                 Some((turn, LocalId { peer: *peer, key }))

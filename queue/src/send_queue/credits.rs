@@ -51,7 +51,7 @@ impl Entry {
     }
 
     fn promised_of_result_body(&self) -> u64 {
-        self.result_body.as_ref().map_or(0, BodyIntake::window)
+        self.result_body.as_deref().map_or(0, BodyIntake::window)
     }
 
     /// Grants updates as far as its window goes beyond what its caller has taken. Returns the credit to say, if it is time:

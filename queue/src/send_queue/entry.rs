@@ -126,8 +126,9 @@ pub(super) struct Entry {
     pub(super) is_followed: bool,
     /// Those that came while nobody did, with their numbers.
     pub(super) kept_updates: VecDeque<(u64, Bytes)>,
-    pub(super) body: Option<OutgoingBody>,
-    pub(super) result_body: Option<BodyIntake>,
+    /// Boxed like all that few commands have: an entry is moved when it comes and when it goes.
+    pub(super) body: Option<Box<OutgoingBody>>,
+    pub(super) result_body: Option<Box<BodyIntake>>,
     pub(super) outcome: Option<Outcome>,
     /// What is written of its end, on the way into the store.
     pub(super) end_row: Option<Box<OutcomeRow>>,
@@ -180,8 +181,8 @@ impl Entry {
     ) -> Self {
         let is_followed = command.updates != UpdatePolicy::Store;
         Self {
-            body: command.has_body.then(OutgoingBody::default),
-            result_body: command.wants_result_body.then(BodyIntake::default),
+            body: command.has_body.then(Box::default),
+            result_body: command.wants_result_body.then(Box::default),
             command,
             key,
             share,

@@ -206,7 +206,7 @@ impl Entry {
         self.is_followed = false;
         // And whoever read the body of its result has lost what was read.
         if may_have_left && self.command.wants_result_body {
-            self.result_body = Some(BodyIntake::unread());
+            self.result_body = Some(Box::new(BodyIntake::unread()));
         }
     }
 }

@@ -215,7 +215,7 @@ impl SendQueue {
         let Some(entry) = self.entry_mut(id) else { return };
         if number > entry.updates_held {
             entry.updates_held = number;
-            let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
+            let result_body = entry.result_body.as_deref().map_or(0, BodyIntake::taken);
             if entry.was_sent {
                 let (peer, key) = (self.peers.name(id.peer).clone(), id.key);
                 self.control.push_back(Transmit::Received { peer, key, updates: number, result_body });

@@ -54,7 +54,7 @@ impl SendQueue {
         });
         if let Some(offset) = offset {
             let (peer, key, updates) = (id.receiver.clone(), id.key, entry.updates_to_let_go());
-            let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
+            let result_body = entry.result_body.as_deref().map_or(0, BodyIntake::taken);
             if !is_durable {
                 self.control.push_back(Transmit::Received { peer: peer.clone(), key, updates, result_body });
             }
@@ -109,7 +109,7 @@ impl SendQueue {
     pub(super) fn say_received(&mut self, id: LocalId) {
         let Some(entry) = self.entry(id) else { return };
         let updates = entry.updates_to_let_go();
-        let result_body = entry.result_body.as_ref().map_or(0, BodyIntake::taken);
+        let result_body = entry.result_body.as_deref().map_or(0, BodyIntake::taken);
         if updates > 0 || result_body > 0 {
             let (peer, key) = (self.peers.name(id.peer).clone(), id.key);
             self.control.push_back(Transmit::Received { peer, key, updates, result_body });

@@ -106,7 +106,7 @@ impl TotalUsage {
         class: Class,
         bytes: u64,
     ) {
-        self.of(peer, is_reachable, share).for_each(|usages| usages.add(class, Usage { commands: 1, bytes }));
+        self.change(peer, is_reachable, share, |usages| usages.add(class, Usage { commands: 1, bytes }));
     }
 
     /// Counts a command no longer.
@@ -118,8 +118,7 @@ impl TotalUsage {
         class: Class,
         bytes: u64,
     ) {
-        self.of(peer, is_reachable, share)
-            .for_each(|usages| usages.remove(class, Usage { commands: 1, bytes }));
+        self.change(peer, is_reachable, share, |usages| usages.remove(class, Usage { commands: 1, bytes }));
     }
 
     /// A peer has lost its link.
@@ -132,21 +131,25 @@ impl TotalUsage {
         peer.common.classes.iter().for_each(|(class, usage)| self.unreachable.remove(class, *usage));
     }
 
-    /// Returns all in which a command counts.
-    fn of<'a>(
-        &'a mut self,
-        peer: &'a mut PeerUsage,
+    /// Changes all in which a command counts.
+    fn change(
+        &mut self,
+        peer: &mut PeerUsage,
         is_reachable: bool,
         share: Share,
-    ) -> impl Iterator<Item = &'a mut Usages> {
-        let counted = match share {
-            Share::Own => [Some(&mut self.everyone), Some(&mut peer.own), None, None],
+        change: impl Fn(&mut Usages),
+    ) {
+        change(&mut self.everyone);
+        match share {
+            Share::Own => change(&mut peer.own),
             Share::Common => {
-                let unreachable = (!is_reachable).then_some(&mut self.unreachable);
-                [Some(&mut self.everyone), Some(&mut peer.common), Some(&mut self.common), unreachable]
+                change(&mut peer.common);
+                change(&mut self.common);
+                if !is_reachable {
+                    change(&mut self.unreachable);
+                }
             }
-        };
-        counted.into_iter().flatten()
+        }
     }
 }
 
