@@ -16,7 +16,7 @@ mod raw;
 pub use commands::{Bulk, Echo, Note, WireSizes, sample_head};
 pub use load::{Caller, run};
 pub use nodes::{Handling, NodePair};
-pub use queued::{echo_command, link_up, wide_room};
+pub use queued::{QueuedCommands, echo_command, link_up, wide_room};
 pub use raw::RawPair;
 pub use runnel_workload::{BODY_BYTES, Fleet};
 

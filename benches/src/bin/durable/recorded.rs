@@ -1,0 +1,126 @@
+//! A store that keeps what it is told, and the same written again without anything around it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use runnel::open_store;
+use runnel_queue::{Change, Row, Store, StoreConfig, StoreError, StoreSpace};
+
+/// A store that keeps what it is told while somebody has asked for it.
+#[derive(Debug)]
+pub(crate) struct RecordedStore {
+    store: Box<dyn Store>,
+    tape: Tape,
+}
+
+/// The changes so far, if they are kept. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tape(Arc<Mutex<Option<Vec<Change>>>>);
+
+/// How long stores without anything around them took.
+#[derive(Debug)]
+pub(crate) struct Straight {
+    /// All records, in batches as long as a batch may be, into two stores at once.
+    pub(crate) all: Duration,
+    /// Single records, one after the other.
+    pub(crate) each: Vec<Duration>,
+}
+
+/// The changes of both nodes since they were asked for.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    tapes: [Tape; 2],
+}
+
+impl RecordedStore {
+    pub(crate) fn new(store: Box<dyn Store>, tape: Tape) -> Self {
+        Self { store, tape }
+    }
+}
+
+impl Store for RecordedStore {
+    fn load(&mut self) -> Result<Vec<Row>, StoreError> {
+        self.store.load()
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.store.apply(changes)?;
+        if let Some(kept) = self.tape.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            kept.extend_from_slice(changes);
+        }
+        Ok(())
+    }
+
+    fn space(&self) -> StoreSpace {
+        self.store.space()
+    }
+
+    fn look_for_space(&mut self) {
+        self.store.look_for_space();
+    }
+}
+
+impl Tape {
+    fn begin(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    fn take(&self) -> Vec<Change> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+}
+
+impl Recorded {
+    pub(crate) fn begin(tapes: [Tape; 2]) -> Self {
+        tapes.iter().for_each(Tape::begin);
+        Self { tapes }
+    }
+
+    /// Writes them to two stores at once, in batches as long as a batch may be, then some of them one by one. Both have been
+    /// written to before, as the nodes' have: a database that is new grows first.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stores.
+    pub(crate) fn write_straight(self, folder: &Path) -> io::Result<Straight> {
+        let mut stores = Vec::new();
+        for tape in &self.tapes {
+            let folder = tempfile::tempdir_in(folder)?;
+            let mut store = open_store(folder.path(), &StoreConfig::default()).map_err(io::Error::other)?;
+            store.load().map_err(io::Error::other)?;
+            let changes = tape.take();
+            // To apply a batch again does no harm.
+            changes
+                .chunks(BATCH_RECORDS_MAX)
+                .try_for_each(|batch| store.apply(batch))
+                .map_err(io::Error::other)?;
+            stores.push((changes, store, folder));
+        }
+        let began_at = Instant::now();
+        std::thread::scope(|scope| {
+            let write = |(changes, store, _): &mut (Vec<Change>, Box<dyn Store>, _)| {
+                changes.chunks(BATCH_RECORDS_MAX).try_for_each(|batch| store.apply(batch))
+            };
+            let writers: Vec<_> = stores.iter_mut().map(|store| scope.spawn(move || write(store))).collect();
+            writers.into_iter().try_for_each(|writer| writer.join().expect("it does not panic"))
+        })
+        .map_err(io::Error::other)?;
+        let all = began_at.elapsed();
+        let mut each = Vec::new();
+        if let Some((changes, store, _)) = stores.first_mut() {
+            for change in changes.chunks(1).take(SINGLE_RECORDS) {
+                let began_at = Instant::now();
+                store.apply(change).map_err(io::Error::other)?;
+                each.push(began_at.elapsed());
+            }
+        }
+        Ok(Straight { all, each })
+    }
+}
+
+/// As the queues' batches.
+const BATCH_RECORDS_MAX: usize = 256;
+
+const SINGLE_RECORDS: usize = 100;

@@ -1,0 +1,147 @@
+//! The two processes at the ends of the links. Each says a line when it is ready, and ends with its standard input.
+
+use std::io::{self, BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use runnel::{Env, NodeBuilder, NodeHandle, SystemEnv};
+use runnel_certs::{Identity, Role};
+use runnel_workload::Fleet;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Which end of the links a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum End {
+    /// One controller.
+    Controller,
+    /// All workers.
+    Workers,
+}
+
+/// Is one of the two until the standard input ends.
+///
+/// # Panics
+///
+/// When a node does not start or the system has too few files for it.
+pub(crate) fn run(end: End, folder: &Path, links: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("the system has timers");
+    match end {
+        End::Controller => run_controller(&runtime, folder),
+        End::Workers => run_workers(&runtime, folder, links),
+    }
+}
+
+fn run_controller(runtime: &Runtime, folder: &Path) {
+    let identity = Identity::load(folder).expect("the workers have written it");
+    let env = Arc::new(SystemEnv::new(runtime.handle().clone()));
+    let mut lines = lines();
+    runtime.block_on(async {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let builder = NodeBuilder::new(identity).listen(listen);
+        let stop = CancellationToken::new();
+        let (controller, engine) = builder.start_in(env, stop.clone()).expect("the controller starts");
+        let engine = tokio::spawn(engine);
+        say(controller.listening()[0]);
+        while lines.recv().await.is_some() {
+            // The watch makes the status anew once it has a second receiver.
+            let mut status = controller.status();
+            status.changed().await.expect("the node lives");
+            let links = status.borrow_and_update().links.len();
+            say(links);
+        }
+        stop.cancel();
+        engine.await.expect("it does not panic");
+    });
+}
+
+fn run_workers(runtime: &Runtime, folder: &Path, links: usize) {
+    allow_files(links);
+    let fleet = Fleet::new();
+    let (key, controller) = fleet.identity_with_key(CONTROLLER, Role::Controller);
+    key.save_new(folder).expect("the folder is empty");
+    controller.save(folder).expect("the folder can be written");
+    let mut identities: Vec<_> =
+        (0..links).map(|number| fleet.identity(&format!("worker-{number}"), Role::Worker)).collect();
+    let env: Arc<dyn Env> = Arc::new(SystemEnv::new(runtime.handle().clone()));
+    let mut lines = lines();
+    say("ready");
+    runtime.block_on(async {
+        let address = lines.recv().await.expect("the address of the controller comes");
+        let (stop, mut engines) = (CancellationToken::new(), JoinSet::new());
+        let (mut coming_up, mut up) = (JoinSet::new(), Vec::new());
+        while let Some(identity) = identities.pop() {
+            let peer = CONTROLLER.parse().expect("a valid name");
+            let builder = NodeBuilder::new(identity).peer(peer, [address.clone()]);
+            let (worker, engine) = builder.start_in(env.clone(), stop.clone()).expect("a worker starts");
+            engines.spawn(engine);
+            coming_up.spawn(wait_for_link(worker));
+            if coming_up.len() == COMING_UP {
+                up.extend(coming_up.join_next().await.map(|ended| ended.expect("it does not panic")));
+            }
+        }
+        up.extend(coming_up.join_all().await);
+        say("all up");
+        while lines.recv().await.is_some() {}
+        stop.cancel();
+        engines.join_all().await;
+        drop(up);
+    });
+}
+
+async fn wait_for_link(worker: NodeHandle) -> NodeHandle {
+    worker.wait_for_link(&CONTROLLER.parse().expect("a valid name")).await.expect("the node lives");
+    worker
+}
+
+/// Lets this process open as many files as the sockets of so many nodes are.
+fn allow_files(nodes: usize) {
+    let wanted = (nodes * FILES_OF_A_NODE + 100) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    let maximum = limit.maximum.map_or(wanted, |maximum| maximum.max(wanted));
+    let raised =
+        Rlimit { current: Some(limit.current.unwrap_or(wanted).max(wanted)), maximum: Some(maximum) };
+    setrlimit(Resource::Nofile, raised).expect("`ulimit -n` has room for all sockets");
+}
+
+/// Reads the standard input on a thread that ends with it.
+fn lines() -> mpsc::Receiver<String> {
+    let (line, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for text in io::stdin().lock().lines().map_while(Result::ok) {
+            if line.blocking_send(text).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+/// Whoever leads the process may be gone; then the standard input ends too.
+fn say(line: impl std::fmt::Display) {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
+}
+
+impl End {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Controller => "controller",
+            Self::Workers => "workers",
+        }
+    }
+}
+
+const CONTROLLER: &str = "controller";
+
+/// Links that come up at once: fewer than handshakes that are answered without a round trip more.
+const COMING_UP: usize = 48;
+
+/// Two dialling sockets, a watch on routes, and what a poll needs.
+const FILES_OF_A_NODE: usize = 6;
