@@ -11,7 +11,7 @@ use self::window::Window;
 
 /// A map by command.
 #[derive(Debug)]
-pub(crate) struct CommandMap<T> {
+pub struct CommandMap<T> {
     /// By epoch, ascending.
     windows: Vec<(Epoch, Window<T>)>,
     len: usize,
@@ -22,7 +22,7 @@ pub(crate) type CommandSet = CommandMap<()>;
 
 impl<T> CommandMap<T> {
     /// Puts a value under a key. Returns the one that was there.
-    pub(crate) fn insert(&mut self, key: CommandKey, value: T) -> Option<T> {
+    pub fn insert(&mut self, key: CommandKey, value: T) -> Option<T> {
         let at = self.at(key.epoch).unwrap_or_else(|at| self.begin(at, key.epoch));
         let older = self.windows[at].1.insert(key.seq, value);
         self.len += usize::from(older.is_none());
@@ -30,7 +30,7 @@ impl<T> CommandMap<T> {
     }
 
     /// Takes out what is under a key.
-    pub(crate) fn remove(&mut self, key: CommandKey) -> Option<T> {
+    pub fn remove(&mut self, key: CommandKey) -> Option<T> {
         let at = self.at(key.epoch).ok()?;
         let value = self.windows[at].1.remove(key.seq)?;
         self.shrink(at);
@@ -65,12 +65,12 @@ impl<T> CommandMap<T> {
     }
 
     /// Returns what is under a key.
-    pub(crate) fn get(&self, key: CommandKey) -> Option<&T> {
+    pub fn get(&self, key: CommandKey) -> Option<&T> {
         self.window(key.epoch)?.get(key.seq)
     }
 
     /// Like [`get`](Self::get).
-    pub(crate) fn get_mut(&mut self, key: CommandKey) -> Option<&mut T> {
+    pub fn get_mut(&mut self, key: CommandKey) -> Option<&mut T> {
         let at = self.at(key.epoch).ok()?;
         self.windows[at].1.get_mut(key.seq)
     }

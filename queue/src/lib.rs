@@ -34,6 +34,7 @@ mod stream_log;
 
 pub use budget::{Budget, BudgetConfig, LinkView};
 pub use clock::ClockReading;
+pub use command_map::CommandMap;
 pub use config::SendQueueConfig;
 pub use error::{Bound, KeyConflict, NotFound, ProtocolError, SubmitError};
 pub use journal::{Batch, BatchId};

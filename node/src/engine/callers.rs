@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runnel_codec::{CommandId, CommandKey, NodeId};
-use runnel_queue::{DeliveryPart, Stage};
+use runnel_queue::{CommandMap, DeliveryPart, Stage};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::body::Source;
@@ -15,7 +15,7 @@ use crate::wakes::WakeNotes;
 ///
 /// A receiver's map stays when it is empty: there are as many as the send queue knows peers.
 #[derive(Debug, Default)]
-pub(super) struct Callers(BTreeMap<NodeId, BTreeMap<CommandKey, Caller>>);
+pub(super) struct Callers(BTreeMap<NodeId, CommandMap<Caller>>);
 
 /// Who waits for a command. It is small, since a map moves its entries about.
 #[derive(Debug)]
@@ -52,15 +52,15 @@ impl Callers {
     }
 
     pub(super) fn remove(&mut self, id: &CommandId) -> Option<Caller> {
-        self.0.get_mut(&id.receiver)?.remove(&id.key)
+        self.0.get_mut(&id.receiver)?.remove(id.key)
     }
 
     pub(super) fn get_mut(&mut self, id: &CommandId) -> Option<&mut Caller> {
-        self.0.get_mut(&id.receiver)?.get_mut(&id.key)
+        self.0.get_mut(&id.receiver)?.get_mut(id.key)
     }
 
     pub(super) fn get(&self, id: &CommandId) -> Option<&Caller> {
-        self.0.get(&id.receiver)?.get(&id.key)
+        self.0.get(&id.receiver)?.get(id.key)
     }
 }
 
