@@ -55,6 +55,9 @@ fn check(blackout: Duration) {
     assert!(longest <= LONGEST, "seed {seed} took {longest:?} after {blackout:?} in the dark");
 }
 
+/// On the last, something else used up what was admitted for a probe before that was written: it took 1.4 s.
+const SOME_SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 22];
+
 /// Looks at some of the seeds of `--bin recovery`, and returns how long it took at most until a command was through.
 #[track_caller]
 fn longest_of(fault: Fault, load: Load) -> Duration {
@@ -63,8 +66,8 @@ fn longest_of(fault: Fault, load: Load) -> Duration {
         assert_eq!((recovered.failed, recovered.doubled), (0, 0), "seed {seed}");
         recovered.first.unwrap_or_else(|| panic!("seed {seed}: nothing was through"))
     };
-    let longest = (1..=5).map(of_seed).max().expect("there are five");
-    report(&format!("{fault:?}, {load:?}: at most {longest:?} on 5 seeds"));
+    let longest = SOME_SEEDS.into_iter().map(of_seed).max().expect("there are seeds");
+    report(&format!("{fault:?}, {load:?}: at most {longest:?} on seeds {SOME_SEEDS:?}"));
     longest
 }
 

@@ -205,7 +205,7 @@ impl Link {
     /// [`Delay`](crate::CongestionControl::Delay): in silence nothing else would for long.
     pub fn send_probe(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
-            open.push_probe();
+            open.push_probe(&mut self.events);
         }
     }
 

@@ -212,9 +212,15 @@ impl Open {
     }
 
     /// Writes a heartbeat that goes out although the window is full.
-    pub(super) fn push_probe(&mut self) {
-        admit_probe(self.connection.congestion_state());
+    ///
+    /// It is handed to QUIC at once: what is admitted now is for whatever leaves first.
+    pub(super) fn push_probe(&mut self, events: &mut VecDeque<LinkEvent>) {
         self.push_control(&ControlFrame::Heartbeat);
+        admit_probe(self.connection.congestion_state());
+        if let Some(index) = self.control {
+            let waker = self.ready.waker(index + 1);
+            self.poll_stream(&mut Context::from_waker(&waker), index, events);
+        }
     }
 
     pub(super) fn close(&mut self, code: CloseCode, why: impl Into<CloseText>) {
