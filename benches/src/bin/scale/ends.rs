@@ -9,7 +9,6 @@ use clap::ValueEnum;
 use runnel::{Env, NodeBuilder, NodeHandle, SystemEnv};
 use runnel_certs::{Identity, Role};
 use runnel_workload::Fleet;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,7 +27,7 @@ pub(crate) enum End {
 ///
 /// # Panics
 ///
-/// When a node does not start or the system has too few files for it.
+/// When a node does not start.
 pub(crate) fn run(end: End, folder: &Path, links: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the system has timers");
@@ -62,7 +61,6 @@ fn run_controller(runtime: &Runtime, folder: &Path) {
 }
 
 fn run_workers(runtime: &Runtime, folder: &Path, links: usize) {
-    allow_files(links);
     let fleet = Fleet::new();
     let (key, controller) = fleet.identity_with_key(CONTROLLER, Role::Controller);
     key.save_new(folder).expect("the folder is empty");
@@ -100,16 +98,6 @@ async fn wait_for_link(worker: NodeHandle) -> NodeHandle {
     worker
 }
 
-/// Lets this process open as many files as the sockets of so many nodes are.
-fn allow_files(nodes: usize) {
-    let wanted = (nodes * FILES_OF_A_NODE + 100) as u64;
-    let limit = getrlimit(Resource::Nofile);
-    let maximum = limit.maximum.map_or(wanted, |maximum| maximum.max(wanted));
-    let raised =
-        Rlimit { current: Some(limit.current.unwrap_or(wanted).max(wanted)), maximum: Some(maximum) };
-    setrlimit(Resource::Nofile, raised).expect("`ulimit -n` has room for all sockets");
-}
-
 /// Reads the standard input on a thread that ends with it.
 fn lines() -> mpsc::Receiver<String> {
     let (line, lines) = mpsc::channel(1);
@@ -142,6 +130,3 @@ const CONTROLLER: &str = "controller";
 
 /// Links that come up at once: fewer than handshakes that are answered without a round trip more.
 const COMING_UP: usize = 48;
-
-/// Two dialling sockets, a watch on routes, and what a poll needs.
-const FILES_OF_A_NODE: usize = 6;

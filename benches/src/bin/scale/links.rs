@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::ends::End;
 use super::figures::{LinkCost, ProcessCost};
 
@@ -29,6 +31,7 @@ struct Seen {
 ///
 /// Those of the processes.
 pub(crate) fn measure(links: usize, idle: Duration) -> io::Result<LinkCost> {
+    allow_files(links)?;
     let folder = tempfile::tempdir()?;
     let mut workers = Process::start(End::Workers, folder.path(), links)?;
     workers.hear()?;
@@ -56,6 +59,20 @@ pub(crate) fn measure(links: usize, idle: Duration) -> io::Result<LinkCost> {
         up,
         controller: cost(before.0, from.0, to.0),
         workers: cost(before.1, from.1, to.1),
+    })
+}
+
+/// Lets the processes open as many files as the sockets of so many nodes are: they inherit the limit.
+fn allow_files(nodes: usize) -> io::Result<()> {
+    let wanted = (nodes * FILES_OF_A_NODE + 100) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+    let raised = Rlimit { current: Some(limit.current.unwrap_or(wanted).max(wanted)), maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|error| {
+        let text = format!(
+            "{nodes} workers need {wanted} open files ({error}): raise the hard limit (ulimit -Hn) or take fewer --workers"
+        );
+        io::Error::other(text)
     })
 }
 
@@ -131,3 +148,6 @@ const SETTLING: Duration = Duration::from_secs(5);
 
 /// Of the times in /proc, on every platform that Linux has today.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Two dialling sockets, a watch on routes, and what a poll needs.
+const FILES_OF_A_NODE: usize = 6;
