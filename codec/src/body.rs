@@ -24,7 +24,8 @@ pub const LARGE_BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Small encodings of a thread lie one behind the other in blocks of this size, so that most of them cost no allocation.
 ///
-/// One that is kept keeps its block: no more than this is held for it beyond its own length.
+/// Whoever keeps one keeps its block. One that does not fit has memory of its own, of which nothing is used again: else a
+/// small one would keep the memory of a large one.
 const BLOCK_BYTES: usize = 2 << 10;
 
 /// A block with less room than this is left: most arguments and results fit.
@@ -49,10 +50,11 @@ pub fn encode_body<T: Encode>(value: &T, max: usize) -> Result<Bytes, EncodeErro
     if block.capacity() < TYPICAL_BYTES {
         block = BytesMut::with_capacity(BLOCK_BYTES);
     }
+    let room = block.capacity();
     let mut out = Bounded { bytes: block, max, overflowed: false };
     let encoded = bincode::encode_into_writer(value, &mut out, config::standard());
     let bytes = out.bytes.split().freeze();
-    if out.bytes.capacity() <= BLOCK_BYTES {
+    if bytes.len() <= room {
         BLOCK.set(out.bytes);
     }
     match encoded {
@@ -151,6 +153,16 @@ mod tests {
         assert_eq!(encode_body(&vec![1_u8; 5000], 4096), Err(EncodeError::TooLarge { max: 4096 }));
         for (bytes, value) in encoded.iter().zip(&values) {
             assert_eq!(&decode_body::<Vec<u8>>(bytes, 4096).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn a_small_encoding_does_not_keep_the_memory_of_a_large_one() {
+        for len in [BLOCK_BYTES - 8, 3000, 4096, 100_000, 1 << 19] {
+            BLOCK.set(BytesMut::new());
+            encode_body(&vec![1_u8; len], LARGE_BODY_BYTES_MAX).unwrap();
+            let rest = BLOCK.take().capacity();
+            assert!(rest == 0 || len + rest <= BLOCK_BYTES, "{rest} bytes are left behind {len}");
         }
     }
 
