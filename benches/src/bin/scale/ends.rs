@@ -39,24 +39,20 @@ pub(crate) fn run(end: End, folder: &Path, links: usize) {
 
 fn run_controller(runtime: &Runtime, folder: &Path) {
     let identity = Identity::load(folder).expect("the workers have written it");
-    let env = Arc::new(SystemEnv::new(runtime.handle().clone()));
     let mut lines = lines();
     runtime.block_on(async {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let builder = NodeBuilder::new(identity).listen(listen);
-        let stop = CancellationToken::new();
-        let (controller, engine) = builder.start_in(env, stop.clone()).expect("the controller starts");
-        let engine = tokio::spawn(engine);
-        say(controller.listening()[0]);
+        let controller = NodeBuilder::new(identity).listen(listen).start_here();
+        let controller = controller.expect("the controller starts");
+        say(controller.handle().listening()[0]);
         while lines.recv().await.is_some() {
             // The watch makes the status anew once it has a second receiver.
-            let mut status = controller.status();
+            let mut status = controller.handle().status();
             status.changed().await.expect("the node lives");
             let links = status.borrow_and_update().links.len();
             say(links);
         }
-        stop.cancel();
-        engine.await.expect("it does not panic");
+        controller.shutdown().await;
     });
 }
 
