@@ -63,7 +63,6 @@ impl Pair {
     /// Returns how many commands have ended.
     fn drain_send(&mut self) -> u64 {
         let mut outcomes = 0;
-        self.send.store_in_memory(self.now);
         self.send.handle_room(&self.worker, wide_room());
         while let Some(event) = self.send.poll_event() {
             if let SendEvent::Outcome { id, .. } = event {
@@ -86,11 +85,9 @@ impl Pair {
     }
 
     fn drain_receive(&mut self) {
-        while self.receive.store_in_memory() {
-            while let Some(start) = self.receive.poll_start() {
-                let outcome = Outcome::Done { result: start.args };
-                self.receive.handle_finished(&start.from, start.key, outcome);
-            }
+        while let Some(start) = self.receive.poll_start() {
+            let outcome = Outcome::Done { result: start.args };
+            self.receive.handle_finished(&start.from, start.key, outcome);
         }
         while let Some(reply) = self.receive.poll_reply() {
             self.answers.push((self.key(reply.at), reply.frame));

@@ -92,7 +92,6 @@ impl QueuedCommands {
     }
 
     fn drain(&mut self) {
-        self.queue.store_in_memory(self.now);
         while self.queue.poll_event().is_some() {}
     }
 }
@@ -128,6 +127,7 @@ pub fn echo_command(to: &NodeId, class: Class) -> NewCommand {
         args: Bytes::from_static(&[7; 64]),
         payload: Bytes::new(),
         updates: UpdatePolicy::Follow,
+        steps: false,
         deadline: None,
         has_body: false,
         body_repeats: false,

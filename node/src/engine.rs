@@ -392,9 +392,9 @@ impl Engine {
     /// Drains the queues until they have nothing more to say, and then lets peers see how many places they have.
     fn drain(&mut self, now: Instant) {
         loop {
-            let mut is_busy = self.drain_stores(now);
+            self.drain_stores(now);
             self.tell_rooms();
-            is_busy |= self.drain_send_queue(now);
+            let mut is_busy = self.drain_send_queue(now);
             is_busy |= self.drain_receive_queue();
             if !is_busy {
                 break;

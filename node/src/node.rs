@@ -360,6 +360,7 @@ impl NodeHandle {
             body_held_bytes,
             wants_result_body: options.result_body,
             updates: options.updates,
+            steps: wants != Wants::End,
             deadline: options.deadline,
             durable: None,
         };

@@ -96,16 +96,6 @@ impl<R: Record> Journal<R> {
         id
     }
 
-    /// Takes the next record of what is not stored anywhere: it is remembered by being here.
-    ///
-    /// # Panics
-    ///
-    /// When a batch is under way: its records are stored first.
-    pub(crate) fn pop(&mut self) -> Option<R> {
-        assert!(self.stored_later.is_empty(), "a journal has one store");
-        self.urgent.pop_front().or_else(|| self.others.pop_front())
-    }
-
     /// Returns the records that are stored now: those of this batch and of all before it.
     pub(crate) fn stored(&mut self, batch: BatchId) -> Vec<R> {
         let mut records = Vec::new();
@@ -169,17 +159,6 @@ mod tests {
         let batches: Vec<_> =
             std::iter::from_fn(|| journal.poll().map(|(_, records)| records.len())).collect();
         assert_eq!(batches, [1, 2, 1]);
-    }
-
-    #[test]
-    fn without_a_store_records_come_one_by_one_in_the_same_order() {
-        let mut journal = Journal::new();
-        journal.push(Class::Bulk, note(1, 0));
-        journal.push(Class::Urgent, note(2, 0));
-        journal.push(Class::Bulk, note(1, 1));
-        let records: Vec<_> = std::iter::from_fn(|| journal.pop()).collect();
-        assert_eq!(records, [note(2, 0), note(1, 0), note(1, 1)]);
-        assert_eq!(journal.poll(), None, "each is taken once");
     }
 
     #[test]

@@ -71,8 +71,6 @@ pub struct ReceiveQueue {
     space: StoreSpace,
     /// What is to be stored of durable commands.
     durable: Journal<Note>,
-    /// What is to be remembered of the others.
-    memory: Journal<Note>,
     /// Senders whose row in the store is behind.
     stale_rows: BTreeSet<PeerIndex>,
     /// Rows of commands whose sender's store is gone.
@@ -108,7 +106,6 @@ impl ReceiveQueue {
             process: 0,
             space: StoreSpace::Enough,
             durable: Journal::new(),
-            memory: Journal::new(),
             stale_rows: BTreeSet::new(),
             purged: Vec::new(),
             tokens_stored: VecDeque::new(),
@@ -323,6 +320,9 @@ impl ReceiveQueue {
 
     /// Returns the next command whose handler is to be called.
     pub fn poll_start(&mut self) -> Option<Start> {
+        if self.starts.is_empty() {
+            self.start_waiting();
+        }
         self.starts.pop_front()
     }
 

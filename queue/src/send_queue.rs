@@ -68,8 +68,6 @@ pub struct SendQueue {
     scheduler: Scheduler,
     /// What is to be stored of durable commands.
     durable: Journal<Note>,
-    /// What is to be remembered of the others.
-    memory: Journal<Note>,
     /// Peers whose row in the store is behind.
     stale_rows: BTreeSet<PeerIndex>,
     /// Durable commands that have started: nobody waits for that to be stored, so it goes with the next batch.
@@ -105,7 +103,6 @@ impl SendQueue {
             peers: Peers::default(),
             total: TotalUsage::default(),
             durable: Journal::new(),
-            memory: Journal::new(),
             stale_rows: BTreeSet::new(),
             started: BTreeSet::new(),
             news: VecDeque::new(),
@@ -307,7 +304,7 @@ impl SendQueue {
             StreamFrame::Accepted { body_received, body_credit } => {
                 entry.stage = entry.stage.max(Stage::Accepted);
                 self.say_received(id);
-                self.events.push_back(SendEvent::Accepted(self.id(id)));
+                self.tell_step(id, SendEvent::Accepted);
                 return self.attach_body(id, body_received, body_credit);
             }
             StreamFrame::Started => {
@@ -315,7 +312,7 @@ impl SendQueue {
                 if !std::mem::replace(&mut entry.has_started, true) && entry.is_durable() {
                     self.started.insert(id);
                 }
-                self.events.push_back(SendEvent::Started(self.id(id)));
+                self.tell_step(id, SendEvent::Started);
             }
             StreamFrame::Update { number, content } => return self.handle_update(id, number, content),
             StreamFrame::Outcome(outcome) => self.end(id, outcome),
@@ -329,6 +326,13 @@ impl SendQueue {
             }
         }
         Ok(())
+    }
+
+    /// Tells a step of a command, if its steps are told.
+    fn tell_step(&mut self, id: LocalId, step: impl FnOnce(CommandId) -> SendEvent) {
+        if self.entry(id).is_some_and(|entry| entry.command.steps) {
+            self.events.push_back(step(self.id(id)));
+        }
     }
 
     /// Looks at the time: deadlines, pauses, commands to be sent again.

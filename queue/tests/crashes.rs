@@ -222,6 +222,7 @@ impl World {
                     body_held_bytes: 0,
                     wants_result_body: false,
                     updates: UpdatePolicy::Store,
+                    steps: true,
                     deadline: None,
                     durable: Some(Box::new(Durability::default())),
                 };
@@ -383,7 +384,6 @@ impl World {
     fn drain(&mut self) {
         self.sent.under_way.extend(std::iter::from_fn(|| self.send.poll_store(self.now, &CLOCK)));
         self.received.under_way.extend(std::iter::from_fn(|| self.receive.poll_store(self.now, &CLOCK)));
-        self.receive.store_in_memory();
         while let Some(event) = self.send.poll_event() {
             self.handle_event(event);
         }

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use runnel_codec::{Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame};
+use runnel_codec::{
+    Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame, UpdatePolicy,
+};
 use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Stage, Transmit};
 use runnel_transport::StreamId;
 use tracing::{debug, trace, warn};
@@ -21,10 +23,13 @@ impl Engine {
             Ok(Some(id)) => return self.handle_attach(id, caller),
             Err(conflict) => return caller.teller.stored(&mut self.wakes, Err(conflict.into())),
         }
+        let updates = command.updates;
         match self.send.submit(now, command) {
             Ok(id) => {
-                // Whoever submits follows; a command whose updates are not kept has nothing to follow.
-                self.send.follow(&id).ok();
+                if updates == UpdatePolicy::Store {
+                    // Whoever submits follows.
+                    self.send.follow(&id).ok();
+                }
                 self.callers.insert(id, caller);
             }
             Err(error) => caller.teller.stored(&mut self.wakes, Err(error)),
@@ -34,15 +39,22 @@ impl Engine {
     /// Lets the send queue say what it has to say.
     pub(super) fn drain_send_queue(&mut self, now: Instant) -> bool {
         let mut is_busy = false;
-        while let Some(event) = self.send.poll_event() {
+        loop {
+            while let Some(transmit) = self.send.poll_transmit(now) {
+                is_busy = true;
+                self.transmit(now, transmit);
+            }
+            // What is told may have more to be sent.
+            let mut has_told = false;
+            while let Some(event) = self.send.poll_event() {
+                has_told = true;
+                self.tell_caller(now, event);
+            }
+            if !has_told {
+                return is_busy;
+            }
             is_busy = true;
-            self.tell_caller(now, event);
         }
-        while let Some(transmit) = self.send.poll_transmit(now) {
-            is_busy = true;
-            self.transmit(now, transmit);
-        }
-        is_busy
     }
 
     fn tell_caller(&mut self, now: Instant, event: SendEvent) {

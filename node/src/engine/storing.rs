@@ -151,22 +151,19 @@ impl Engine {
         }
     }
 
-    /// Has what needs no store count as stored, and sends the rest on its way if nothing else is.
-    pub(super) fn drain_stores(&mut self, now: Instant) -> bool {
-        let is_busy = self.send.store_in_memory(now) | self.receive.store_in_memory();
+    /// Sends what is to be stored on its way, if nothing else is.
+    pub(super) fn drain_stores(&mut self, now: Instant) {
         let Some(storing) = self.storing.as_mut() else {
-            self.release_tokens();
-            return is_busy;
+            return self.release_tokens();
         };
         if !storing.is_idle() {
-            return is_busy;
+            return;
         }
-        let Ok(place) = storing.line.batches.try_reserve() else { return is_busy };
+        let Ok(place) = storing.line.batches.try_reserve() else { return };
         if storing.look_at.is_some_and(|at| at <= now) {
             storing.look_at = Some(now + LOOK_PAUSE);
             storing.under_way = Some((None, None));
-            place.send(StoreBatch(Vec::new()));
-            return is_busy;
+            return place.send(StoreBatch(Vec::new()));
         }
         let clock = self.env.clock();
         let sent = self.send.poll_store(now, &clock);
@@ -184,7 +181,6 @@ impl Engine {
             // Every end of a handler that was heard of is durable.
             self.release_tokens();
         }
-        is_busy
     }
 }
 

@@ -21,8 +21,6 @@ pub(super) enum Note {
     Ended { id: LocalId, bytes: u64 },
     /// Its sender has settled these commands.
     Settled(PeerIndex, Settled),
-    /// A sender is another process now: all commands of other processes are settled.
-    Restarted(PeerIndex, Epoch),
     /// A batch has brought the journal of a sender's commands to this position.
     Position(PeerIndex, u64),
 }
@@ -32,7 +30,7 @@ impl Note {
     pub(super) fn from(&self) -> PeerIndex {
         match self {
             Self::Started(id) | Self::Token(id, _) | Self::Ended { id, .. } => id.peer,
-            Self::Settled(from, _) | Self::Restarted(from, _) | Self::Position(from, _) => *from,
+            Self::Settled(from, _) | Self::Position(from, _) => *from,
         }
     }
 }
@@ -43,7 +41,7 @@ impl Record for Note {
             Self::Ended { bytes, .. } => *bytes,
             Self::Token(_, token) => token.len() as u64,
             Self::Settled(_, settled) => settled.ranges.len() as u64 * 16,
-            Self::Started(..) | Self::Restarted(..) | Self::Position(..) => 0,
+            Self::Started(..) | Self::Position(..) => 0,
         };
         // What is in memory can be counted.
         NOTE_BYTES + usize::try_from(content).unwrap_or(usize::MAX / 2)
@@ -51,10 +49,14 @@ impl Record for Note {
 }
 
 impl ReceiveQueue {
-    /// Notes something of a command of this class and epoch.
+    /// Notes something of a command of this class and epoch. What does not outlive this process is remembered by being
+    /// here: what waits for that happens at once.
     pub(super) fn note(&mut self, class: Class, epoch: Epoch, note: Note) {
-        let journal = if self.is_durable(note.from(), epoch) { &mut self.durable } else { &mut self.memory };
-        journal.push(class, note);
+        if self.is_durable(note.from(), epoch) {
+            self.durable.push(class, note);
+        } else {
+            self.handle_note(note);
+        }
     }
 
     /// Notes the end of a command. Nobody waits for that of a settled one, and it must not overtake the settling.

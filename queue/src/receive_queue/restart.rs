@@ -3,10 +3,9 @@
 //! What waits is called off, what has ended is forgotten. Handlers go on, as they do when a link is lost; but what they
 //! say has no reader, so it is dropped as they say it, and they are forgotten when they end.
 
-use runnel_codec::{Class, Epoch, NodeId, Outcome, Part};
+use runnel_codec::{Epoch, NodeId, Outcome, Part};
 
 use super::ReceiveQueue;
-use super::notes::Note;
 use super::words::DeliveryPart;
 use crate::body_intake::BodyIntake;
 use crate::peers::{LocalId, PeerIndex};
@@ -25,7 +24,7 @@ impl ReceiveQueue {
                 self.purge(LocalId { peer, key });
                 self.give_up(LocalId { peer, key });
             }
-            self.memory.push(Class::Normal, Note::Restarted(peer, boot));
+            self.restarted(peer);
         }
     }
 
@@ -56,12 +55,9 @@ impl ReceiveQueue {
         self.close_body(id);
     }
 
-    /// Forgets what has ended of a sender's older processes, now that it is stored that they are gone.
-    pub(super) fn restarted(&mut self, peer: PeerIndex, boot: Epoch) {
+    /// Forgets what has ended of a sender's older processes.
+    fn restarted(&mut self, peer: PeerIndex) {
         let sender = &mut self.senders[peer];
-        if sender.boot() != Some(boot) {
-            return;
-        }
         for key in sender.known_of_older_epochs() {
             sender.forget_if_ended(key);
         }

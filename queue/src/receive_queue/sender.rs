@@ -217,11 +217,6 @@ impl Sender {
             || self.settled.get(&key.epoch).is_some_and(|announced| announced.set.contains(key.seq))
     }
 
-    /// Returns the process that it said it is.
-    pub(super) fn boot(&self) -> Option<Epoch> {
-        self.boot
-    }
-
     /// Returns the known commands of its older processes and stores.
     pub(super) fn known_of_older_epochs(&self) -> Vec<CommandKey> {
         self.known.keys().filter(|key| self.is_gone(key.epoch)).collect()

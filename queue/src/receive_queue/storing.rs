@@ -51,18 +51,6 @@ impl ReceiveQueue {
         self.start_waiting();
     }
 
-    /// Counts everything as remembered that does not outlive this process. Returns whether there was anything.
-    pub fn store_in_memory(&mut self) -> bool {
-        let mut is_busy = false;
-        self.start_waiting();
-        while let Some(note) = self.memory.pop() {
-            is_busy = true;
-            self.handle_note(note);
-            self.start_waiting();
-        }
-        is_busy
-    }
-
     /// Returns the next command whose handler may rely on being found again by its token.
     pub fn poll_token_stored(&mut self) -> Option<(NodeId, CommandKey)> {
         self.tokens_stored.pop_front()
@@ -94,7 +82,7 @@ impl ReceiveQueue {
                 }
             }
             Note::Ended { id, .. } => self.write_deletion(*id, changes),
-            Note::Restarted(..) | Note::Position(..) => {}
+            Note::Position(..) => {}
         }
     }
 
@@ -111,7 +99,6 @@ impl ReceiveQueue {
             Note::Started(id) => self.started(id),
             Note::Token(id, _) => self.tokens_stored.push_back((self.senders.name(id.peer).clone(), id.key)),
             Note::Ended { id, .. } => self.ended(id),
-            Note::Restarted(from, boot) => self.restarted(from, boot),
             Note::Settled(from, settled) => self.senders[from].prune(&settled),
             Note::Position(from, position) => self.senders[from].handle_position(position),
         }

@@ -84,11 +84,9 @@ impl Rig {
     /// Stores everything, until nothing moves, and drains.
     fn turn(&mut self) -> Said {
         loop {
-            let is_busy = self.queue.store_in_memory();
             match self.queue.poll_store(self.now, &CLOCK) {
                 Some(batch) => self.queue.handle_stored(batch.id),
-                None if !is_busy => return self.drain(),
-                None => {}
+                None => return self.drain(),
             }
         }
     }

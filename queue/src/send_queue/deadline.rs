@@ -34,7 +34,7 @@ impl SendQueue {
         }
         // The receiver decides; what is said here is no outcome.
         if !std::mem::replace(&mut entry.is_overdue, true) {
-            self.events.push_back(SendEvent::Overdue(self.id(id)));
+            self.tell_step(id, SendEvent::Overdue);
         }
     }
 }

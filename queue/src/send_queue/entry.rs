@@ -43,6 +43,8 @@ pub struct NewCommand {
     pub wants_result_body: bool,
     /// What becomes of its updates.
     pub updates: UpdatePolicy,
+    /// Its steps are told, until its end: that it is stored, sent, accepted, started, overdue.
+    pub steps: bool,
     /// Time until it is no longer wanted.
     pub deadline: Option<Duration>,
     /// It outlives this process; `None`: only links.

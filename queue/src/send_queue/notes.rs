@@ -58,10 +58,14 @@ impl Record for Note {
 }
 
 impl SendQueue {
-    /// Notes something of a command of this class.
+    /// Notes something of a command of this class. What does not outlive this process is remembered by being here: what
+    /// waits for that happens at once.
     pub(super) fn note(&mut self, class: Class, note: Note) {
-        let journal = if self.is_durable(note.id().key) { &mut self.durable } else { &mut self.memory };
-        journal.push(class, note);
+        if self.is_durable(note.id().key) {
+            self.durable.push(class, note);
+        } else {
+            self.handle_note(None, note);
+        }
     }
 
     /// Returns whether a command outlives this process. One that ended under an older epoch of the store does too.

@@ -168,6 +168,7 @@ impl CommandRow {
             body_held_bytes: self.body_held_bytes,
             wants_result_body: self.wants_result_body,
             updates: self.updates,
+            steps: true,
             deadline: self.deadline.map(|deadline| deadline.remaining_at(clock)),
             durable: Some(Box::new(Durability {
                 body: self.body.clone(),

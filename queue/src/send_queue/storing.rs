@@ -61,18 +61,8 @@ impl SendQueue {
     /// A batch of changes is stored: what depends on it may be said.
     pub fn handle_stored(&mut self, now: Instant, batch: BatchId) {
         for note in self.durable.stored(batch) {
-            self.handle_note(now, note);
+            self.handle_note(Some(now), note);
         }
-    }
-
-    /// Counts everything as remembered that does not outlive this process. Returns whether there was anything.
-    pub fn store_in_memory(&mut self, now: Instant) -> bool {
-        let mut is_busy = false;
-        while let Some(note) = self.memory.pop() {
-            is_busy = true;
-            self.handle_note(now, note);
-        }
-        is_busy
     }
 
     /// Takes an outcome; it is said when it is stored.
@@ -173,13 +163,14 @@ impl SendQueue {
         })
     }
 
-    fn handle_note(&mut self, now: Instant, note: Note) {
+    /// Does what has waited for a note, which was stored at this time, or of which nothing is stored.
+    pub(super) fn handle_note(&mut self, stored_at: Option<Instant>, note: Note) {
         match note {
             Note::Stored { id, .. } => self.stored(id),
             Note::Bound { id, receiver } => self.bound(id, receiver),
             Note::Update { id, number, .. } => self.hold_updates(id, number),
             Note::UpdatesTaken { id, last, .. } => self.hold_updates(id, last),
-            Note::Ended(id) => self.ended(now, id),
+            Note::Ended(id) => self.ended(stored_at, id),
             Note::Cancelled(_) | Note::OutcomeTaken(_) | Note::Forgotten { .. } => {}
         }
     }
@@ -192,10 +183,13 @@ impl SendQueue {
         if entry.stage == Stage::Storing {
             entry.stage = Stage::Waiting;
         }
-        if entry.binding.is_none() {
+        let (is_binding, tells) = (entry.binding.is_some(), entry.command.steps);
+        if !is_binding {
             self.put_in_line(id, false);
         }
-        self.events.push_back(SendEvent::Stored(self.id(id)));
+        if tells {
+            self.events.push_back(SendEvent::Stored(self.id(id)));
+        }
     }
 
     fn bound(&mut self, id: LocalId, epoch: Epoch) {
@@ -223,8 +217,8 @@ impl SendQueue {
         }
     }
 
-    /// The outcome is stored: the command is settled.
-    fn ended(&mut self, now: Instant, id: LocalId) {
+    /// The outcome is stored, or remembered here: the command is settled.
+    fn ended(&mut self, stored_at: Option<Instant>, id: LocalId) {
         let is_durable = self.is_durable(id.key);
         let peer = &mut self.peers[id.peer];
         let Some(mut entry) = peer.entries.remove(id.key) else { return };
@@ -237,7 +231,7 @@ impl SendQueue {
         if peer.numbering_mut(is_durable).settle(id.key.seq) {
             self.tell_news(id.peer);
         }
-        if is_durable {
+        if let Some(now) = stored_at {
             self.keep_outcome(now, id, &mut entry);
         }
         let id = self.id(id);

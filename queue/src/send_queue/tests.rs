@@ -45,6 +45,7 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         body_held_bytes: 0,
         wants_result_body: false,
         updates: UpdatePolicy::Follow,
+        steps: true,
         deadline: None,
         durable: Some(Box::default()),
     }
@@ -78,7 +79,7 @@ fn settle(queue: &mut SendQueue, now: Instant) -> (Vec<SendEvent>, Vec<Transmit>
     loop {
         let before = (events.len(), transmits.len());
         transmits.extend(std::iter::from_fn(|| queue.poll_transmit(now)));
-        let mut is_idle = !queue.store_in_memory(now);
+        let mut is_idle = true;
         while let Some(batch) = queue.poll_store(now, &CLOCK) {
             is_idle = false;
             queue.handle_stored(now, batch.id);

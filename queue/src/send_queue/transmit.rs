@@ -105,7 +105,7 @@ impl SendQueue {
         entry.was_sent = true;
         entry.may_be_known = true;
         state.use_room(class, bytes);
-        self.events.push_back(SendEvent::Sent(self.id(id)));
+        self.tell_step(id, SendEvent::Sent);
         Some(Transmit::Open { peer: self.peers.name(peer).clone(), key, head, payload })
     }
 

@@ -14,12 +14,15 @@ use crate::error::{NotFound, ProtocolError};
 
 impl SendQueue {
     /// A caller follows a command whose updates are kept ([`UpdatePolicy::Store`]): those that were kept come as events,
-    /// and so do all that follow, until [`unfollow`](Self::unfollow).
+    /// and so do all that follow, until [`unfollow`](Self::unfollow). The steps that it still takes are told.
     ///
     /// # Errors
     ///
     /// [`NotFound`] when it is not in the queue or its updates are not kept.
     pub fn follow(&mut self, id: &CommandId) -> Result<(), NotFound> {
+        if let Some(entry) = self.local(id).and_then(|id| self.entry_mut(id)) {
+            entry.command.steps = true;
+        }
         let Ok(entry) = self.stored_mut(id) else { return self.release_kept(id) };
         entry.is_followed = true;
         let released: Vec<_> = entry.release_updates(id).collect();

@@ -341,6 +341,17 @@ impl World {
         }
     }
 
+    /// What a process that is gone has sent leaves no records: it is forgotten when it ends.
+    fn look_at_older(&mut self) {
+        for peer in &mut self.peers {
+            let Some(sender) = self.queue.senders.get(&peer.node) else { continue };
+            let older = peer.commands.range_mut(..nth(peer.boot, 0));
+            for (_, model) in older.filter(|(number, _)| sender.known.get(key(**number)).is_none()) {
+                model.ended = Written::Stored;
+            }
+        }
+    }
+
     fn note_stored(&mut self, note: &Note) {
         match note {
             Note::Started(id) => self.model_at(*id).started = Written::Stored,
@@ -350,11 +361,7 @@ impl World {
     }
 
     fn drain(&mut self) {
-        while let Some(note) = self.queue.memory.pop() {
-            self.check_note(&note);
-            self.note_stored(&note);
-            self.queue.handle_note(note);
-        }
+        self.look_at_older();
         while let Some(batch) = self.queue.poll_store(self.now, &CLOCK) {
             let notes = self.queue.durable.last().to_vec();
             for note in &notes {

@@ -13,7 +13,6 @@ struct Rows(BTreeMap<RowKey, Row>);
 impl Rows {
     fn take(&mut self, rig: &mut Rig) -> Said {
         loop {
-            let is_busy = rig.queue.store_in_memory();
             match rig.queue.poll_store(rig.now, &CLOCK) {
                 Some(batch) => {
                     for change in batch.changes {
@@ -24,8 +23,7 @@ impl Rows {
                     }
                     rig.queue.handle_stored(batch.id);
                 }
-                None if !is_busy => return rig.drain(),
-                None => {}
+                None => return rig.drain(),
             }
         }
     }
