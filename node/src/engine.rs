@@ -38,7 +38,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use runnel_certs::Identity;
 use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, Lineage, NodeId, Outcome};
-use runnel_queue::{NewCommand, ReceiveQueue, SendQueue, StoreError};
+use runnel_queue::{Prepared, ReceiveQueue, SendQueue, StoreError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -69,7 +69,7 @@ use crate::wakes::{WakeNotes, Wakes};
 #[derive(Debug)]
 pub(crate) enum Request {
     /// A caller submits a command.
-    Submit { command: NewCommand, caller: Caller },
+    Submit { command: Prepared, caller: Caller },
     /// A caller wants a command cancelled.
     Cancel { id: CommandId, reply: oneshot::Sender<Result<(), NotFound>> },
     /// A caller gives a command up.

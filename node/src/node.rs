@@ -366,7 +366,7 @@ impl NodeHandle {
         };
         let durability = Durability { body: stored_body, idempotency: None, label: options.label };
         let durable = self.durability(options.delivery, durability, options.key, &command)?;
-        let command = NewCommand { durable, ..command };
+        let command = NewCommand { durable, ..command }.into();
         let (teller, events) = caller_events();
         // Bounded by the credit that its reader grants.
         let (parts, parts_come) = options.result_body.then(mpsc::unbounded_channel).unzip();

@@ -50,8 +50,8 @@ pub use receive_queue::{
 pub use room::Room;
 pub use scheduler::SchedulerConfig;
 pub use send_queue::{
-    Durability, LinkUp, NewCommand, PeerCounts, Presumed, SendCounts, SendEvent, SendQueue, Stage, Transmit,
-    Waiting, WaitsFor,
+    Durability, LinkUp, NewCommand, PeerCounts, Prepared, Presumed, SendCounts, SendEvent, SendQueue, Stage,
+    Transmit, Waiting, WaitsFor,
 };
 pub use settled::SettledSet;
 pub use store::{

@@ -34,7 +34,7 @@ use runnel_codec::{Class, CommandId, CommandKey, Epoch, NodeId, Outcome, Reach, 
 pub use self::counts::PeerCounts;
 pub use self::early::Presumed;
 use self::entry::Entry;
-pub use self::entry::{Durability, NewCommand, Stage};
+pub use self::entry::{Durability, NewCommand, Prepared, Stage};
 pub use self::explain::{SendCounts, Waiting, WaitsFor};
 use self::notes::Note;
 pub use self::peer::LinkUp;
@@ -117,7 +117,12 @@ impl SendQueue {
     /// # Errors
     ///
     /// See [`SubmitError`].
-    pub fn submit(&mut self, now: Instant, command: NewCommand) -> Result<CommandId, SubmitError> {
+    pub fn submit(&mut self, now: Instant, command: impl Into<Prepared>) -> Result<CommandId, SubmitError> {
+        self.take(now, command.into().0)
+    }
+
+    fn take(&mut self, now: Instant, mut entry: Box<Entry>) -> Result<CommandId, SubmitError> {
+        let command = &entry.command;
         check_size("arguments", command.args.len(), ARGS_BYTES_MAX)?;
         check_size("an inline payload", command.payload.len(), PAYLOAD_BYTES_MAX)?;
         let epoch = match &command.durable {
@@ -142,7 +147,7 @@ impl SendQueue {
         // A deadline beyond what the clock can count to never passes.
         let deadline_at = command.deadline.and_then(|deadline| now.checked_add(deadline));
         let (class, local) = (command.class, LocalId { peer: to, key });
-        let mut entry = Box::new(Entry::new(command, key, share, deadline_at));
+        (entry.share, entry.deadline_at) = (share, deadline_at);
         // Stored and bound in one go, so that it can leave as soon as it is stored.
         let link = peer.link.as_ref().filter(|_| early::may_bind(peer.presumed, entry.is_durable()));
         let receiver = link.map(|link| link.epoch(entry.is_durable()));

@@ -130,14 +130,15 @@ impl Link {
         self.events.pop_front()
     }
 
-    /// Opens a stream for a command and writes its head and inline payload.
+    /// Opens a stream for a command and writes its head and inline payload. Unless the head says that a body follows, that
+    /// ends this side of it.
     ///
     /// # Errors
     ///
     /// [`NoPlace`] when the peer allows no further stream now.
     pub fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
         match &mut self.phase {
-            Phase::Open(open) => open.open_command(head, payload),
+            Phase::Open(open) => open.open_command(head, payload, &mut self.events),
             _ => Err(NoPlace),
         }
     }
@@ -156,7 +157,14 @@ impl Link {
     /// Nothing bounds what waits but the caller, by the budget and by [`pending_bytes`](Self::pending_bytes).
     pub fn send(&mut self, stream: StreamId, frame: &StreamFrame) {
         if let Phase::Open(open) = &mut self.phase {
-            open.with_command(stream, |stream, in_flight| in_flight.add_written(stream.push_frame(frame)));
+            open.act_on(stream, |stream, in_flight| in_flight.add_written(stream.push_frame(frame)));
+        }
+    }
+
+    /// Writes the last frame of this side to a command's stream: [`send`](Self::send) and [`finish`](Self::finish) in one.
+    pub fn send_last(&mut self, stream: StreamId, frame: &StreamFrame) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.send_last(stream, frame, &mut self.events);
         }
     }
 
@@ -172,7 +180,7 @@ impl Link {
     /// Ends this side of a stream after what has been written.
     pub fn finish(&mut self, stream: StreamId) {
         if let Phase::Open(open) = &mut self.phase {
-            open.with_command(stream, |stream, _| stream.finish());
+            open.act_on(stream, |stream, _| stream.finish());
         }
     }
 
@@ -190,7 +198,7 @@ impl Link {
     pub fn stop(&mut self, stream: StreamId, code: CloseCode) {
         trace!(%stream, %code, "dropping what still comes");
         if let Phase::Open(open) = &mut self.phase {
-            open.with_command(stream, |stream, _| stream.discard());
+            open.act_on(stream, |stream, _| stream.discard());
         }
     }
 

@@ -34,12 +34,17 @@ struct Slot {
 impl ReadySet {
     /// Adds a number and has it polled once.
     pub fn insert(&mut self, index: usize) {
+        self.register(index);
+        self.wake(index);
+    }
+
+    /// Adds a number, which is polled once it is woken.
+    pub fn register(&mut self, index: usize) {
         while self.wakers.len() <= index {
             let slot = Slot { queue: self.queue.clone(), index: self.wakers.len() };
             self.wakers.push(Waker::from(Arc::new(slot)));
             self.queue.lock().is_woken.push(false);
         }
-        self.wake(index);
     }
 
     /// Has a number polled again. Numbers that were never inserted are ignored.

@@ -163,12 +163,14 @@ impl Engine {
             return;
         }
         let stream = StreamId::from_wire(reply.at.stream);
-        entry.link.send(stream, &reply.frame);
+        match reply.is_last {
+            true => entry.link.send_last(stream, &reply.frame),
+            false => entry.link.send(stream, &reply.frame),
+        }
         self.body_bytes_written += body_bytes(&reply.frame);
         if reply.frame.is_bulk() {
             self.give_room(index);
         } else if reply.is_last {
-            entry.link.finish(stream);
             entry.streams.remove(&stream);
             self.links.note_places(index);
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use runnel_codec::{
     Class, ClassMap, CommandId, CommandKey, ControlFrame, Head, NodeId, StreamFrame, UpdatePolicy,
 };
-use runnel_queue::{Budget, DeliveryPart, LinkView, NewCommand, Room, SendEvent, Stage, Transmit};
+use runnel_queue::{Budget, DeliveryPart, LinkView, Prepared, Room, SendEvent, Stage, Transmit};
 use runnel_transport::StreamId;
 use tracing::{debug, trace, warn};
 
@@ -16,7 +16,8 @@ use crate::body::{BodySink, Source, Whose, feed};
 
 impl Engine {
     /// Stores a caller's command.
-    pub(super) fn handle_submit(&mut self, now: Instant, command: NewCommand, caller: Caller) {
+    pub(super) fn handle_submit(&mut self, now: Instant, prepared: Prepared, caller: Caller) {
+        let command = prepared.command();
         let key = command.durable.as_ref().and_then(|durable| durable.idempotency.as_ref());
         match key.map_or(Ok(None), |key| self.send.find(&command.to, key)) {
             Ok(None) => {}
@@ -24,7 +25,7 @@ impl Engine {
             Err(conflict) => return caller.teller.stored(&mut self.wakes, Err(conflict.into())),
         }
         let updates = command.updates;
-        match self.send.submit(now, command) {
+        match self.send.submit(now, prepared) {
             Ok(id) => {
                 if updates == UpdatePolicy::Store {
                     // Whoever submits follows.
@@ -173,8 +174,6 @@ impl Engine {
             Ok(stream) => {
                 if head.has_body {
                     entry.bodies.insert(key, stream);
-                } else {
-                    entry.link.finish(stream);
                 }
                 entry.streams.insert(stream, StreamUse::Outgoing { key, is_answered: false });
                 entry.unanswered += 1;

@@ -51,6 +51,10 @@ pub struct NewCommand {
     pub durable: Option<Box<Durability>>,
 }
 
+/// A command to be sent, in the memory that it takes in the queue: it is not moved about on its way there.
+#[derive(Debug)]
+pub struct Prepared(pub(super) Box<Entry>);
+
 /// What the store keeps beside a durable command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Durability {
@@ -83,7 +87,6 @@ pub enum Stage {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) command: NewCommand,
-    pub(super) key: CommandKey,
     /// From which share of the queue it has its place.
     pub(super) share: Share,
     pub(super) stage: Stage,
@@ -174,20 +177,28 @@ impl OutgoingBody {
     }
 }
 
+impl From<NewCommand> for Prepared {
+    fn from(command: NewCommand) -> Self {
+        Self(Box::new(Entry::new(command)))
+    }
+}
+
+impl Prepared {
+    /// Returns the command.
+    pub fn command(&self) -> &NewCommand {
+        &self.0.command
+    }
+}
+
 impl Entry {
-    pub(super) fn new(
-        command: NewCommand,
-        key: CommandKey,
-        share: Share,
-        deadline_at: Option<Instant>,
-    ) -> Self {
+    /// One that has no place in the queue yet.
+    pub(super) fn new(command: NewCommand) -> Self {
         let is_followed = command.updates != UpdatePolicy::Store;
         Self {
             body: command.has_body.then(Box::default),
             result_body: command.wants_result_body.then(Box::default),
             command,
-            key,
-            share,
+            share: Share::Common,
             stage: Stage::Storing,
             bound: None,
             binding: None,
@@ -197,7 +208,7 @@ impl Entry {
             before_early: None,
             has_started: false,
             is_cancelled: false,
-            deadline_at,
+            deadline_at: None,
             is_overdue: false,
             is_in_line: false,
             resend_at: None,
@@ -255,7 +266,13 @@ impl Entry {
     ///
     /// What it grants is within what the credits of others leave. It is never less than was granted before: a receiver
     /// that has the command keeps to the higher one.
-    pub(super) fn head(&mut self, now: Instant, config: &SendQueueConfig, left: u64) -> Head {
+    pub(super) fn head(
+        &mut self,
+        key: CommandKey,
+        now: Instant,
+        config: &SendQueueConfig,
+        left: u64,
+    ) -> Head {
         let granted = match self.updates_window(config, left) {
             0 => 0,
             window => self.update_bytes_granted.max(self.update_bytes_taken + window),
@@ -268,7 +285,7 @@ impl Entry {
         };
         self.update_bytes_granted = granted;
         Head {
-            key: self.key,
+            key,
             class: self.command.class,
             name: self.command.name.clone(),
             idempotent: self.command.idempotent,

@@ -103,7 +103,7 @@ impl SendQueue {
         // What was stored is kept even if the bounds are smaller now.
         let share = usage::check(&self.config, &self.total, &state.usage, false, class, bytes);
         let share = share.unwrap_or(Share::Common);
-        let mut entry = Entry::new(command, key, share, deadline_at);
+        let mut entry = Entry { share, deadline_at, ..Entry::new(command) };
         state.credits.change(&self.config, &mut entry, |entry, _| entry.recover(progress, updates));
         let is_begun = entry.is_begun;
         if let Some(idempotency) = &row.idempotency {

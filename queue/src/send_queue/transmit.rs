@@ -95,7 +95,7 @@ impl SendQueue {
             return None;
         }
         let config = &self.config;
-        let head = state.credits.change(config, entry, |entry, left| entry.head(now, config, left));
+        let head = state.credits.change(config, entry, |entry, left| entry.head(key, now, config, left));
         let payload = entry.command.payload.clone();
         let bytes = (head.args.len() + payload.len()) as u64;
         if state.presumed.is_some() {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ConnectionError};
 use runnel_codec::{
-    CloseCode, CloseText, ControlFrame, Datagram, Head, HelloAnswer, StreamKind, encode_control,
+    CloseCode, CloseText, ControlFrame, Datagram, Head, HelloAnswer, StreamFrame, StreamKind, encode_control,
     encode_stream_kind,
 };
 use slab::Slab;
@@ -23,7 +23,7 @@ use super::event::{LinkEvent, Side};
 use super::heads::Heads;
 use super::openings::{Openings, Pair};
 use super::outbox::Outbox;
-use super::reader::{Reader, Readers};
+use super::reader::Readers;
 use super::stats::Remote;
 use super::stream::{Role, Stream, StreamEvent, StreamId, id_of};
 use super::stream_map::StreamMap;
@@ -87,13 +87,13 @@ impl Open {
             remote: Remote::new(&connection),
             timer: Box::pin(sleep_until(tokio::time::Instant::now())),
             connection,
-            context,
             side,
             ready,
             streams: Slab::new(),
             indices: StreamMap::default(),
             outboxes: Vec::new(),
-            readers: Readers::default(),
+            readers: Readers::new(context.config.limits(), context.names.clone()),
+            context,
             control: None,
             early_control: BytesMut::new(),
             place: None,
@@ -150,41 +150,73 @@ impl Open {
         usize::from(self.place.is_some())
     }
 
-    pub(super) fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
+    pub(super) fn open_command(
+        &mut self,
+        head: &Head,
+        payload: Bytes,
+        events: &mut VecDeque<LinkEvent>,
+    ) -> Result<StreamId, NoPlace> {
         let pair = self.place.take().ok_or(NoPlace)?;
         let outbox = self.outboxes.pop().unwrap_or_default();
-        let reader = self.readers.replies(self.context.config.limits(), head.updates_received);
-        let mut stream = Stream::opened(pair, reader, head, payload, outbox, self.is_lossy());
+        let mut stream = Stream::opened(pair, head, payload, outbox, self.is_lossy());
         self.in_flight.add_written(stream.written());
         let id = stream.id();
         if let Some((offset, bytes)) = stream.take_uncopied() {
             self.copies.handle_written(now(), id, offset, &bytes);
             self.ready.wake(CONNECTION);
         }
-        self.add_stream(stream);
+        let index = self.add_stream(stream);
+        self.poll_now(index, events);
         // The next place, if there is one, is there at once; otherwise its coming is an event.
         let waker = self.ready.waker(CONNECTION);
         self.poll_place(&mut Context::from_waker(&waker));
         Ok(id)
     }
 
-    /// Does something with a command's stream, unless it has ended.
-    pub(super) fn with_command(&mut self, id: StreamId, act: impl FnOnce(&mut Stream, &mut InFlight)) {
-        let Some(index) = self.indices.get(&id).copied() else { return };
-        if let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.role() == Role::Command) {
-            act(stream, &mut self.in_flight);
+    /// Writes the last frame of this side to a command's stream, and its end.
+    pub(super) fn send_last(&mut self, id: StreamId, frame: &StreamFrame, events: &mut VecDeque<LinkEvent>) {
+        let index = self.with_command(id, |stream, in_flight| {
+            in_flight.add_written(stream.push_frame(frame));
+            stream.finish();
+        });
+        if let Some(index) = index {
+            self.poll_now(index, events);
+        }
+    }
+
+    /// Polls a stream of which all is there that will be written, so that it need not be woken for that.
+    fn poll_now(&mut self, index: usize, events: &mut VecDeque<LinkEvent>) {
+        let waker = self.ready.waker(index + 1);
+        self.poll_stream(&mut Context::from_waker(&waker), index, events);
+        if !events.is_empty() {
+            waker.wake();
+        }
+    }
+
+    /// Does something with a command's stream, unless it has ended. It is to be polled then; returns its index.
+    fn with_command(&mut self, id: StreamId, act: impl FnOnce(&mut Stream, &mut InFlight)) -> Option<usize> {
+        let index = self.indices.get(&id).copied()?;
+        let stream = self.streams.get_mut(index).filter(|stream| stream.role() == Role::Command)?;
+        stream.lend_outbox(&mut self.outboxes);
+        act(stream, &mut self.in_flight);
+        if let Some((offset, bytes)) = stream.take_uncopied() {
+            self.copies.handle_written(now(), id, offset, &bytes);
+            // It polls the timer.
+            self.ready.wake(CONNECTION);
+        }
+        Some(index)
+    }
+
+    /// Does something with a command's stream, unless it has ended, and has it polled.
+    pub(super) fn act_on(&mut self, id: StreamId, act: impl FnOnce(&mut Stream, &mut InFlight)) {
+        if let Some(index) = self.with_command(id, act) {
             self.ready.wake(index + 1);
-            if let Some((offset, bytes)) = stream.take_uncopied() {
-                self.copies.handle_written(now(), id, offset, &bytes);
-                // It polls the timer.
-                self.ready.wake(CONNECTION);
-            }
         }
     }
 
     pub(super) fn reset(&mut self, id: StreamId, code: CloseCode) {
         let mut written = None;
-        self.with_command(id, |stream, _| written = stream.reset(code));
+        self.act_on(id, |stream, _| written = stream.reset(code));
         if let Some(written) = written {
             self.push_control(&ControlFrame::StreamEnded { stream: id.to_wire(), bytes: written });
         }
@@ -198,6 +230,7 @@ impl Open {
     pub(super) fn push_control(&mut self, frame: &ControlFrame) {
         match self.control.and_then(|index| Some((index, self.streams.get_mut(index)?))) {
             Some((index, stream)) => {
+                stream.lend_outbox(&mut self.outboxes);
                 stream.push_control(frame);
                 self.ready.wake(index + 1);
             }
@@ -294,10 +327,10 @@ impl Open {
             stream.attach(pair);
             return self.ready.wake(index + 1);
         }
-        let (reader, outbox) = self.parts();
-        let mut stream = Stream::accepted(pair, reader, outbox);
+        let mut stream = Stream::accepted(pair);
         stream.set_copied(self.is_lossy());
-        self.add_stream(stream);
+        let index = self.add_stream(stream);
+        self.ready.wake(index + 1);
     }
 
     /// Returns whether what urgent commands say is said a second time.
@@ -332,7 +365,7 @@ impl Open {
         let Some(index) = self.indices.get(&id).copied().or_else(|| self.announce(id)) else { return };
         let Some(stream) = self.streams.get_mut(index) else { return };
         let mut happened = std::mem::take(&mut self.happened);
-        stream.read_copy(copy.offset, copy.bytes, &mut happened);
+        stream.read_copy(copy.offset, copy.bytes, &mut self.readers, &mut happened);
         self.settle_stream(index, happened, events);
     }
 
@@ -344,8 +377,7 @@ impl Open {
         if is_ours || !is_new || !self.is_greeted || self.heads.must_wait(id) {
             return None;
         }
-        let (reader, outbox) = self.parts();
-        let mut stream = Stream::announced(id, reader, outbox);
+        let mut stream = Stream::announced(id);
         stream.set_copied(self.is_lossy());
         Some(self.add_stream(stream))
     }
@@ -355,10 +387,13 @@ impl Open {
         let id = stream.id();
         let mut happened = std::mem::take(&mut self.happened);
         stream.poll_write(cx, &mut happened);
+        if let Some(outbox) = stream.take_outbox() {
+            keep(&mut self.outboxes, outbox);
+        }
         let is_early = !self.is_greeted && stream.is_incoming_command();
         if is_early || stream.role() == Role::Unknown && self.heads.must_wait(id) {
             self.paused.push(index);
-        } else if !stream.poll_read(cx, &mut happened) {
+        } else if !stream.poll_read(cx, &mut self.readers, &mut happened) {
             // The number of reads in a turn is bounded, so that no stream keeps the others waiting.
             self.ready.wake(index + 1);
         }
@@ -505,29 +540,18 @@ impl Open {
         }
     }
 
-    /// Returns what a stream of the peer's needs.
-    fn parts(&mut self) -> (Reader, Outbox) {
-        let (limits, names) = (self.context.config.limits(), self.context.names.clone());
-        (self.readers.opened(limits, names), self.outboxes.pop().unwrap_or_default())
-    }
-
     fn add_stream(&mut self, stream: Stream) -> usize {
         let id = stream.id();
         let index = self.streams.insert(stream);
         self.indices.insert(id, index);
-        self.ready.insert(index + 1);
+        self.ready.register(index + 1);
         index
     }
 
     fn remove_stream(&mut self, index: usize) {
-        let stream = self.streams.remove(index);
+        let mut stream = self.streams.remove(index);
         self.indices.remove(&stream.id());
-        let (mut outbox, reader) = stream.into_parts();
-        self.readers.keep(reader);
-        if self.outboxes.len() < OUTBOXES_MAX && outbox.is_worth_keeping() {
-            outbox.clear();
-            self.outboxes.push(outbox);
-        }
+        stream.let_go_of_reader(&mut self.readers);
     }
 }
 
@@ -535,6 +559,13 @@ impl Drop for Open {
     fn drop(&mut self) {
         // Dropped streams count as finished: the close has to come first, or half a frame looks like a whole stream.
         self.connection.close(CloseCode::Normal.to_wire().into(), b"");
+    }
+}
+
+/// Keeps an outbox for later streams, up to a bound.
+fn keep(outboxes: &mut Vec<Outbox>, outbox: Outbox) {
+    if outboxes.len() < OUTBOXES_MAX && outbox.is_worth_keeping() {
+        outboxes.push(outbox);
     }
 }
 
@@ -550,7 +581,7 @@ fn now() -> Instant {
 /// Number of the connection itself among what is woken; stream `i` has number `i + 1`.
 const CONNECTION: usize = 0;
 
-/// Outboxes kept for later streams: about as many as are under way at once on a busy link.
+/// Outboxes kept for later streams. Most are written in one go, and need one for that long.
 const OUTBOXES_MAX: usize = 64;
 
 /// Streams of the peer's that may be known from copies before they come.

@@ -85,6 +85,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Returns whether it has no buffer, or one that is in use.
+    pub(super) fn is_bare(&self) -> bool {
+        self.tail.capacity() == 0 && self.bytes == 0
+    }
+
     /// Returns whether its buffers are worth keeping for another stream: those that grew large are not.
     pub(super) fn is_worth_keeping(&self) -> bool {
         (1..=TAIL_BYTES_KEPT).contains(&self.tail.capacity()) && self.pieces.capacity() <= PIECES_KEPT

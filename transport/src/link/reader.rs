@@ -17,10 +17,12 @@ pub(super) enum Reader {
     Control(Box<ControlDecoder>),
 }
 
-/// Decoders whose streams are over, kept for their memory.
-#[derive(Debug, Default)]
+/// Makes readers, in the memory of those whose streams have been read.
+#[derive(Debug)]
 #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
 pub(super) struct Readers {
+    limits: Limits,
+    names: KnownNames,
     opened: Vec<Box<StreamDecoder>>,
     replies: Vec<Box<ReplyDecoder>>,
 }
@@ -34,14 +36,19 @@ pub(super) enum Item {
 }
 
 impl Readers {
+    pub(super) fn new(limits: Limits, names: KnownNames) -> Self {
+        Self { limits, names, opened: Vec::new(), replies: Vec::new() }
+    }
+
     /// Makes a reader of a stream that the peer opened.
-    pub(super) fn opened(&mut self, limits: Limits, names: KnownNames) -> Reader {
-        Reader::Opened(boxed(StreamDecoder::new(limits).with_names(names), &mut self.opened))
+    pub(super) fn opened(&mut self) -> Reader {
+        let decoder = StreamDecoder::new(self.limits).with_names(self.names.clone());
+        Reader::Opened(boxed(decoder, &mut self.opened))
     }
 
     /// Makes a reader of the answers to a command.
-    pub(super) fn replies(&mut self, limits: Limits, updates_received: u64) -> Reader {
-        Reader::Replies(boxed(ReplyDecoder::new(limits, updates_received), &mut self.replies))
+    pub(super) fn replies(&mut self, updates_received: u64) -> Reader {
+        Reader::Replies(boxed(ReplyDecoder::new(self.limits, updates_received), &mut self.replies))
     }
 
     /// Keeps the memory of a reader whose stream is over, up to a bound.
@@ -123,5 +130,5 @@ fn boxed<T>(value: T, spare: &mut Vec<Box<T>>) -> Box<T> {
     }
 }
 
-/// Readers of a kind that are kept for later streams: about as many as are under way at once on a busy link.
+/// Readers of a kind that are kept. Most streams are read in one go, and need one for that long.
 const READERS_MAX: usize = 64;

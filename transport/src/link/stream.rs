@@ -13,7 +13,7 @@ use runnel_codec::{
 
 use super::openings::Pair;
 use super::outbox::Outbox;
-use super::reader::{Item, Reader};
+use super::reader::{Item, Reader, Readers};
 
 /// Number of a stream within its link, as in QUIC (RFC 9000, section 2.1). Later streams of a side have larger ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,13 +26,19 @@ pub(super) struct Stream {
     class: Class,
     send: Option<SendStream>,
     recv: Option<RecvStream>,
-    reader: Reader,
+    /// It was opened here.
+    is_ours: bool,
+    /// There from the first bytes of the peer's half to its end.
+    reader: Option<Reader>,
+    /// Updates that the head of a command of ours told of.
+    updates_received: u64,
     /// A head whose announced payload has not come yet.
     head: Option<Box<Head>>,
     /// Its head has been passed on, or we opened it.
     is_known: bool,
     /// What comes is read and dropped.
     discards: bool,
+    /// It has buffers only while something waits.
     outbox: Outbox,
     /// More was pending than [`PENDING_BYTES_HIGH`], and not yet less than [`PENDING_BYTES_LOW`].
     is_crowded: bool,
@@ -122,35 +128,30 @@ impl fmt::Display for StreamId {
 
 impl Stream {
     /// A stream that the peer opened.
-    pub(super) fn accepted(pair: Pair, reader: Reader, outbox: Outbox) -> Self {
-        let mut stream = Self::announced(id_of(&pair), reader, outbox);
+    pub(super) fn accepted(pair: Pair) -> Self {
+        let mut stream = Self::announced(id_of(&pair));
         stream.attach(pair);
         stream
     }
 
     /// A stream that the peer opened, and that has not come itself.
-    pub(super) fn announced(id: StreamId, reader: Reader, outbox: Outbox) -> Self {
-        Self { is_announced: true, ..Self::new(id, Role::Unknown, Class::Urgent, reader, outbox) }
+    pub(super) fn announced(id: StreamId) -> Self {
+        Self { is_announced: true, ..Self::new(id, Role::Unknown, Class::Urgent) }
     }
 
     /// The control stream, opened here.
     pub(super) fn control(pair: Pair, limits: Limits) -> Self {
-        let reader = Reader::control(limits);
-        let mut stream = Self::new(id_of(&pair), Role::Control, Class::Urgent, reader, Outbox::default());
+        let mut stream = Self::new(id_of(&pair), Role::Control, Class::Urgent);
+        (stream.reader, stream.is_ours, stream.is_known) = (Some(Reader::control(limits)), true, true);
         stream.attach(pair);
         stream
     }
 
-    /// A stream for a command, opened here. Its head and payload wait to be written.
-    pub(super) fn opened(
-        pair: Pair,
-        reader: Reader,
-        head: &Head,
-        payload: Bytes,
-        outbox: Outbox,
-        is_copied: bool,
-    ) -> Self {
-        let mut stream = Self::new(id_of(&pair), Role::Command, head.class, reader, outbox);
+    /// A stream for a command, opened here. Its head and payload wait to be written, and its end, unless a body follows.
+    pub(super) fn opened(pair: Pair, head: &Head, payload: Bytes, outbox: Outbox, is_copied: bool) -> Self {
+        let mut stream = Self::new(id_of(&pair), Role::Command, head.class);
+        (stream.is_ours, stream.is_known, stream.finishes) = (true, true, !head.has_body);
+        (stream.outbox, stream.updates_received) = (outbox, head.updates_received);
         stream.attach(pair);
         stream.is_copied = is_copied;
         stream.push(|tail| encode_head_split(head, tail));
@@ -171,7 +172,7 @@ impl Stream {
     }
 
     /// Without its halves.
-    fn new(id: StreamId, role: Role, class: Class, reader: Reader, outbox: Outbox) -> Self {
+    fn new(id: StreamId, role: Role, class: Class) -> Self {
         Self {
             id,
             role,
@@ -179,10 +180,12 @@ impl Stream {
             send: None,
             recv: None,
             head: None,
-            is_known: !matches!(reader, Reader::Opened(_)),
-            reader,
+            is_known: false,
+            is_ours: false,
+            reader: None,
+            updates_received: 0,
             discards: false,
-            outbox,
+            outbox: Outbox::default(),
             is_crowded: false,
             finishes: false,
             reset_with: None,
@@ -199,9 +202,19 @@ impl Stream {
         }
     }
 
-    /// Returns its outbox and its reader, for another stream.
-    pub(super) fn into_parts(self) -> (Outbox, Reader) {
-        (self.outbox, self.reader)
+    /// Returns its outbox, for another stream, if nothing waits in it.
+    pub(super) fn take_outbox(&mut self) -> Option<Outbox> {
+        let is_idle = self.outbox.bytes() == 0 && !self.outbox.is_bare();
+        is_idle.then(|| std::mem::take(&mut self.outbox))
+    }
+
+    /// Has an outbox of another stream, if it has none of its own.
+    pub(super) fn lend_outbox(&mut self, spare: &mut Vec<Outbox>) {
+        if self.outbox.is_bare()
+            && let Some(outbox) = spare.pop()
+        {
+            self.outbox = outbox;
+        }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -219,7 +232,7 @@ impl Stream {
 
     /// Returns whether we opened it and the peer has answered.
     pub(super) fn is_answered(&self) -> bool {
-        matches!(self.reader, Reader::Replies(_)) && self.read_bytes > 0
+        self.is_ours && self.read_bytes > 0
     }
 
     /// Returns whether the peer's half is still to be read.
@@ -234,12 +247,12 @@ impl Stream {
 
     /// Returns whether the peer opened it for a command.
     pub(super) fn is_incoming_command(&self) -> bool {
-        self.role == Role::Command && matches!(self.reader, Reader::Opened(_))
+        self.role == Role::Command && !self.is_ours
     }
 
     /// Returns the bytes held of a head that has begun and is not complete.
     pub(super) fn head_bytes(&self) -> Option<usize> {
-        let bytes = self.reader.buffered_bytes();
+        let bytes = self.reader.as_ref().map_or(0, Reader::buffered_bytes);
         (self.role == Role::Unknown && self.recv.is_some() && bytes > 0).then_some(bytes)
     }
 
@@ -339,10 +352,16 @@ impl Stream {
     }
 
     /// Reads what a copy says, as far as it is news and joins on to what was read.
-    pub(super) fn read_copy(&mut self, offset: u64, bytes: Bytes, events: &mut Vec<StreamEvent>) {
+    pub(super) fn read_copy(
+        &mut self,
+        offset: u64,
+        bytes: Bytes,
+        readers: &mut Readers,
+        events: &mut Vec<StreamEvent>,
+    ) {
         let is_read = self.recv.is_some() || self.is_announced;
         if is_read && offset <= self.read_bytes {
-            self.read_from(offset, bytes, events);
+            self.read_from(offset, bytes, readers, events);
         }
     }
 
@@ -395,7 +414,12 @@ impl Stream {
     }
 
     /// Reads what has come, up to a bound. Returns whether nothing more is there now.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) -> bool {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        readers: &mut Readers,
+        events: &mut Vec<StreamEvent>,
+    ) -> bool {
         for _ in 0..READS_MAX {
             let Some(recv) = self.recv.as_mut() else { return true };
             let result = pin!(recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
@@ -404,11 +428,14 @@ impl Stream {
                 Poll::Ready(Ok(Some(chunk))) => {
                     let offset = self.arrived_bytes;
                     self.arrived_bytes += chunk.bytes.len() as u64;
-                    self.read_from(offset, chunk.bytes, events);
+                    self.read_from(offset, chunk.bytes, readers, events);
                 }
                 Poll::Ready(Ok(None)) => {
                     self.recv = None;
-                    match self.reader.finish() {
+                    let reader = self.reader(readers);
+                    let end = reader.finish();
+                    self.let_go_of_reader(readers);
+                    match end {
                         Ok(()) if self.discards => {}
                         Ok(()) => events.push(StreamEvent::Finished),
                         Err(error) => events.push(StreamEvent::Broken(error)),
@@ -430,21 +457,44 @@ impl Stream {
     }
 
     /// Reads bytes from an offset on, without those that were read already.
-    fn read_from(&mut self, offset: u64, mut bytes: Bytes, events: &mut Vec<StreamEvent>) {
+    fn read_from(
+        &mut self,
+        offset: u64,
+        mut bytes: Bytes,
+        readers: &mut Readers,
+        events: &mut Vec<StreamEvent>,
+    ) {
         let known = usize::try_from(self.read_bytes - offset).unwrap_or(usize::MAX);
         if known >= bytes.len() {
             return;
         }
         bytes.advance(known);
         self.read_bytes += bytes.len() as u64;
-        self.reader.push(bytes);
+        self.reader(readers).push(bytes);
         if let Err(error) = self.decode(events) {
             self.break_off(error, events);
         }
     }
 
+    fn reader(&mut self, readers: &mut Readers) -> &mut Reader {
+        let (is_ours, updates_received) = (self.is_ours, self.updates_received);
+        self.reader.get_or_insert_with(|| match is_ours {
+            true => readers.replies(updates_received),
+            false => readers.opened(),
+        })
+    }
+
+    /// Nothing is read any more.
+    pub(super) fn let_go_of_reader(&mut self, readers: &mut Readers) {
+        if let Some(reader) = self.reader.take() {
+            readers.keep(reader);
+        }
+    }
+
     fn decode(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
-        while let Some(item) = self.reader.next_item()? {
+        while let Some(reader) = &mut self.reader
+            && let Some(item) = reader.next_item()?
+        {
             match item {
                 Item::IsControl => events.push(StreamEvent::IsControl),
                 Item::Control(frame) => events.push(StreamEvent::Control(frame)),
@@ -452,8 +502,11 @@ impl Stream {
                 Item::Frame(frame) => self.take_frame(frame, events),
             }
         }
-        if self.role == Role::Command && self.class != Class::Urgent {
-            self.taken = self.reader.completed_bytes();
+        if self.role == Role::Command
+            && self.class != Class::Urgent
+            && let Some(reader) = &self.reader
+        {
+            self.taken = reader.completed_bytes();
         }
         Ok(())
     }

@@ -142,7 +142,8 @@ async fn a_place_comes_back_when_both_halves_have_ended() {
 #[tokio::test]
 async fn a_reset_stream_is_lost_with_its_code() {
     let mut pair = Nodes::new().link().await;
-    let stream = pair.send(&head(Class::Normal), Bytes::new()).await;
+    let sent = runnel_codec::Head { has_body: true, ..head(Class::Normal) };
+    let stream = pair.send(&sent, Bytes::new()).await;
     pair.acceptor.reset(stream, CloseCode::Detached);
     let lost = LinkEvent::Lost { stream, code: Some(CloseCode::Detached) };
     pair.until(Side::Dialler, |event| *event == lost).await;
