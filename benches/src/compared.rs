@@ -14,8 +14,8 @@ use runnel_workload::{Role, Setup, drive, serve};
 #[must_use]
 pub fn run_process(setup: &Setup) -> bool {
     match (setup.system.as_str(), setup.role) {
-        ("runnel" | "runnel-inline", Role::Serve) => serve(setup, nodes::start),
-        ("runnel" | "runnel-inline", Role::Drive) => drive(setup, nodes::connect),
+        ("runnel" | "runnel-here" | "runnel-inline", Role::Serve) => serve(setup, nodes::start),
+        ("runnel" | "runnel-here" | "runnel-inline", Role::Drive) => drive(setup, nodes::connect),
         ("quinn" | "quinn-cubic", Role::Serve) => serve(setup, quinn::start),
         ("quinn" | "quinn-cubic", Role::Drive) => drive(setup, quinn::connect),
         _ => return false,

@@ -1,5 +1,5 @@
-//! Runnel: a node in each process, with its default settings. The engine runs beside the callers where handlers are inline,
-//! else on a thread of its own.
+//! Runnel: a node in each process, with its default settings. What the system is called says how handlers are declared and
+//! where the engine runs: beside its callers, or on a thread of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Controller {
 
 /// Starts the worker.
 pub(super) async fn start(setup: Setup) -> (SocketAddr, Node) {
-    let handling = if is_inline(&setup) { Handling::Inline } else { Handling::Spawned };
+    let handling = if setup.system == "runnel-inline" { Handling::Inline } else { Handling::Spawned };
     let worker = NodeBuilder::new(load_server(&setup.identities)).handlers(handlers(handling));
     let worker = run(worker.listen(setup.address), &setup).await;
     (worker.handle().listening()[0], worker)
@@ -36,12 +36,8 @@ pub(super) async fn connect(setup: Setup) -> Controller {
     Controller { node: Arc::new(controller), worker }
 }
 
-fn is_inline(setup: &Setup) -> bool {
-    setup.system == "runnel-inline"
-}
-
 async fn run(node: NodeBuilder, setup: &Setup) -> Node {
-    let started = if is_inline(setup) { node.start_here() } else { node.start().await };
+    let started = if setup.system == "runnel" { node.start().await } else { node.start_here() };
     started.expect("the node starts")
 }
 

@@ -51,8 +51,11 @@ impl Readers {
         Reader::Replies(boxed(ReplyDecoder::new(self.limits, updates_received), &mut self.replies))
     }
 
-    /// Keeps the memory of a reader whose stream is over, up to a bound.
+    /// Keeps the memory of a reader whose stream is over, up to a bound. That of a frame which did not come whole goes.
     pub(super) fn keep(&mut self, reader: Reader) {
+        if reader.buffered_bytes() > 0 {
+            return;
+        }
         match reader {
             Reader::Opened(decoder) if self.opened.len() < READERS_MAX => self.opened.push(decoder),
             Reader::Replies(decoder) if self.replies.len() < READERS_MAX => self.replies.push(decoder),

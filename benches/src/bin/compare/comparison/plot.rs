@@ -115,6 +115,7 @@ fn bars(results: &Results, file: &FilePath) -> Drawn {
 fn style(system: System, index: usize) -> (RGBColor, u32) {
     match system {
         System::RunnelInline => (RGBColor(120, 20, 20), 4),
+        System::RunnelHere => (RGBColor(160, 60, 20), 4),
         System::Runnel => (RGBColor(200, 30, 30), 4),
         _ => {
             let (red, green, blue) = Palette99::COLORS[index % Palette99::COLORS.len()];

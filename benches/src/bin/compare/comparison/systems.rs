@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum System {
     RunnelInline,
+    RunnelHere,
     Runnel,
     Quinn,
     QuinnCubic,
@@ -24,10 +25,11 @@ pub(crate) enum System {
 
 impl System {
     /// On loopback the congestion control of TCP does not matter.
-    pub(crate) const LOOPBACK: [Self; 7] = [
+    pub(crate) const LOOPBACK: [Self; 8] = [
         Self::Quinn,
         Self::QuinnCubic,
         Self::RunnelInline,
+        Self::RunnelHere,
         Self::Runnel,
         Self::Tonic,
         Self::Tarpc,
@@ -51,6 +53,7 @@ impl System {
     pub(crate) fn process_name(self) -> &'static str {
         match self {
             Self::RunnelInline => "runnel-inline",
+            Self::RunnelHere => "runnel-here",
             Self::Runnel => "runnel",
             Self::Quinn => "quinn",
             Self::QuinnCubic => "quinn-cubic",
@@ -62,7 +65,7 @@ impl System {
 
     /// Whether it is in `benches/peers`.
     pub(crate) fn is_peer(self) -> bool {
-        !matches!(self, Self::RunnelInline | Self::Runnel | Self::Quinn | Self::QuinnCubic)
+        !matches!(self, Self::RunnelInline | Self::RunnelHere | Self::Runnel | Self::Quinn | Self::QuinnCubic)
     }
 
     pub(crate) fn congestion(self) -> Congestion {
@@ -77,6 +80,7 @@ impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RunnelInline => "Runnel, inline",
+            Self::RunnelHere => "Runnel, beside",
             Self::Runnel => "Runnel",
             Self::Quinn => "raw quinn",
             Self::QuinnCubic => "raw quinn, CUBIC",
