@@ -16,8 +16,8 @@ pub fn run_process(setup: &Setup) -> bool {
     match (setup.system.as_str(), setup.role) {
         ("runnel" | "runnel-here" | "runnel-inline", Role::Serve) => serve(setup, nodes::start),
         ("runnel" | "runnel-here" | "runnel-inline", Role::Drive) => drive(setup, nodes::connect),
-        ("quinn" | "quinn-cubic", Role::Serve) => serve(setup, quinn::start),
-        ("quinn" | "quinn-cubic", Role::Drive) => drive(setup, quinn::connect),
+        ("quinn" | "quinn-cubic" | "quinn-hashed", Role::Serve) => serve(setup, quinn::start),
+        ("quinn" | "quinn-cubic" | "quinn-hashed", Role::Drive) => drive(setup, quinn::connect),
         _ => return false,
     }
     true

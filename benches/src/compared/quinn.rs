@@ -23,6 +23,8 @@ use crate::raw::settings;
 pub(super) struct Streams {
     connection: Connection,
     confirmations: Arc<Confirmations>,
+    /// Bodies are hashed at both ends.
+    hashes: bool,
     /// Ends with it.
     _endpoint: Endpoint,
     /// Takes confirmations until the last of its clones is dropped.
@@ -56,7 +58,8 @@ pub(super) async fn connect(setup: Setup) -> Streams {
     let confirmations = Arc::new(Confirmations::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(confirmations.clone().take(connection.clone()));
-    Streams { connection, confirmations, _endpoint: endpoint, _tasks: Arc::new(tasks) }
+    let hashes = setup.system == "quinn-hashed";
+    Streams { connection, confirmations, hashes, _endpoint: endpoint, _tasks: Arc::new(tasks) }
 }
 
 impl Streams {
@@ -67,6 +70,22 @@ impl Streams {
             send.set_priority(priority).expect("it is open");
         }
         send.write_all_chunks(&mut [Bytes::copy_from_slice(&[kind]), bytes]).await.expect("the server reads");
+        send.finish().expect("it is open");
+        recv.read_to_end(ANSWER_BYTES_MAX).await.expect("the server answers")
+    }
+
+    /// Sends a body piece by piece, and the hash of all behind it.
+    async fn ask_hashed(&self, mut bytes: Bytes) -> Vec<u8> {
+        let (mut send, mut recv) = self.connection.open_bi().await.expect("the server lives");
+        send.set_priority(-1).expect("it is open");
+        send.write_all(&[HASHED_BODY]).await.expect("the server reads");
+        let mut hasher = blake3::Hasher::new();
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(PIECE_BYTES.min(bytes.len()));
+            hasher.update(&piece);
+            send.write_chunk(piece).await.expect("the server reads");
+        }
+        send.write_all(hasher.finalize().as_bytes()).await.expect("the server reads");
         send.finish().expect("it is open");
         recv.read_to_end(ANSWER_BYTES_MAX).await.expect("the server answers")
     }
@@ -89,7 +108,10 @@ impl Client for Streams {
     }
 
     async fn body(&self, bytes: Bytes) -> u64 {
-        let answer = self.ask(BODY, -1, bytes).await;
+        let answer = match self.hashes {
+            true => self.ask_hashed(bytes).await,
+            false => self.ask(BODY, -1, bytes).await,
+        };
         u64::from_be_bytes(answer.try_into().expect("the server answers with a count"))
     }
 
@@ -145,6 +167,7 @@ async fn answer_streams(connection: Connection) {
         let mut bytes = first.expect("a stream has a kind").bytes;
         match bytes.get_u8() {
             ECHO => echo(send, recv, bytes).await,
+            HASHED_BODY => drop(bodies.spawn(take_hashed_body(send, recv, bytes))),
             _ => drop(bodies.spawn(take_body(send, recv, bytes))),
         }
         while bodies.try_join_next().is_some() {}
@@ -168,6 +191,31 @@ async fn take_body(mut send: SendStream, mut recv: RecvStream, first: Bytes) {
         bytes += chunk.bytes.len() as u64;
         count_received(chunk.bytes.len());
     }
+    if send.write_all(&bytes.to_be_bytes()).await.is_ok() {
+        send.finish().ok();
+    }
+}
+/// Takes a body whose hash is behind it. It is hashed in large pieces, which is several times faster than packet by packet.
+async fn take_hashed_body(mut send: SendStream, mut recv: RecvStream, first: Bytes) {
+    let (mut hasher, mut bytes, mut waiting) = (blake3::Hasher::new(), 0, BytesMut::from(first));
+    count_received(waiting.len());
+    loop {
+        // A client that is gone wants no answer.
+        let Ok(chunk) = recv.read_chunk(usize::MAX, true).await else { return };
+        let Some(chunk) = chunk else { break };
+        count_received(chunk.bytes.len());
+        waiting.extend_from_slice(&chunk.bytes);
+        if waiting.len() >= PIECE_BYTES + blake3::OUT_LEN {
+            // The last bytes may be the hash.
+            let piece = waiting.split_to(waiting.len() - blake3::OUT_LEN);
+            hasher.update(&piece);
+            bytes += piece.len() as u64;
+        }
+    }
+    let rest = waiting.split_to(waiting.len().saturating_sub(blake3::OUT_LEN));
+    hasher.update(&rest);
+    bytes += rest.len() as u64;
+    assert_eq!(waiting[..], *hasher.finalize().as_bytes(), "the body has changed");
     if send.write_all(&bytes.to_be_bytes()).await.is_ok() {
         send.finish().ok();
     }
@@ -215,6 +263,10 @@ fn transport(setup: &Setup) -> Arc<TransportConfig> {
 
 const ECHO: u8 = 0;
 const BODY: u8 = 1;
+const HASHED_BODY: u8 = 2;
+
+/// Bytes that are hashed and written at once: as much as Runnel writes.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Requests under way at once, at most.
 const STREAMS: u32 = 1024;

@@ -23,7 +23,8 @@ pub(crate) fn cells(options: &Options) -> Vec<Cell> {
         let systems: &[System] = if path == Path::Loopback { &System::LOOPBACK } else { &System::EMULATED };
         for (kind, in_flight) in kinds(path) {
             let workload = workload(path, kind, in_flight, options);
-            let takes_part = systems.iter().filter(|&&system| options.includes(system, kind));
+            let takes_part =
+                systems.iter().filter(|&&system| system.takes_part(kind) && options.includes(system, kind));
             cells.extend(takes_part.map(|&system| Cell { path, workload, system }));
         }
     }

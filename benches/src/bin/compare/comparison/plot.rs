@@ -115,6 +115,7 @@ fn bars(results: &Results, file: &FilePath) -> Drawn {
 fn style(system: System, index: usize) -> (RGBColor, u32) {
     match system {
         System::RunnelInline => (RGBColor(120, 20, 20), 4),
+        System::QuinnHashed => (RGBColor(120, 120, 120), 2),
         System::RunnelHere => (RGBColor(160, 60, 20), 4),
         System::Runnel => (RGBColor(200, 30, 30), 4),
         _ => {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use runnel_workload::Congestion;
+use runnel_workload::{Congestion, Kind};
 use serde::{Deserialize, Serialize};
 
 /// A system, with the congestion control that it uses.
@@ -15,6 +15,7 @@ pub(crate) enum System {
     Runnel,
     Quinn,
     QuinnCubic,
+    QuinnHashed,
     Tonic,
     TonicBbr,
     Tarpc,
@@ -25,9 +26,10 @@ pub(crate) enum System {
 
 impl System {
     /// On loopback the congestion control of TCP does not matter.
-    pub(crate) const LOOPBACK: [Self; 8] = [
+    pub(crate) const LOOPBACK: [Self; 9] = [
         Self::Quinn,
         Self::QuinnCubic,
+        Self::QuinnHashed,
         Self::RunnelInline,
         Self::RunnelHere,
         Self::Runnel,
@@ -57,6 +59,7 @@ impl System {
             Self::Runnel => "runnel",
             Self::Quinn => "quinn",
             Self::QuinnCubic => "quinn-cubic",
+            Self::QuinnHashed => "quinn-hashed",
             Self::Tonic | Self::TonicBbr => "tonic",
             Self::Tarpc | Self::TarpcBbr => "tarpc",
             Self::Multiplexer | Self::MultiplexerBbr => "multiplexer",
@@ -65,7 +68,20 @@ impl System {
 
     /// Whether it is in `benches/peers`.
     pub(crate) fn is_peer(self) -> bool {
-        !matches!(self, Self::RunnelInline | Self::RunnelHere | Self::Runnel | Self::Quinn | Self::QuinnCubic)
+        !matches!(
+            self,
+            Self::RunnelInline
+                | Self::RunnelHere
+                | Self::Runnel
+                | Self::Quinn
+                | Self::QuinnCubic
+                | Self::QuinnHashed
+        )
+    }
+
+    /// Whether it does something else than another system with this workload.
+    pub(crate) fn takes_part(self, kind: Kind) -> bool {
+        self != Self::QuinnHashed || kind == Kind::Bulk
     }
 
     pub(crate) fn congestion(self) -> Congestion {
@@ -84,6 +100,7 @@ impl fmt::Display for System {
             Self::Runnel => "Runnel",
             Self::Quinn => "raw quinn",
             Self::QuinnCubic => "raw quinn, CUBIC",
+            Self::QuinnHashed => "raw quinn, hashed",
             Self::Tonic => "tonic, CUBIC",
             Self::TonicBbr => "tonic, BBR",
             Self::Tarpc => "tarpc, CUBIC",
