@@ -86,12 +86,12 @@ impl RawPair {
             reply_bytes: sizes.reply,
         });
         let server_thread = thread("raw-server", async move {
-            let endpoint = settings::server(&server, LOOPBACK, settings::transport(in_flight));
+            let endpoint = settings::server(&server, LOOPBACK, settings::transport(LOOPBACK.ip(), in_flight));
             address_known.send(endpoint.local_addr().expect("it is bound")).expect("somebody waits");
             ends::serve(endpoint, sizes, stopped).await;
         });
         let client_thread = thread("raw-client", async move {
-            let endpoint = settings::client(&client, LOOPBACK, settings::transport(in_flight));
+            let endpoint = settings::client(&client, LOOPBACK, settings::transport(LOOPBACK.ip(), in_flight));
             let name = settings::server_name(&client);
             let address = address.await.expect("the server is bound");
             let connecting = endpoint.connect(address, &name).expect("the settings are right");

@@ -101,8 +101,12 @@ impl runnel_transport::Env for SystemEnv {
         SystemTime::now()
     }
 
-    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
-        Socket::bind(address)
+    fn bind(&self, address: SocketAddr, buffer_bytes: u32) -> io::Result<Socket> {
+        Socket::bind(address, buffer_bytes)
+    }
+
+    fn interface_mtu(&self, towards: SocketAddr) -> Option<u16> {
+        path::interface_mtu(towards)
     }
 
     fn resolve(&self, name: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {

@@ -50,7 +50,7 @@ pub use runnel_queue::{
     Bound, ClockReading, GivenUp, Idempotency, KeyConflict, NewEpoch, Stage, StopReason, Store, StoreConfig,
     StoreError, SubmitError as QueueError, Waiting, WaitsFor,
 };
-pub use runnel_transport::{CloseReason, EndpointKeys};
+pub use runnel_transport::{CloseReason, EndpointKeys, LinkStats, SocketStats};
 pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStatus};
 pub use store::{StoreBatch, StoreDriver};
 pub use store_folder::{OpenStoreError, open_existing_store, open_store};

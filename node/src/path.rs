@@ -8,6 +8,29 @@ use crate::env::NetworkChanges;
 
 /// Returns the address from which packets to `to` would leave now; `None` if there is no route. Sends nothing.
 pub(crate) fn source_address(to: SocketAddr) -> Option<IpAddr> {
+    let source = routed(to)?.local_addr().ok()?.ip();
+    (!source.is_unspecified()).then_some(source)
+}
+
+/// Returns the largest IP packet that the way to `to` carries as far as the system knows: its interface's, or less if a
+/// router has said so. Sends nothing.
+#[cfg(target_os = "linux")]
+pub(crate) fn interface_mtu(to: SocketAddr) -> Option<u16> {
+    use rustix::net::sockopt::{ip_mtu, ipv6_mtu};
+
+    let socket = routed(to)?;
+    let mtu = if to.is_ipv4() { ip_mtu(&socket) } else { ipv6_mtu(&socket) };
+    mtu.ok().map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX))
+}
+
+/// Other systems do not say it in a way that is known here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn interface_mtu(_: SocketAddr) -> Option<u16> {
+    None
+}
+
+/// Returns a socket with a route to `to`; `None` if there is none.
+fn routed(to: SocketAddr) -> Option<UdpSocket> {
     let any = match to {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -15,8 +38,7 @@ pub(crate) fn source_address(to: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(any).ok()?;
     // For UDP this only looks the route up.
     socket.connect(to).ok()?;
-    let source = socket.local_addr().ok()?.ip();
-    (!source.is_unspecified()).then_some(source)
+    Some(socket)
 }
 
 /// Returns how long the machine has been suspended since it was started.
@@ -137,6 +159,18 @@ mod tests {
     fn packets_to_this_machine_leave_from_this_machine() {
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         assert_eq!(source_address(SocketAddr::new(loopback, 9)), Some(loopback));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_way_to_this_machine_carries_large_packets() {
+        for loopback in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            let to = SocketAddr::new(loopback, 9);
+            // Where IPv6 is switched off there is no route.
+            let Some(source) = source_address(to) else { continue };
+            assert_eq!(source, loopback);
+            assert!(interface_mtu(to).is_some_and(|mtu| mtu >= 1280), "{:?}", interface_mtu(to));
+        }
     }
 
     #[test]

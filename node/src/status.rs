@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use runnel_certs::Role;
 use runnel_codec::{LinkNumber, NodeId};
 use runnel_queue::Waiting;
-use runnel_transport::{CloseReason, LinkStats};
+use runnel_transport::{CloseReason, LinkStats, SocketStats};
 
 /// A snapshot of a node.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Status {
     pub slept: Duration,
     /// How the last link or attempt with each peer ended, by peer: one for each that ended since the node started.
     pub ends: Vec<LinkEnd>,
+    /// What the system grants the node's sockets.
+    pub sockets: Vec<SocketStats>,
     /// How the store is.
     pub store: StoreStatus,
 }

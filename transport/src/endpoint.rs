@@ -18,7 +18,7 @@ use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::close::CloseReason;
 use crate::config::TransportConfig;
@@ -28,7 +28,9 @@ use crate::error::EndpointError;
 use crate::handshakes::{Admission, Handshakes};
 use crate::keys::EndpointKeys;
 use crate::link::{Link, LinkContext, Side};
+use crate::link_settings::LinkSettings;
 use crate::runtime::EnvRuntime;
+use crate::socket::{FittedSocket, SocketStats};
 use crate::tickets::Tickets;
 
 /// The sockets of a node and what every link of it shares. Starts no task of its own but quinn's.
@@ -38,8 +40,7 @@ pub struct Endpoint {
     env: Arc<dyn Env>,
     context: Arc<LinkContext>,
     keys: EndpointKeys,
-    server: ServerConfig,
-    client: ClientConfig,
+    settings: Arc<LinkSettings>,
     listening: Vec<Listening>,
     handshakes: Handshakes,
     /// What diallers are told at once.
@@ -50,13 +51,20 @@ pub struct Endpoint {
 /// Endpoints that dial, one per address family, made when first needed.
 #[derive(Clone, Debug, Default)]
 struct DiallingEndpoints {
-    v4: Option<quinn::Endpoint>,
-    v6: Option<quinn::Endpoint>,
+    v4: Option<Bound>,
+    v6: Option<Bound>,
+}
+
+/// An endpoint and its socket.
+#[derive(Clone, Debug)]
+struct Bound {
+    endpoint: quinn::Endpoint,
+    socket: Arc<FittedSocket>,
 }
 
 /// A socket that takes links, and the wait for the next one.
 struct Listening {
-    endpoint: quinn::Endpoint,
+    bound: Bound,
     /// `None` once the endpoint is closed.
     next: Option<Pin<Box<dyn Future<Output = Option<quinn::Incoming>> + Send>>>,
 }
@@ -77,7 +85,6 @@ impl Endpoint {
         let runtime = Arc::new(EnvRuntime(env.clone()));
         let crypto = env.crypto();
         let initial = initial_suite(&crypto).ok_or(EndpointError::NoInitialCipherSuite)?;
-        let transport = Arc::new(config.to_quinn());
 
         let chains = ChainCheck::new(identity.trust(), crypto.clone(), runtime.clone())?;
         let mut tls = server_config(identity, identity.trust(), crypto.clone(), runtime.clone())?;
@@ -86,7 +93,6 @@ impl Endpoint {
             .map_err(|_| EndpointError::NoInitialCipherSuite)?;
         let mut server = ServerConfig::new(Arc::new(tls), keys.token_key());
         server
-            .transport_config(transport.clone())
             .time_source(runtime.clone())
             .max_incoming(MAX_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER_BYTES)
@@ -98,7 +104,7 @@ impl Endpoint {
             .map_err(|_| EndpointError::NoInitialCipherSuite)?;
         let mut client = ClientConfig::new(Arc::new(tls));
         let destination_ids = env.clone();
-        client.transport_config(transport).initial_dst_cid_provider(Arc::new(move || {
+        client.initial_dst_cid_provider(Arc::new(move || {
             let mut id = [0; 8];
             destination_ids.fill_random(&mut id);
             quinn::ConnectionId::new(&id)
@@ -106,6 +112,7 @@ impl Endpoint {
 
         let handshakes =
             Handshakes::new(Instant::now(), config.handshakes_max.get(), config.handshakes_percent);
+        let settings = Arc::new(LinkSettings::new(env.clone(), config.clone(), server, client));
         let context = Arc::new(LinkContext {
             trust: identity.trust().clone(),
             chains,
@@ -115,7 +122,7 @@ impl Endpoint {
         });
         let dialling = DiallingEndpoints::default();
         let (listening, announced) = (Vec::new(), None);
-        Ok(Self { env, context, keys, server, client, listening, handshakes, announced, dialling })
+        Ok(Self { env, context, keys, settings, listening, handshakes, announced, dialling })
     }
 
     /// Tells all who dial from now on which process this is, before they have said who they are.
@@ -133,9 +140,9 @@ impl Endpoint {
     ///
     /// Outside a Tokio runtime.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let endpoint = self.bind(address, Some(self.server.clone()))?;
-        let address = endpoint.local_addr()?;
-        self.listening.push(Listening::new(endpoint));
+        let bound = self.bind(address, Some(self.settings.listening()))?;
+        let address = bound.endpoint.local_addr()?;
+        self.listening.push(Listening::new(bound));
         Ok(address)
     }
 
@@ -146,9 +153,11 @@ impl Endpoint {
             Err(error) => return Link::failed(self.context.clone(), &error),
         };
         let server_name = runnel_certs::server_name(&request.peer, self.context.trust.fleet());
+        let settings = self.settings.clone();
         let connect = move |address: SocketAddr| {
-            let endpoint = if address.is_ipv4() { &endpoints.v4 } else { &endpoints.v6 };
-            endpoint.as_ref().map(|endpoint| endpoint.connect(address, &server_name.to_str()))
+            let bound = if address.is_ipv4() { &endpoints.v4 } else { &endpoints.v6 };
+            let Bound { endpoint, .. } = bound.as_ref()?;
+            Some(endpoint.connect_with(settings.dialled_to(address), address, &server_name.to_str()))
         };
         let config = &self.context.config;
         let pace = Pace { stagger: config.dial_stagger, again: config.dial_again };
@@ -175,7 +184,7 @@ impl Endpoint {
                 }
                 let remote = incoming.remote_address();
                 // Key exchange and signature are made in this call.
-                let accepted = incoming.accept();
+                let accepted = incoming.accept_with(self.settings.accepted_from(remote));
                 self.handshakes.handle_spent(begun_at.elapsed());
                 match accepted {
                     Ok(connecting) => {
@@ -198,20 +207,27 @@ impl Endpoint {
     /// Takes no new links: peers that dial are refused at once. Links that are there stay.
     pub fn stop_accepting(&mut self) {
         for listening in &mut self.listening {
-            listening.endpoint.set_server_config(None);
+            listening.bound.endpoint.set_server_config(None);
             listening.next = None;
         }
     }
 
     /// Moves the dialling sockets to fresh ones: the route has changed, or the machine slept. Listening sockets stay.
     pub fn network_changed(&mut self) {
-        for (endpoint, address) in [(&self.dialling.v4, ANY_V4), (&self.dialling.v6, ANY_V6)] {
-            let Some(endpoint) = endpoint else { continue };
-            let rebound = self.env.bind(address).and_then(|socket| endpoint.rebind_abstract(socket.0));
+        for (bound, address) in [(&mut self.dialling.v4, ANY_V4), (&mut self.dialling.v6, ANY_V6)] {
+            let Some(Bound { endpoint, socket }) = bound else { continue };
+            let rebound = fitted_socket(&*self.env, &self.context.config, address)
+                .and_then(|fresh| endpoint.rebind_abstract(fresh.clone()).map(|()| *socket = fresh));
             if let Err(error) = rebound {
                 warn!(%error, "cannot move to a new socket; links go on over the old one");
             }
         }
+    }
+
+    /// Says what the system grants each socket now: first those that listen, then those that dial.
+    pub fn sockets(&self) -> Vec<SocketStats> {
+        let offload = self.context.config.segmentation_offload;
+        self.bound().filter_map(|bound| bound.socket.stats(offload).ok()).collect()
     }
 
     /// Closes all links at once and takes no new ones.
@@ -238,17 +254,21 @@ impl Endpoint {
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &quinn::Endpoint> {
-        let listening = self.listening.iter().map(|listening| &listening.endpoint);
+        self.bound().map(|bound| &bound.endpoint)
+    }
+
+    fn bound(&self) -> impl Iterator<Item = &Bound> {
+        let listening = self.listening.iter().map(|listening| &listening.bound);
         listening.chain(&self.dialling.v4).chain(&self.dialling.v6)
     }
 
     fn dialling_endpoints(&mut self) -> io::Result<DiallingEndpoints> {
         if self.dialling.v4.is_none() && self.dialling.v6.is_none() {
-            let v4 = self.bind_dialling(ANY_V4);
+            let v4 = self.bind(ANY_V4, None);
             // Machines without IPv6 are common, machines without IPv4 exist: one of them is enough.
-            self.dialling.v6 = self.bind_dialling(ANY_V6).ok();
+            self.dialling.v6 = self.bind(ANY_V6, None).ok();
             match v4 {
-                Ok(endpoint) => self.dialling.v4 = Some(endpoint),
+                Ok(bound) => self.dialling.v4 = Some(bound),
                 Err(error) if self.dialling.v6.is_none() => return Err(error),
                 Err(_) => {}
             }
@@ -256,13 +276,7 @@ impl Endpoint {
         Ok(self.dialling.clone())
     }
 
-    fn bind_dialling(&self, address: SocketAddr) -> io::Result<quinn::Endpoint> {
-        let mut endpoint = self.bind(address, None)?;
-        endpoint.set_default_client_config(self.client.clone());
-        Ok(endpoint)
-    }
-
-    fn bind(&self, address: SocketAddr, server: Option<ServerConfig>) -> io::Result<quinn::Endpoint> {
+    fn bind(&self, address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Bound> {
         let mut config = EndpointConfig::new(self.keys.reset_key());
         let ids = self.keys.connection_ids(self.env.clone());
         let mut seed = [0; 32];
@@ -270,16 +284,19 @@ impl Endpoint {
         config
             .cid_generator(move || Box::new(ids.clone()))
             .rng_seed(Some(seed))
-            .min_reset_interval(RESET_INTERVAL_MIN);
-        let socket = self.env.bind(address)?;
+            .min_reset_interval(RESET_INTERVAL_MIN)
+            .max_udp_payload_size(payload_bytes_max(&self.context.config))
+            .map_err(io::Error::other)?;
+        let socket = fitted_socket(&*self.env, &self.context.config, address)?;
         let runtime = Arc::new(EnvRuntime(self.env.clone()));
-        quinn::Endpoint::new_with_abstract_socket(config, server, socket.0, runtime)
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(config, server, socket.clone(), runtime)?;
+        Ok(Bound { endpoint, socket })
     }
 }
 
 impl Listening {
-    fn new(endpoint: quinn::Endpoint) -> Self {
-        let mut listening = Self { endpoint, next: None };
+    fn new(bound: Bound) -> Self {
+        let mut listening = Self { bound, next: None };
         listening.wait();
         listening
     }
@@ -296,15 +313,37 @@ impl Listening {
     }
 
     fn wait(&mut self) {
-        let endpoint = self.endpoint.clone();
+        let endpoint = self.bound.endpoint.clone();
         self.next = Some(Box::pin(async move { endpoint.accept().await }));
     }
 }
 
 impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Listening").field("bound", &self.bound).finish_non_exhaustive()
     }
+}
+
+/// Binds a socket as the configuration wants it, and says where the system grants less.
+fn fitted_socket(
+    env: &dyn Env,
+    config: &TransportConfig,
+    address: SocketAddr,
+) -> io::Result<Arc<FittedSocket>> {
+    let asked = config.socket_buffer_bytes;
+    let socket = env.bind(address, asked)?.fit(payload_bytes_max(config), asked);
+    if let Some(granted) = socket.buffer_shortage() {
+        info!(
+            asked,
+            granted, "the system grants smaller socket buffers (net.core.rmem_max and wmem_max on Linux)"
+        );
+    }
+    Ok(Arc::new(socket))
+}
+
+/// Returns the largest UDP payload that is taken, and told to peers: no less than quinn takes by itself.
+fn payload_bytes_max(config: &TransportConfig) -> u16 {
+    config.mtu_max.clamp(ETHERNET_PAYLOAD_BYTES, UDP_PAYLOAD_BYTES_MAX)
 }
 
 /// The cipher suite of QUIC's first packets (RFC 9001, section 5.2).
@@ -316,6 +355,12 @@ fn initial_suite(crypto: &rustls::crypto::CryptoProvider) -> Option<Suite> {
         _ => None,
     })
 }
+
+/// What an Ethernet carries over IPv4.
+const ETHERNET_PAYLOAD_BYTES: u16 = 1472;
+
+/// What a UDP packet can have over IPv6.
+const UDP_PAYLOAD_BYTES_MAX: u16 = 65_527;
 
 const ANY_V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);

@@ -116,9 +116,9 @@ mod tests {
     use rustls::crypto::CryptoProvider;
 
     use super::*;
-    use crate::env::Socket;
     use crate::env::tests::NoEnv;
     use crate::keys::EndpointKeys;
+    use crate::socket::Socket;
 
     /// An environment at a second of a test's choice, whose random numbers count up.
     #[derive(Debug, Default)]
@@ -135,8 +135,8 @@ mod tests {
             SystemTime::UNIX_EPOCH + Duration::from_secs(self.0)
         }
 
-        fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
-            NoEnv.bind(address)
+        fn bind(&self, address: SocketAddr, buffer_bytes: u32) -> io::Result<Socket> {
+            NoEnv.bind(address, buffer_bytes)
         }
 
         fn resolve(&self, name: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {

@@ -256,7 +256,7 @@ fn transport(setup: &Setup) -> Arc<TransportConfig> {
     if setup.system == "quinn-cubic" {
         config.congestion = CongestionControl::Cubic;
     }
-    let mut transport = settings::transport_as(&config, STREAMS as usize);
+    let mut transport = settings::transport_as(&config, setup.address.ip(), STREAMS as usize);
     transport.max_concurrent_uni_streams(VarInt::from_u32(STREAMS));
     Arc::new(transport)
 }

@@ -1,6 +1,6 @@
 //! Endpoints with the settings of nodes.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -35,17 +35,20 @@ pub(crate) fn server_name(client: &Identity) -> String {
     runnel_certs::server_name(&worker, client.fleet()).to_str().into_owned()
 }
 
-/// A node's settings, with the stream limit that it has while so many commands run.
-pub(crate) fn transport(in_flight: usize) -> Arc<TransportConfig> {
-    Arc::new(transport_as(&runnel_transport::TransportConfig::default(), in_flight))
+/// A node's settings on the way to `peer`, with the stream limit that it has while so many commands run.
+pub(crate) fn transport(peer: IpAddr, in_flight: usize) -> Arc<TransportConfig> {
+    Arc::new(transport_as(&runnel_transport::TransportConfig::default(), peer, in_flight))
 }
 
 /// The same with other settings than a node's own.
 pub(crate) fn transport_as(
     settings: &runnel_transport::TransportConfig,
+    peer: IpAddr,
     in_flight: usize,
 ) -> TransportConfig {
-    let mut config = settings.raw();
+    // As nodes do: up to what the interface carries.
+    let payload_max = if peer.is_loopback() { settings.mtu_max } else { ETHERNET_PAYLOAD_BYTES };
+    let mut config = settings.raw(payload_max);
     let places = ReceiveQueueConfig::default().free_places.get() + in_flight;
     config.max_concurrent_bidi_streams(VarInt::try_from(places as u64).expect("a small number"));
     config
@@ -55,9 +58,13 @@ fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> Endpoint {
     let socket = UdpSocket::bind(address).expect("a free port");
     let buffers = socket2::SockRef::from(&socket);
     // As much as nodes ask for; the system may grant less.
-    buffers.set_recv_buffer_size(BUFFER_BYTES).ok();
-    buffers.set_send_buffer_size(BUFFER_BYTES).ok();
-    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime)).expect("a runtime runs")
+    let settings = runnel_transport::TransportConfig::default();
+    let buffer_bytes = settings.socket_buffer_bytes as usize;
+    buffers.set_recv_buffer_size(buffer_bytes).ok();
+    buffers.set_send_buffer_size(buffer_bytes).ok();
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(settings.mtu_max).expect("a node's default is allowed");
+    Endpoint::new(config, server, socket, Arc::new(TokioRuntime)).expect("a runtime runs")
 }
 
-const BUFFER_BYTES: usize = 4 << 20;
+const ETHERNET_PAYLOAD_BYTES: u16 = 1452;

@@ -39,6 +39,19 @@ pub(crate) struct CommandInfo {
 #[derive(Debug, Deserialize)]
 pub(crate) struct NodeList {
     pub(crate) nodes: Vec<NodeInfo>,
+    #[serde(default)]
+    pub(crate) sockets: Vec<SocketInfo>,
+}
+
+/// What the system grants a socket of the local node.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct SocketInfo {
+    pub(crate) address: String,
+    pub(crate) buffer_bytes_asked: u64,
+    pub(crate) receive_buffer_bytes: Option<u64>,
+    pub(crate) send_buffer_bytes: Option<u64>,
+    pub(crate) send_segments: u64,
+    pub(crate) send_segments_offered: u64,
 }
 
 /// The local node itself.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::api::{LocalNode, NodeInfo, NodeList};
+use super::api::{LocalNode, NodeInfo, NodeList, SocketInfo};
 use super::exit::{Exit, Failure};
 use super::session::{Session, SessionArgs, paint, print};
 use super::table::{Cell, Colour, Table};
@@ -28,6 +28,9 @@ impl NodesArgs {
             if let Some(warning) = warning(&local.store) {
                 session.note(warning);
             }
+            for shortage in list.sockets.iter().filter_map(shortage) {
+                session.note(&shortage);
+            }
         }
         Ok(Exit::Success)
     }
@@ -40,6 +43,20 @@ fn warning(store: &str) -> Option<&'static str> {
         "failed" => Some("this node's store has failed: the node stops"),
         _ => None,
     }
+}
+
+/// Returns what the system does not grant a socket, if anything.
+fn shortage(socket: &SocketInfo) -> Option<String> {
+    let asked = socket.buffer_bytes_asked;
+    let granted = socket.receive_buffer_bytes.into_iter().chain(socket.send_buffer_bytes).min();
+    let mut lacks = Vec::new();
+    if let Some(granted) = granted.filter(|granted| *granted < asked) {
+        lacks.push(format!("has {granted} bytes for a buffer where {asked} were asked for"));
+    }
+    if socket.send_segments < socket.send_segments_offered {
+        lacks.push("sends packets one by one, although the system could send several at once".to_owned());
+    }
+    (!lacks.is_empty()).then(|| format!("the socket at {} {}", socket.address, lacks.join(", and ")))
 }
 
 fn table(nodes: &[NodeInfo]) -> Table {
@@ -95,7 +112,8 @@ Examples:
 
 STATE is up, suspect (nothing authenticated came for too long, another link is being made) or
 down; FOR is how long the link has been up, or the node without one. LAST PACKET is the age of
-the newest authenticated packet: no link is called up without it.";
+the newest authenticated packet: no link is called up without it. --json has more: what each path
+carries, and what the system grants this node's sockets.";
 
 #[cfg(test)]
 mod tests {
@@ -103,6 +121,29 @@ mod tests {
 
     use super::super::table::Paint;
     use super::*;
+
+    fn socket(receive_buffer_bytes: u64, send_segments: u64) -> SocketInfo {
+        SocketInfo {
+            address: "0.0.0.0:4433".into(),
+            buffer_bytes_asked: 4_194_304,
+            receive_buffer_bytes: Some(receive_buffer_bytes),
+            send_buffer_bytes: Some(4_194_304),
+            send_segments,
+            send_segments_offered: 64,
+        }
+    }
+
+    #[test]
+    fn people_are_told_what_the_system_does_not_grant() {
+        assert_eq!(shortage(&socket(4_194_304, 64)), None);
+        assert_eq!(
+            shortage(&socket(212_992, 1)).as_deref(),
+            Some(
+                "the socket at 0.0.0.0:4433 has 212992 bytes for a buffer where 4194304 were asked for, and sends \
+                 packets one by one, although the system could send several at once"
+            )
+        );
+    }
 
     #[test]
     fn a_list_of_nodes_is_aligned() {

@@ -486,6 +486,7 @@ impl Engine {
             moves: self.paths.moves(),
             slept: self.paths.slept(),
             ends,
+            sockets: self.endpoint.sockets(),
             store: self.store_status(),
         };
         self.status.send_replace(Arc::new(status));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use runnel_codec::{CommandId, NodeId};
+use runnel_transport::SocketStats;
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -19,6 +20,8 @@ pub(crate) enum Question {
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
     /// Is there a peer of this name?
     Knows { peer: NodeId, reply: oneshot::Sender<bool> },
+    /// What does the system grant the sockets?
+    Sockets { reply: oneshot::Sender<Vec<SocketStats>> },
     /// How is the store?
     Store { reply: oneshot::Sender<StoreStatus> },
 }
@@ -36,6 +39,9 @@ impl Engine {
             }
             Question::Knows { peer, reply } => {
                 reply.send(self.peers.contains_key(&peer)).ok();
+            }
+            Question::Sockets { reply } => {
+                reply.send(self.endpoint.sockets()).ok();
             }
             Question::Store { reply } => {
                 reply.send(self.store_status()).ok();

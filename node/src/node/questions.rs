@@ -1,6 +1,7 @@
 //! What a handle can ask its node.
 
 use runnel_codec::{CommandId, NodeId};
+use runnel_transport::SocketStats;
 use tokio::sync::oneshot;
 
 use super::{NodeHandle, NotFound};
@@ -47,6 +48,19 @@ impl NodeHandle {
     /// Nothing is lost if the future is dropped.
     pub async fn knows(&self, peer: &NodeId) -> Result<bool, NotFound> {
         self.ask(|reply| Question::Knows { peer: peer.clone(), reply }).await
+    }
+
+    /// Says what the system grants the node's sockets now: first those that listen, then those that dial.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn sockets(&self) -> Result<Vec<SocketStats>, NotFound> {
+        self.ask(|reply| Question::Sockets { reply }).await
     }
 
     /// Says how the node's store is.

@@ -29,6 +29,27 @@ async fn a_node_says_who_it_is() {
 }
 
 #[tokio::test]
+async fn nodes_shows_what_the_system_grants_the_sockets() {
+    let fleet = Fleet::new();
+    // More than any system grants.
+    let settings = "settings.transport = { socket_buffer_bytes = 2147483647, segmentation_offload = false }";
+    let (ctl, worker) = fleet.start_pair(settings, "").await;
+    let sockets = ctl.api.get("/v1/nodes").await["sockets"].clone();
+    let [socket] = &sockets.as_array().expect("a list")[..] else { panic!("one listens: {sockets}") };
+    assert_eq!(socket["address"], ctl.ready["listening"][0]);
+    assert_eq!((&socket["buffer_bytes_asked"], &socket["send_segments"]), (&json!(2_147_483_647), &json!(1)));
+    for field in ["receive_buffer_bytes", "send_buffer_bytes"] {
+        assert!(socket[field].as_u64().is_some_and(|granted| granted < 2_147_483_647), "{field}: {socket}");
+    }
+    for field in ["send_segments_offered", "receive_segments"] {
+        assert!(socket[field].is_u64(), "{field}: {socket}");
+    }
+    let dialling = worker.api.get("/v1/nodes").await["sockets"].clone();
+    let asked = dialling.as_array().expect("a list").iter().map(|socket| &socket["buffer_bytes_asked"]);
+    assert!(asked.clone().count() > 0 && asked.clone().all(|asked| *asked == 4_194_304), "{dialling}");
+}
+
+#[tokio::test]
 async fn nodes_shows_those_that_are_up_and_those_that_are_not() {
     let fleet = Fleet::new();
     let (ctl, worker) = fleet.start_pair("", "").await;
@@ -52,9 +73,20 @@ async fn nodes_shows_those_that_are_up_and_those_that_are_not() {
     let link = &up["link"];
     assert_eq!((&link["number"], &link["migrations"]), (&json!(1), &json!(0)));
     assert!(link["remote"].as_str().expect("an address").starts_with("127.0.0.1:"));
-    for field in ["rtt_ms", "loss", "up_ms", "silent_ms", "bytes_sent", "bytes_received"] {
+    for field in [
+        "rtt_ms",
+        "loss",
+        "up_ms",
+        "silent_ms",
+        "mtu_probes_sent",
+        "mtu_probes_lost",
+        "black_holes",
+        "bytes_sent",
+        "bytes_received",
+    ] {
         assert!(link[field].is_number(), "{field}: {link}");
     }
+    assert!(link["mtu"].as_u64().is_some_and(|mtu| mtu >= 1200), "{link}");
     let seen = worker.api.get("/v1/nodes").await;
     assert_eq!(seen["nodes"][0]["node"], "ctl");
     assert_eq!(seen["nodes"][0]["role"], "controller");

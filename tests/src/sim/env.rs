@@ -77,7 +77,7 @@ impl runnel_transport::Env for SimEnv {
         self.machine.wall_clock()
     }
 
-    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
+    fn bind(&self, address: SocketAddr, _: u32) -> io::Result<Socket> {
         if address.is_ipv6() {
             return Err(io::ErrorKind::Unsupported.into());
         }

@@ -28,8 +28,15 @@ pub struct LinkStats {
     pub frames_received: u64,
     /// Times the peer's address was found changed.
     pub migrations: u64,
-    /// Largest UDP payload that the path carries.
+    /// Largest UDP payload that the path is known to carry. Larger ones are tried, see
+    /// [`TransportConfig::mtu_max`](crate::TransportConfig::mtu_max).
     pub mtu: u16,
+    /// Packets sent to try whether the path carries larger ones.
+    pub mtu_probes_sent: u64,
+    /// Those of them that were lost, which counts in no other loss.
+    pub mtu_probes_lost: u64,
+    /// Times that the path seemed to carry less than it had, so that packets went back to the smallest.
+    pub black_holes: u64,
 }
 
 impl LinkStats {
@@ -108,6 +115,9 @@ impl Remote {
             frames_received: frames_received(&stats.frame_rx),
             migrations: self.migrations.get(),
             mtu: stats.path.current_mtu,
+            mtu_probes_sent: stats.path.sent_plpmtud_probes,
+            mtu_probes_lost: stats.path.lost_plpmtud_probes,
+            black_holes: stats.path.black_holes_detected,
         }
     }
 }

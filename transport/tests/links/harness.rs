@@ -49,8 +49,13 @@ impl Env for TestEnv {
         self.date
     }
 
-    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
-        Socket::bind(address)
+    fn bind(&self, address: SocketAddr, buffer_bytes: u32) -> io::Result<Socket> {
+        Socket::bind(address, buffer_bytes)
+    }
+
+    /// That of loopback.
+    fn interface_mtu(&self, _: SocketAddr) -> Option<u16> {
+        Some(u16::MAX)
     }
 
     fn resolve(&self, name: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {

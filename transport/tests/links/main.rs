@@ -8,4 +8,5 @@ mod dialling;
 mod harness;
 mod refusals;
 mod resumption;
+mod sockets;
 mod streams;

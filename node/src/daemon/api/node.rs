@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use runnel::{LinkEnd, LinkStatus, PeerStatus, StoreStatus};
+use runnel::{LinkEnd, LinkStatus, PeerStatus, SocketStats, StoreStatus};
 use serde_json::{Value, json};
 
 use super::{Api, ok};
@@ -31,9 +31,11 @@ pub(super) async fn node(State(api): State<Api>) -> Result<Response, ApiError> {
 
 pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, ApiError> {
     let peers = api.handle.peers().await.map_err(|_| ApiError::stopping())?;
+    let sockets = api.handle.sockets().await.map_err(|_| ApiError::stopping())?;
     let now = Instant::now();
     let nodes: Vec<_> = peers.iter().map(|peer| peer_json(now, peer)).collect();
-    Ok(ok(&json!({ "nodes": nodes })))
+    let sockets: Vec<_> = sockets.iter().map(socket_json).collect();
+    Ok(ok(&json!({ "nodes": nodes, "sockets": sockets })))
 }
 
 pub(super) async fn network_changed(State(api): State<Api>) -> StatusCode {
@@ -99,8 +101,24 @@ fn link_json(now: Instant, link: &LinkStatus) -> Value {
         "up_ms": millis(now.saturating_duration_since(link.up_at)),
         "silent_ms": millis(link.silent_for),
         "migrations": stats.migrations,
+        "mtu": stats.mtu,
+        "mtu_probes_sent": stats.mtu_probes_sent,
+        "mtu_probes_lost": stats.mtu_probes_lost,
+        "black_holes": stats.black_holes,
         "bytes_sent": stats.bytes_sent,
         "bytes_received": stats.bytes_received,
+    })
+}
+
+fn socket_json(socket: &SocketStats) -> Value {
+    json!({
+        "address": socket.address.to_string(),
+        "buffer_bytes_asked": socket.buffer_bytes_asked,
+        "receive_buffer_bytes": socket.receive_buffer_bytes,
+        "send_buffer_bytes": socket.send_buffer_bytes,
+        "send_segments": socket.send_segments,
+        "send_segments_offered": socket.send_segments_offered,
+        "receive_segments": socket.receive_segments,
     })
 }
 
