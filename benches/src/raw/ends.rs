@@ -69,7 +69,7 @@ async fn answer(connection: Connection, request_bytes: usize, reply: Bytes) {
     }
 }
 
-async fn read_to_end(recv: &mut RecvStream, bytes_max: usize) -> usize {
+pub(super) async fn read_to_end(recv: &mut RecvStream, bytes_max: usize) -> usize {
     let mut bytes = 0;
     while let Some(chunk) = recv.read_chunk(bytes_max + 1, true).await.expect("the peer lives") {
         bytes += chunk.bytes.len();
