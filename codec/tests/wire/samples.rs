@@ -211,6 +211,15 @@ pub(crate) fn copies() -> Vec<(&'static str, StreamCopy)> {
     ]
 }
 
+/// Processes that say who answers, by name.
+pub(crate) fn announcements() -> Vec<(&'static str, Epoch)> {
+    vec![
+        ("Announcement.plain", Epoch::from_random(0x0102_0304_0506_0708)),
+        ("Announcement.first", Epoch::from_random(1)),
+        ("Announcement.last", Epoch::from_random(u64::MAX)),
+    ]
+}
+
 /// Values of the sample types, by name.
 pub(crate) fn values() -> Vec<(&'static str, ours::Sample)> {
     let full = ours::Sample {

@@ -152,6 +152,17 @@ fn copies_have_their_golden_bytes() {
 }
 
 #[test]
+fn announcements_have_their_golden_bytes() {
+    let mut vectors = Vectors::new();
+    for (name, boot) in samples::announcements() {
+        let bytes = Datagram::encode_announcement(boot);
+        assert_eq!(Datagram::decode(bytes.clone()), Ok(Some(Datagram::Announcement(boot))), "{name}");
+        vectors.push((name.into(), bytes));
+    }
+    check_file("announcements.txt", &vectors);
+}
+
+#[test]
 fn values_have_their_golden_bytes_in_two_implementations() {
     let mut vectors = Vectors::new();
     for (name, value) in samples::values() {
