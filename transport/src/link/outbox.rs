@@ -5,13 +5,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use quinn::{SendStream, WriteError};
 
 /// Bytes waiting for a stream, in order: pieces, and a tail of small frames behind them.
 ///
-/// Small frames gather in the tail, so that QUIC gets one piece and not one for each. QUIC copies the tail, and so its
-/// buffer is used again: by later frames, and by other streams of the link.
+/// Small frames gather in the tail, so that QUIC gets one piece and not one for each. QUIC takes the tail as it is, and the
+/// rest of its buffer is used by later frames, and by other streams of the link.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pieces: VecDeque<Bytes>,
@@ -23,7 +23,9 @@ impl Outbox {
     /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns. Returns how many
     /// bytes they are.
     pub(super) fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) -> usize {
-        if self.tail.is_empty() {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(BLOCK_BYTES);
+        } else if self.tail.is_empty() {
             self.tail.reserve(TAIL_BYTES_TYPICAL);
         }
         let before = self.tail.len();
@@ -54,21 +56,15 @@ impl Outbox {
         cx: &mut Context<'_>,
         send: &mut SendStream,
     ) -> Poll<Result<(), WriteError>> {
+        if !self.tail.is_empty() {
+            self.pieces.push_back(self.tail.split().freeze());
+        }
         while !self.pieces.is_empty() {
             let pieces = self.pieces.make_contiguous();
             let written = ready!(pin!(send.write_chunks(pieces)).poll(cx))?;
             // A piece of which a part was written is cut to the rest.
             self.pieces.drain(..written.chunks);
             self.bytes -= written.bytes;
-        }
-        while !self.tail.is_empty() {
-            let written = ready!(pin!(send.write(&self.tail)).poll(cx))?;
-            self.bytes -= written;
-            if written == self.tail.len() {
-                self.tail.clear();
-            } else {
-                self.tail.advance(written);
-            }
         }
         Poll::Ready(Ok(()))
     }
@@ -102,8 +98,11 @@ const TAIL_BYTES_TYPICAL: usize = 256;
 /// Longest content that is copied behind its frame's beginning. Above it, a piece of its own costs QUIC less.
 const COPIED_BYTES_MAX: usize = 1 << 10;
 
+/// A buffer for tails: some dozens of small frames for one allocation. What of it is not acknowledged keeps it whole.
+const BLOCK_BYTES: usize = 4 << 10;
+
 /// Largest tail whose buffer is kept.
-const TAIL_BYTES_KEPT: usize = 4 << 10;
+const TAIL_BYTES_KEPT: usize = BLOCK_BYTES;
 
 /// Most pieces for which there is room in what is kept.
 const PIECES_KEPT: usize = 16;
