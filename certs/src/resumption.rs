@@ -3,16 +3,20 @@
 //! Who resumes shows no certificate again, and rustls takes the one of the ticket unseen. So whoever lets handshakes be
 //! resumed checks each chain once more with [`ChainCheck`], against the present time and trust.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue, WebPkiServerVerifier,
+};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, Error, ServerConfig};
+use rustls::{CertificateError, ClientConfig, Error, NamedGroup, ServerConfig};
 
 use crate::error::TlsError;
 use crate::names::server_name;
@@ -25,9 +29,69 @@ pub fn issue_tickets(config: &mut ServerConfig, ticketer: Arc<dyn ProducesTicket
     config.send_tls13_tickets = TICKETS;
 }
 
-/// Has a node that dials keep the tickets of so many servers, in memory and each for one use.
+/// Has a node that dials keep the tickets of so many servers, in memory and each for one use. With a server beyond them
+/// every handshake is a whole one.
 pub fn keep_tickets(config: &mut ClientConfig, servers: usize) {
-    config.resumption = Resumption::in_memory_sessions(servers);
+    config.resumption =
+        Resumption::store(Arc::new(KeptTickets { servers_max: servers, servers: Mutex::default() }));
+}
+
+/// Tickets by server. What it holds grows with the servers that were met: rustls' own memory for many servers takes its
+/// room at once, 22 KiB for a thousand.
+#[derive(Debug)]
+struct KeptTickets {
+    servers_max: usize,
+    servers: Mutex<HashMap<ServerName<'static>, Arc<ClientSessionMemoryCache>>>,
+}
+
+impl KeptTickets {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ServerName<'static>, Arc<ClientSessionMemoryCache>>> {
+        // No code that can panic runs under the lock.
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, server: &ServerName<'_>) -> Option<Arc<ClientSessionMemoryCache>> {
+        self.lock().get(&server.to_owned()).cloned()
+    }
+
+    /// Returns where the tickets of a server are kept; `None` if there are too many others.
+    fn place_of(&self, server: ServerName<'static>) -> Option<Arc<ClientSessionMemoryCache>> {
+        let mut servers = self.lock();
+        let has_room = servers.len() < self.servers_max || servers.contains_key(&server);
+        has_room.then(|| {
+            servers.entry(server).or_insert_with(|| Arc::new(ClientSessionMemoryCache::new(1))).clone()
+        })
+    }
+}
+
+impl ClientSessionStore for KeptTickets {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        if let Some(kept) = self.place_of(server.clone()) {
+            kept.set_kx_hint(server, group);
+        }
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.of(server)?.kx_hint(server)
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        if let Some(kept) = self.place_of(server.clone()) {
+            kept.insert_tls13_ticket(server, ticket);
+        }
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.of(server)?.take_tls13_ticket(server)
+    }
 }
 
 /// Verifies chains of peers as a full handshake does, whatever handshake they came with.
@@ -128,6 +192,18 @@ mod tests {
         assert_eq!(check(&ours, &ours, NOW), [true, true]);
         assert_eq!(check(&ours, &ours, end + 1), [false, false]);
         assert_eq!(check(&other, &ours, NOW), [false, false]);
+    }
+
+    #[test]
+    fn no_more_servers_are_remembered_than_there_may_be() {
+        let kept = KeptTickets { servers_max: 1, servers: Mutex::default() };
+        let names = ["one", "other"].map(|name| ServerName::try_from(name).unwrap());
+        for name in &names {
+            kept.set_kx_hint(name.clone(), NamedGroup::X25519);
+            kept.set_kx_hint(name.clone(), NamedGroup::secp256r1);
+        }
+        assert_eq!(kept.kx_hint(&names[0]), Some(NamedGroup::secp256r1));
+        assert_eq!(kept.kx_hint(&names[1]), None);
     }
 
     #[test]
