@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use quinn::{ConnectError, Connecting, Connection};
+use quinn::{Connecting, Connection};
 use runnel_codec::{Datagram, Epoch, NodeId};
 use tokio::time::{Instant, sleep_until};
 
@@ -62,8 +62,7 @@ pub(crate) struct Pace {
 
 /// Resolves and races the addresses. Losers are dropped, which closes them.
 ///
-/// Names are resolved side by side; those that take longer join the race later. `connect` begins an attempt, and
-/// returns `None` for a family of addresses that this machine has no socket for.
+/// Names are resolved side by side; those that take longer join the race later. `connect` begins an attempt.
 pub(crate) async fn dial<C>(
     env: Arc<dyn Env>,
     request: DialRequest,
@@ -71,7 +70,7 @@ pub(crate) async fn dial<C>(
     connect: C,
 ) -> Result<Connection, CloseReason>
 where
-    C: Fn(SocketAddr) -> Option<Result<Connecting, ConnectError>>,
+    C: Fn(SocketAddr) -> Result<Connecting, CloseReason>,
 {
     let resolve = |name: String| {
         let found = env.resolve(name.clone());
@@ -86,9 +85,8 @@ where
     loop {
         while let Some(address) = race.poll_start(Instant::now(), pace.stagger) {
             match connect(address) {
-                Some(Ok(connecting)) => race.attempts.push(complete(connecting)),
-                Some(Err(error)) => race.handle_failed(CloseReason::unreachable(&error.to_string())),
-                None => race.handle_failed(CloseReason::unreachable(&format!("no socket for {address}"))),
+                Ok(connecting) => race.attempts.push(complete(connecting)),
+                Err(reason) => race.handle_failed(reason),
             }
         }
         if race.attempts.is_empty() && resolving.is_empty() {

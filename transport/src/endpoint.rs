@@ -3,26 +3,26 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, EndpointConfig, ServerConfig};
+use quinn::{ClientConfig, ServerConfig};
 use runnel_certs::{ChainCheck, Identity, client_config, issue_tickets, keep_tickets, server_config};
 use runnel_codec::{CloseCode, CloseText, Epoch, KnownNames};
 use rustls::CipherSuite;
 use rustls::SupportedCipherSuite;
 use rustls::quic::Suite;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::close::CloseReason;
 use crate::config::TransportConfig;
 use crate::dial::{self, DialRequest, Pace};
+use crate::dialling::{Binder, Bound, Dialling};
 use crate::env::Env;
 use crate::error::EndpointError;
 use crate::handshakes::{Admission, Handshakes};
@@ -30,7 +30,7 @@ use crate::keys::EndpointKeys;
 use crate::link::{Link, LinkContext, Side};
 use crate::link_settings::LinkSettings;
 use crate::runtime::EnvRuntime;
-use crate::socket::{FittedSocket, SocketStats};
+use crate::socket::SocketStats;
 use crate::tickets::Tickets;
 
 /// The sockets of a node and what every link of it shares. Starts no task of its own but quinn's.
@@ -39,27 +39,12 @@ use crate::tickets::Tickets;
 pub struct Endpoint {
     env: Arc<dyn Env>,
     context: Arc<LinkContext>,
-    keys: EndpointKeys,
-    settings: Arc<LinkSettings>,
+    binder: Binder,
     listening: Vec<Listening>,
     handshakes: Handshakes,
     /// What diallers are told at once.
     announced: Option<Epoch>,
-    dialling: DiallingEndpoints,
-}
-
-/// Endpoints that dial, one per address family, made when first needed.
-#[derive(Clone, Debug, Default)]
-struct DiallingEndpoints {
-    v4: Option<Bound>,
-    v6: Option<Bound>,
-}
-
-/// An endpoint and its socket.
-#[derive(Clone, Debug)]
-struct Bound {
-    endpoint: quinn::Endpoint,
-    socket: Arc<FittedSocket>,
+    dialling: Arc<Dialling>,
 }
 
 /// A socket that takes links, and the wait for the next one.
@@ -112,7 +97,8 @@ impl Endpoint {
 
         let handshakes =
             Handshakes::new(Instant::now(), config.handshakes_max.get(), config.handshakes_percent);
-        let settings = Arc::new(LinkSettings::new(env.clone(), config.clone(), server, client));
+        let settings = LinkSettings::new(env.clone(), config.clone(), server, client);
+        let binder = Binder::new(env.clone(), config.clone(), keys);
         let context = Arc::new(LinkContext {
             trust: identity.trust().clone(),
             chains,
@@ -120,9 +106,9 @@ impl Endpoint {
             names,
             handshakes: AtomicU32::new(0),
         });
-        let dialling = DiallingEndpoints::default();
+        let dialling = Arc::new(Dialling::new(binder.clone(), settings));
         let (listening, announced) = (Vec::new(), None);
-        Ok(Self { env, context, keys, settings, listening, handshakes, announced, dialling })
+        Ok(Self { env, context, binder, listening, handshakes, announced, dialling })
     }
 
     /// Tells all who dial from now on which process this is, before they have said who they are.
@@ -140,7 +126,7 @@ impl Endpoint {
     ///
     /// Outside a Tokio runtime.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let bound = self.bind(address, Some(self.settings.listening()))?;
+        let bound = self.binder.bind(address, Some(self.dialling.settings().listening()))?;
         let address = bound.endpoint.local_addr()?;
         self.listening.push(Listening::new(bound));
         Ok(address)
@@ -148,17 +134,9 @@ impl Endpoint {
 
     /// Begins to dial a peer. The link tells the rest.
     pub fn dial(&mut self, request: DialRequest) -> Link {
-        let endpoints = match self.dialling_endpoints() {
-            Ok(endpoints) => endpoints,
-            Err(error) => return Link::failed(self.context.clone(), &error),
-        };
         let server_name = runnel_certs::server_name(&request.peer, self.context.trust.fleet());
-        let settings = self.settings.clone();
-        let connect = move |address: SocketAddr| {
-            let bound = if address.is_ipv4() { &endpoints.v4 } else { &endpoints.v6 };
-            let Bound { endpoint, .. } = bound.as_ref()?;
-            Some(endpoint.connect_with(settings.dialled_to(address), address, &server_name.to_str()))
-        };
+        let dialling = self.dialling.clone();
+        let connect = move |address: SocketAddr| dialling.connect(address, &server_name.to_str());
         let config = &self.context.config;
         let pace = Pace { stagger: config.dial_stagger, again: config.dial_again };
         let connecting = dial::dial(self.env.clone(), request, pace, connect);
@@ -184,7 +162,7 @@ impl Endpoint {
                 }
                 let remote = incoming.remote_address();
                 // Key exchange and signature are made in this call.
-                let accepted = incoming.accept_with(self.settings.accepted_from(remote));
+                let accepted = incoming.accept_with(self.dialling.settings().accepted_from(remote));
                 self.handshakes.handle_spent(begun_at.elapsed());
                 match accepted {
                     Ok(connecting) => {
@@ -214,20 +192,13 @@ impl Endpoint {
 
     /// Moves the dialling sockets to fresh ones: the route has changed, or the machine slept. Listening sockets stay.
     pub fn network_changed(&mut self) {
-        for (bound, address) in [(&mut self.dialling.v4, ANY_V4), (&mut self.dialling.v6, ANY_V6)] {
-            let Some(Bound { endpoint, socket }) = bound else { continue };
-            let rebound = fitted_socket(&*self.env, &self.context.config, address)
-                .and_then(|fresh| endpoint.rebind_abstract(fresh.clone()).map(|()| *socket = fresh));
-            if let Err(error) = rebound {
-                warn!(%error, "cannot move to a new socket; links go on over the old one");
-            }
-        }
+        self.dialling.rebind();
     }
 
     /// Says what the system grants each socket now: first those that listen, then those that dial.
     pub fn sockets(&self) -> Vec<SocketStats> {
         let offload = self.context.config.segmentation_offload;
-        self.bound().filter_map(|bound| bound.socket.stats(offload).ok()).collect()
+        self.bound().filter_map(|bound| bound.stats(offload).ok()).collect()
     }
 
     /// Closes all links at once and takes no new ones.
@@ -259,38 +230,7 @@ impl Endpoint {
 
     fn bound(&self) -> impl Iterator<Item = &Bound> {
         let listening = self.listening.iter().map(|listening| &listening.bound);
-        listening.chain(&self.dialling.v4).chain(&self.dialling.v6)
-    }
-
-    fn dialling_endpoints(&mut self) -> io::Result<DiallingEndpoints> {
-        if self.dialling.v4.is_none() && self.dialling.v6.is_none() {
-            let v4 = self.bind(ANY_V4, None);
-            // Machines without IPv6 are common, machines without IPv4 exist: one of them is enough.
-            self.dialling.v6 = self.bind(ANY_V6, None).ok();
-            match v4 {
-                Ok(bound) => self.dialling.v4 = Some(bound),
-                Err(error) if self.dialling.v6.is_none() => return Err(error),
-                Err(_) => {}
-            }
-        }
-        Ok(self.dialling.clone())
-    }
-
-    fn bind(&self, address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Bound> {
-        let mut config = EndpointConfig::new(self.keys.reset_key());
-        let ids = self.keys.connection_ids(self.env.clone());
-        let mut seed = [0; 32];
-        self.env.fill_random(&mut seed);
-        config
-            .cid_generator(move || Box::new(ids.clone()))
-            .rng_seed(Some(seed))
-            .min_reset_interval(RESET_INTERVAL_MIN)
-            .max_udp_payload_size(payload_bytes_max(&self.context.config))
-            .map_err(io::Error::other)?;
-        let socket = fitted_socket(&*self.env, &self.context.config, address)?;
-        let runtime = Arc::new(EnvRuntime(self.env.clone()));
-        let endpoint = quinn::Endpoint::new_with_abstract_socket(config, server, socket.clone(), runtime)?;
-        Ok(Bound { endpoint, socket })
+        listening.chain(self.dialling.bound())
     }
 }
 
@@ -324,28 +264,6 @@ impl fmt::Debug for Listening {
     }
 }
 
-/// Binds a socket as the configuration wants it, and says where the system grants less.
-fn fitted_socket(
-    env: &dyn Env,
-    config: &TransportConfig,
-    address: SocketAddr,
-) -> io::Result<Arc<FittedSocket>> {
-    let asked = config.socket_buffer_bytes;
-    let socket = env.bind(address, asked)?.fit(payload_bytes_max(config), asked);
-    if let Some(granted) = socket.buffer_shortage() {
-        info!(
-            asked,
-            granted, "the system grants smaller socket buffers (net.core.rmem_max and wmem_max on Linux)"
-        );
-    }
-    Ok(Arc::new(socket))
-}
-
-/// Returns the largest UDP payload that is taken, and told to peers: no less than quinn takes by itself.
-fn payload_bytes_max(config: &TransportConfig) -> u16 {
-    config.mtu_max.clamp(ETHERNET_PAYLOAD_BYTES, UDP_PAYLOAD_BYTES_MAX)
-}
-
 /// The cipher suite of QUIC's first packets (RFC 9001, section 5.2).
 fn initial_suite(crypto: &rustls::crypto::CryptoProvider) -> Option<Suite> {
     crypto.cipher_suites.iter().find_map(|suite| match suite {
@@ -355,18 +273,6 @@ fn initial_suite(crypto: &rustls::crypto::CryptoProvider) -> Option<Suite> {
         _ => None,
     })
 }
-
-/// What an Ethernet carries over IPv4.
-const ETHERNET_PAYLOAD_BYTES: u16 = 1472;
-
-/// What a UDP packet can have over IPv6.
-const UDP_PAYLOAD_BYTES_MAX: u16 = 65_527;
-
-const ANY_V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
-
-/// Pause between stateless resets. With quinn's default of 20 ms a thousand peers would learn of a restart within 20 s.
-const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// Peers whose tickets are kept; a peer beyond that makes a whole handshake.
 const TICKET_SERVERS: usize = 1024;

@@ -15,6 +15,7 @@ mod close;
 mod config;
 mod congestion;
 mod dial;
+mod dialling;
 mod endpoint;
 mod env;
 mod error;

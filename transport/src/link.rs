@@ -20,7 +20,6 @@ mod stream_map;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,12 +87,6 @@ impl Link {
         });
         let phase = Phase::Connecting(Handshake { connecting, counted });
         Self { context, side, phase, remote: None, peer: None, events: VecDeque::new() }
-    }
-
-    /// A link that could not even be tried.
-    pub(crate) fn failed(context: Arc<LinkContext>, error: &io::Error) -> Self {
-        let reason = CloseReason::Unreachable { text: error.to_string() };
-        Self::connecting(context, Side::Dialler, Box::pin(std::future::ready(Err(reason))))
     }
 
     pub(crate) fn with_remote(mut self, remote: SocketAddr) -> Self {
@@ -227,6 +220,14 @@ impl Link {
             // use, many long-lived streams would hide all free places behind that eighth.
             let places = control + used + used.div_ceil(7) + free;
             open.connection.set_max_concurrent_bi_streams(varint(places as u64));
+        }
+    }
+
+    /// Returns how many streams the peer has opened since the link began, the control stream among them.
+    pub fn streams_accepted(&self) -> u64 {
+        match &self.phase {
+            Phase::Open(open) => open.accepted(),
+            _ => 0,
         }
     }
 

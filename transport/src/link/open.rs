@@ -145,6 +145,11 @@ impl Open {
         self.ready.woken()
     }
 
+    /// Returns how many streams the peer has opened.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
     /// Returns how many commands can be opened for sure now.
     pub(super) fn places(&self) -> usize {
         usize::from(self.place.is_some())
