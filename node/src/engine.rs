@@ -22,6 +22,7 @@ mod questions;
 mod recovered;
 mod refusal;
 mod shutdown;
+mod status;
 mod storing;
 mod tokens;
 
@@ -41,7 +42,7 @@ use runnel_codec::{BodyEnd, CommandId, CommandKey, Epoch, FailureKind, Lineage, 
 use runnel_queue::{Prepared, ReceiveQueue, SendQueue, StoreError};
 use runnel_transport::{Endpoint, EndpointKeys, Reconnect};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::info;
@@ -53,12 +54,13 @@ use self::link_set::LinkSet;
 use self::paths::Paths;
 use self::peers::Peer;
 pub(crate) use self::questions::Question;
+use self::status::StatusTimes;
 use self::storing::{Epochs, Storing};
 use self::tokens::Tokens;
 use crate::body::Whose;
 use crate::config::Config;
 use crate::env::Env;
-use crate::link_changes::LinkChange;
+use crate::link_changes::{LinkChangeListeners, LinkChangeTeller};
 use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::policy::Policy;
 use crate::recovered::Recovered;
@@ -184,8 +186,8 @@ pub(crate) struct Engine {
     tokens: Tokens,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
-    link_changes: broadcast::Sender<LinkChange>,
-    status_at: Instant,
+    link_changes: LinkChangeTeller,
+    status_times: StatusTimes,
     wakes: WakeNotes,
     timer: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -268,8 +270,8 @@ impl Engine {
             links_total: 0,
             body_bytes_written: 0,
             callers: Callers::default(),
-            link_changes: broadcast::Sender::new(config.node.link_changes_kept.get()),
-            status_at: now,
+            link_changes: LinkChangeTeller::new(config.node.link_changes_kept.get()),
+            status_times: StatusTimes::new(now),
             started_at: now,
             policy,
             env,
@@ -292,12 +294,12 @@ impl Engine {
     }
 
     /// Returns where listeners to changes of links are made.
-    pub(crate) fn link_changes(&self) -> broadcast::WeakSender<LinkChange> {
-        self.link_changes.downgrade()
+    pub(crate) fn link_changes(&self) -> LinkChangeListeners {
+        self.link_changes.listeners()
     }
 
-    /// Runs until `stop` fires, then shuts down in order.
-    pub(crate) async fn run(mut self) {
+    /// Runs until `stop` fires, then shuts down in order. In a box, since the future would hold the engine twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
         info!(node = %self.identity.node(), boot = %self.boot, "the node runs");
         self.begin_handlers();
         poll_fn(|cx| self.poll(cx)).await;
@@ -413,7 +415,7 @@ impl Engine {
             self.look_at_paths(now);
             self.handle_link_timeouts(now);
             self.dial_due(now);
-            self.publish_status(now);
+            self.refresh_status(now);
         }
         if let Some(at) = self.next_timeout() {
             self.timer.as_mut().reset(at.into());
@@ -423,7 +425,6 @@ impl Engine {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        let status_at = (self.status.receiver_count() > 1).then_some(self.status_at);
         [
             self.send.poll_timeout(),
             self.receive.poll_timeout(),
@@ -431,7 +432,7 @@ impl Engine {
             self.reconnect.poll_timeout().filter(|_| !self.is_draining),
             self.paths.poll_timeout(),
             self.storing.as_ref().and_then(Storing::poll_timeout),
-            status_at,
+            self.status_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -1,6 +1,7 @@
 //! What happens to a node's links, told to whoever listens.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
 
 use runnel_codec::{LinkNumber, NodeId};
 use runnel_transport::CloseReason;
@@ -56,6 +57,21 @@ pub enum LinkChange {
 #[derive(Debug)]
 pub struct LinkChanges(broadcast::Receiver<LinkChange>);
 
+/// The engine's end of it. Nothing is kept before somebody listens.
+#[derive(Debug)]
+pub(crate) struct LinkChangeTeller(Arc<Telling>);
+
+/// Makes listeners while the engine's end is there.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkChangeListeners(Weak<Telling>);
+
+#[derive(Debug)]
+struct Telling {
+    /// Made for the first listener: its room is as large as many links are.
+    changes: OnceLock<broadcast::Sender<LinkChange>>,
+    kept: usize,
+}
+
 /// Why there is no next change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -68,11 +84,34 @@ pub enum LinkChangesError {
     NodeStopped,
 }
 
-impl LinkChanges {
-    pub(crate) fn new(changes: broadcast::Receiver<LinkChange>) -> Self {
-        Self(changes)
+impl LinkChangeTeller {
+    /// Keeps so many changes for listeners that are slow.
+    pub(crate) fn new(kept: usize) -> Self {
+        Self(Arc::new(Telling { changes: OnceLock::new(), kept }))
     }
 
+    /// Tells all who listen. There may be nobody.
+    pub(crate) fn tell(&self, change: LinkChange) {
+        if let Some(changes) = self.0.changes.get() {
+            changes.send(change).ok();
+        }
+    }
+
+    pub(crate) fn listeners(&self) -> LinkChangeListeners {
+        LinkChangeListeners(Arc::downgrade(&self.0))
+    }
+}
+
+impl LinkChangeListeners {
+    /// Begins to listen; `None` once the engine's end is gone.
+    pub(crate) fn listen(&self) -> Option<LinkChanges> {
+        let telling = self.0.upgrade()?;
+        let changes = telling.changes.get_or_init(|| broadcast::Sender::new(telling.kept));
+        Some(LinkChanges(changes.subscribe()))
+    }
+}
+
+impl LinkChanges {
     /// Waits for the next change.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use runnel_certs::Identity;
 use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
 use runnel_queue::{DeliveryPart, Durability, NewCommand, Store, SubmitError as QueueError};
 use runnel_transport::EndpointKeys;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::call::CallError;
 pub use self::start::{Node, StartError};
@@ -26,7 +26,7 @@ use crate::caller_events::{CallerEvents, caller_events};
 use crate::config::Config;
 use crate::engine::{Caller, Request, Wants, Ways};
 use crate::handler::Handlers;
-use crate::link_changes::{LinkChange, LinkChanges};
+use crate::link_changes::{LinkChangeListeners, LinkChanges};
 use crate::policy::Policy;
 use crate::status::Status;
 use crate::submission::Submission;
@@ -55,7 +55,7 @@ pub struct NodeHandle {
     ways: Arc<Ways>,
     status: watch::Receiver<Arc<Status>>,
     /// Only to make receivers; the engine's end of it decides when it is over.
-    link_changes: broadcast::WeakSender<LinkChange>,
+    link_changes: LinkChangeListeners,
     listening: Arc<[SocketAddr]>,
 }
 
@@ -316,7 +316,7 @@ impl NodeHandle {
 
     /// Returns what happens to the node's links from now on; `None` once the node has shut down.
     pub fn link_changes(&self) -> Option<LinkChanges> {
-        Some(LinkChanges::new(self.link_changes.upgrade()?.subscribe()))
+        self.link_changes.listen()
     }
 
     /// Waits until a link to `peer` is up.

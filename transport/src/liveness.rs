@@ -39,7 +39,8 @@ pub struct LivenessConfig {
 /// What is known of the peer's signs of life on one link.
 ///
 /// A sign of life is an authenticated frame, not a datagram. Call [`handle_timeout`](Self::handle_timeout) when
-/// [`poll_timeout`](Self::poll_timeout) says so, after telling it how many frames were received.
+/// [`poll_timeout`](Self::poll_timeout) says so, after telling it how many frames were received and whether anything is
+/// owed. While nothing is, it wants to be looked at for its heartbeats and for the answers to them, and not between.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Liveness {
@@ -51,9 +52,12 @@ pub struct Liveness {
     heard_at: Instant,
     heartbeat_at: Instant,
     is_heartbeat_due: bool,
+    /// When the last heartbeat is answered, if the peer is there.
+    answer_at: Option<Instant>,
     is_suspect: bool,
     /// When the path must have shown that it works, if our socket has just moved.
     proof_at: Option<Instant>,
+    /// When it was last told of frames.
     looked_at: Instant,
     wake_at: Instant,
 }
@@ -82,6 +86,7 @@ impl Liveness {
             heard_at: now,
             heartbeat_at,
             is_heartbeat_due: false,
+            answer_at: None,
             is_suspect: false,
             proof_at: None,
             looked_at: now,
@@ -91,17 +96,20 @@ impl Liveness {
         liveness
     }
 
-    /// Takes note whether anything is owed, in either direction.
+    /// Takes note whether anything is owed, in either direction. That something begins to be owed is to be said at once.
     pub fn handle_owed(&mut self, now: Instant, is_owed: bool) {
         if is_owed && !self.is_owed {
+            let look_at = now + self.config.owed_interval;
             self.owed_at = now;
-            self.heartbeat_at = self.heartbeat_at.min(now + self.config.owed_interval);
+            self.heartbeat_at = self.heartbeat_at.min(look_at);
+            self.wake_at = self.wake_at.min(look_at);
         }
         self.is_owed = is_owed;
     }
 
     /// Takes note of the frames received so far on this link.
     pub fn handle_frames_received(&mut self, now: Instant, frames: u64) {
+        self.looked_at = now;
         if frames > self.frames {
             self.frames = frames;
             self.heard_at = now;
@@ -127,10 +135,11 @@ impl Liveness {
             self.owed_at = (self.owed_at + late).min(now);
             self.proof_at = self.proof_at.map(|at| at + late);
         }
-        self.looked_at = now;
+        self.answer_at = self.answer_at.filter(|at| *at > now);
         if now >= self.heartbeat_at {
             self.is_heartbeat_due = true;
             self.heartbeat_at = now + self.interval(now);
+            self.answer_at = Some(now + self.config.owed_interval);
         }
         if now >= self.suspect_at() {
             self.is_suspect = true;
@@ -159,16 +168,18 @@ impl Liveness {
         self.is_suspect
     }
 
-    /// Returns how long the peer has been silent.
-    pub fn silent_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.heard_at)
+    /// Returns how long the peer has been silent at most, if so many frames were received on this link so far.
+    pub fn silent_for(&self, now: Instant, frames: u64) -> Duration {
+        let heard_at = if frames > self.frames { self.looked_at.max(self.heard_at) } else { self.heard_at };
+        now.saturating_duration_since(heard_at)
     }
 
-    /// Looks often enough that commands which begin to be owed find a fresh count of frames.
     fn arm(&mut self, now: Instant) {
         let look_at = now + self.config.owed_interval;
-        let suspect_at = if self.is_suspect { look_at } else { self.suspect_at() };
-        self.wake_at = self.heartbeat_at.min(suspect_at).min(look_at).max(now + SHORTEST_WAIT);
+        let look_at = if self.is_owed || self.is_suspect { Some(look_at) } else { self.answer_at };
+        let suspect_at = (!self.is_suspect).then(|| self.suspect_at());
+        let wake_at = [look_at, suspect_at].into_iter().flatten().fold(self.heartbeat_at, Instant::min);
+        self.wake_at = wake_at.max(now + SHORTEST_WAIT);
     }
 
     fn interval(&self, now: Instant) -> Duration {
@@ -247,6 +258,39 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_link_is_looked_at_for_heartbeats_and_their_answers_alone() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        let mut looks = Vec::new();
+        for frames in 1..=5 {
+            let at = liveness.poll_timeout().expect("there is always a next one");
+            looks.push(at.duration_since(now));
+            liveness.handle_frames_received(at, frames);
+            liveness.handle_timeout(at);
+        }
+        assert_eq!(looks, [15_000, 16_500, 30_000, 31_500, 45_000].map(|ms| ms * MS));
+    }
+
+    #[test]
+    fn what_begins_to_be_owed_has_an_idle_link_looked_at_soon() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        assert_eq!(liveness.poll_timeout(), Some(now + 15_000 * MS));
+        liveness.handle_owed(now + 7000 * MS, true);
+        assert_eq!(liveness.poll_timeout(), Some(now + 8500 * MS));
+    }
+
+    #[test]
+    fn the_silence_is_no_longer_than_since_the_look_after_which_a_frame_came() {
+        let now = Instant::now();
+        let mut liveness = Liveness::new(LivenessConfig::default(), now);
+        liveness.handle_frames_received(now + 4000 * MS, 1);
+        liveness.handle_frames_received(now + 9000 * MS, 1);
+        assert_eq!(liveness.silent_for(now + 10_000 * MS, 1), 6000 * MS);
+        assert_eq!(liveness.silent_for(now + 10_000 * MS, 2), 1000 * MS);
+    }
+
+    #[test]
     fn five_silent_seconds_make_an_owed_link_suspect_until_a_frame_comes() {
         let now = Instant::now();
         let mut liveness = Liveness::new(LivenessConfig::default(), now);
@@ -307,6 +351,6 @@ mod tests {
         let late = now + 30_000 * MS;
         liveness.handle_timeout(late);
         assert!(!liveness.is_suspect());
-        assert!(liveness.silent_for(late) < 5000 * MS);
+        assert!(liveness.silent_for(late, 0) < 5000 * MS);
     }
 }

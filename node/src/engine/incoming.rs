@@ -6,7 +6,7 @@ use bytes::Bytes;
 use runnel_codec::{
     CloseCode, CommandKey, ControlFrame, Head, NodeId, Outcome, Part, Rejection, RejectionKind, StreamFrame,
 };
-use runnel_queue::{Attachment, Reply};
+use runnel_queue::{Attachment, ReceiveQueueConfig, Reply};
 use runnel_transport::StreamId;
 use tracing::trace;
 
@@ -34,6 +34,7 @@ impl Engine {
         let (peer, number) = (up.peer.clone(), up.number);
         let key = head.key;
         entry.streams.insert(stream, StreamUse::Incoming(key));
+        entry.liveness.handle_owed(now, true);
         let refusal = self.refusal(&peer, &head);
         let at = Attachment { link: number, stream: stream.to_wire() };
         self.receive.handle_head(now, &peer, at, head, payload);
@@ -179,11 +180,12 @@ impl Engine {
     /// Keeps free places beside those of the commands that are accepted and not finished, on links where that may have
     /// changed.
     pub(super) fn give_places(&mut self) {
-        let free = self.config.receive_queue.free_places.get();
         while let Some(index) = self.links.poll_places() {
             let Some(entry) = self.links.get_mut(index) else { continue };
             let Some(used) = entry.up().map(|up| self.receive.places(&up.peer)) else { continue };
-            entry.link.set_places(used, free);
+            entry
+                .link
+                .set_places(used, free_places(&self.config.receive_queue, entry.link.streams_accepted()));
         }
     }
 
@@ -197,6 +199,13 @@ impl Engine {
     }
 }
 
+/// Returns how many places are kept free on a link on which so many streams have been used. QUIC holds memory for each
+/// place from when it is given, so a link that carries little has few.
+pub(super) fn free_places(config: &ReceiveQueueConfig, streams: u64) -> usize {
+    let (free, at_first) = (config.free_places.get(), config.free_places_at_first.get());
+    if streams >= at_first as u64 / 2 { free } else { free.min(at_first) }
+}
+
 impl LinkEntry {
     /// Takes note that the peer has answered on a command's stream.
     pub(super) fn note_answer(&mut self, stream: StreamId, is_last: bool) {
@@ -205,6 +214,7 @@ impl LinkEntry {
         if !*is_answered {
             *is_answered = true;
             self.unanswered -= 1;
+            self.answered += 1;
         }
         if is_last {
             self.forget_outgoing(stream, key);

@@ -43,6 +43,8 @@ pub(super) struct LinkEntry {
     pub(super) bodies: BTreeMap<CommandKey, StreamId>,
     /// Commands that were opened here and have no answer yet.
     pub(super) unanswered: usize,
+    /// Commands that were opened here and were answered.
+    pub(super) answered: u64,
     /// It is among [`LinkSet::rooms`].
     pub(super) is_room_noted: bool,
     /// It is among [`LinkSet::places`].
@@ -282,14 +284,14 @@ impl LinkEntry {
 
     /// Returns its figures, if it is up.
     pub(super) fn status(&self, now: Instant) -> Option<LinkStatus> {
-        let up = self.up()?;
+        let (up, stats) = (self.up()?, self.link.stats());
         Some(LinkStatus {
             peer: up.peer.clone(),
             number: up.number,
             remote: self.link.remote_address()?,
             up_at: up.at,
-            silent_for: self.liveness.silent_for(now),
-            stats: self.link.stats(),
+            silent_for: self.liveness.silent_for(now, stats.frames_received),
+            stats,
         })
     }
 

@@ -1,7 +1,6 @@
 //! What happens to links: from the dial or the offer through the hello to the close.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use super::early::EarlyHeads;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
 use super::refusal::{REGRESSED, Refusal, check_hello};
 use crate::link_changes::LinkChange;
-use crate::status::{LinkEnd, Status};
+use crate::status::LinkEnd;
 
 impl Engine {
     /// Takes a lot of what links have to say: see [`LinkSet::lot`](super::link_set::LinkSet::lot).
@@ -69,6 +68,7 @@ impl Engine {
             streams: StreamMap::default(),
             bodies: BTreeMap::new(),
             unanswered: 0,
+            answered: 0,
             is_room_noted: false,
             is_places_noted: false,
             timeout_at: None,
@@ -157,8 +157,16 @@ impl Engine {
                 self.receive.handle_received(peer, key, updates, result_body);
             }
             ControlFrame::GoAway(go_away) => self.handle_go_away(index, go_away),
+            ControlFrame::Heartbeat => self.handle_heartbeat(now, index),
             _ => {}
         }
+    }
+
+    /// On an idle link this is all that comes: it is heard when it comes, not when the link is next looked at.
+    fn handle_heartbeat(&mut self, now: Instant, index: LinkIndex) {
+        let Some(entry) = self.links.get_mut(index) else { return };
+        let frames = entry.link.stats().frames_received;
+        entry.liveness.handle_frames_received(now, frames);
     }
 
     /// The peer wants nothing new on this link: what is not sent waits for the next one.
@@ -285,8 +293,7 @@ impl Engine {
         info!(peer = %node, number = %hello.link, remote = ?entry.link.remote_address(), "link up");
         let change =
             LinkChange::Up { peer: node.clone(), number: hello.link, remote: entry.link.remote_address() };
-        // Nobody may be listening.
-        self.link_changes.send(change).ok();
+        self.link_changes.tell(change);
         self.links_total += 1;
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.links_total += 1;
@@ -362,7 +369,7 @@ impl Engine {
             Some(number) => LinkChange::Down { peer: peer_name, number, reason },
             None => LinkChange::Failed { peer: peer_name, reason },
         };
-        self.link_changes.send(change).ok();
+        self.link_changes.tell(change);
         self.peers.entry(peer.clone()).or_default().end = Some(end);
     }
 
@@ -429,7 +436,7 @@ impl Engine {
             } else {
                 LinkChange::Trusted { peer, number }
             };
-            self.link_changes.send(change).ok();
+            self.link_changes.tell(change);
         }
         if is_suspect {
             self.reconnect.handle_suspect(now, peer);
@@ -472,23 +479,5 @@ impl Engine {
     /// Returns the peer of a link that is up.
     pub(super) fn peer_of(&mut self, index: LinkIndex) -> Option<NodeId> {
         self.links.get_mut(index)?.up().map(|up| up.peer.clone())
-    }
-
-    /// Makes the status anew for those who watch it.
-    pub(super) fn publish_status(&mut self, now: Instant) {
-        self.status_at = now + self.config.node.status_interval;
-        let links = self.links.links.iter().filter_map(|(_, entry)| entry.status(now));
-        let ends = self.peers.values().filter_map(|peer| peer.end.clone()).collect();
-        let status = Status {
-            links: links.collect(),
-            links_total: self.links_total,
-            body_bytes_written: self.body_bytes_written,
-            moves: self.paths.moves(),
-            slept: self.paths.slept(),
-            ends,
-            sockets: self.endpoint.sockets(),
-            store: self.store_status(),
-        };
-        self.status.send_replace(Arc::new(status));
     }
 }

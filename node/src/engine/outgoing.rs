@@ -10,6 +10,7 @@ use runnel_queue::{Budget, DeliveryPart, LinkView, Prepared, Room, SendEvent, St
 use runnel_transport::StreamId;
 use tracing::{debug, trace, warn};
 
+use super::incoming::free_places;
 use super::link_set::{LinkIndex, StreamUse};
 use super::{Caller, Engine};
 use crate::body::{BodySink, Source, Whose, feed};
@@ -170,6 +171,7 @@ impl Engine {
         };
         let Some(entry) = self.links.get_mut(index) else { return };
         head.early = !entry.is_up();
+        entry.liveness.handle_owed(now, true);
         match entry.link.open_command(&head, payload) {
             Ok(stream) => {
                 if head.has_body {
@@ -251,7 +253,7 @@ impl Engine {
     }
 
     fn tell_room(&mut self, index: LinkIndex) {
-        let (now, free_places) = (self.now(), self.config.receive_queue.free_places.get());
+        let now = self.now();
         let Some(entry) = self.links.get_mut(index) else { return };
         let Some(up) = entry.writable() else { return };
         if self.is_draining || up.retry_after.is_some() {
@@ -260,6 +262,7 @@ impl Engine {
         }
         let (peer, receive_window) = (up.peer.clone(), up.receive_window);
         // The receiver keeps this many places ahead of what it has accepted; the rest is on its way there.
+        let free_places = free_places(&self.config.receive_queue, entry.answered);
         let places = if entry.link.places() == 0 { 0 } else { free_places.saturating_sub(entry.unanswered) };
         let stats = entry.link.stats();
         let view = LinkView {

@@ -16,7 +16,7 @@ use super::storing::Storing;
 
 impl Engine {
     /// Shuts down in order. Every wait has an end, so a dead peer or a handler that does not stop holds nothing up.
-    pub(super) async fn shut_down(mut self) {
+    pub(super) async fn shut_down(mut self: Box<Self>) {
         self.begin_draining();
         let drained = self.work_until(self.config.node.drain_timeout, Self::is_drained).await;
         if !drained {

@@ -138,7 +138,8 @@ impl Engine {
         error!(error = %failure, "the store has failed: the node stops");
         self.store_failure = Some(failure);
         self.storing = None;
-        self.publish_status(now);
+        // The engine ends, and nothing is told later.
+        self.make_status(now);
     }
 
     /// Returns how the store is.

@@ -136,7 +136,7 @@ impl NodeBuilder {
         let ways = Arc::new(Ways { inbox, releases, wakes: engine.wakes() });
         let link_changes = engine.link_changes();
         let handle = NodeHandle { node, boot, has_store, ways, status, link_changes, listening };
-        Ok((handle, engine.run()))
+        Ok((handle, Box::new(engine).run()))
     }
 }
 

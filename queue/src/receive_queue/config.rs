@@ -100,6 +100,10 @@ pub struct ReceiveQueueConfig {
     ///
     /// Too low, the rate of commands on long paths falls; too high, each link costs memory (some 70 bytes a place).
     pub free_places: NonZeroUsize,
+    /// Those of a new link, until its peer has opened half as many streams; no more than `free_places`. Default: 96.
+    ///
+    /// Too low, the first commands of a crowd wait a round trip longer; too high, links that carry few commands cost memory.
+    pub free_places_at_first: NonZeroUsize,
 }
 
 impl Default for ReceiveQueueConfig {
@@ -126,6 +130,7 @@ impl Default for ReceiveQueueConfig {
             stop_grace: Duration::from_secs(10),
             idempotent_runs_max: NonZeroU32::new(3).expect("3 is not 0"),
             free_places: NonZeroUsize::new(256).expect("256 is not 0"),
+            free_places_at_first: NonZeroUsize::new(96).expect("96 is not 0"),
         }
     }
 }
