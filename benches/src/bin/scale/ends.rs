@@ -1,14 +1,20 @@
 //! The two processes at the ends of the links. Each says a line when it is ready, and ends with its standard input.
+//!
+//! The workers of a process do without reports of changed routes, which take a socket for each of them.
 
 use std::io::{self, BufRead, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
-use runnel::{Env, NodeBuilder, NodeHandle, SystemEnv};
+use runnel::{Env, NodeBuilder, NodeHandle, SystemEnv, Task};
 use runnel_certs::{Identity, Role};
+use runnel_transport::Socket;
 use runnel_workload::Fleet;
+use rustls::crypto::CryptoProvider;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,6 +27,54 @@ pub(crate) enum End {
     Controller,
     /// All workers.
     Workers,
+}
+
+/// The environment of many nodes in a process.
+#[derive(Debug)]
+struct WorkersEnv(SystemEnv);
+
+impl runnel_transport::Env for WorkersEnv {
+    fn spawn(&self, task: Task) {
+        self.0.spawn(task);
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.0.fill_random(bytes);
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        self.0.wall_clock()
+    }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
+        self.0.bind(address)
+    }
+
+    fn resolve(&self, name: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+        self.0.resolve(name)
+    }
+
+    fn crypto(&self) -> Arc<CryptoProvider> {
+        self.0.crypto()
+    }
+}
+
+impl Env for WorkersEnv {
+    fn spawn_handler(&self, task: Task) {
+        self.0.spawn_handler(task);
+    }
+
+    fn wait_for_tasks(&self, timeout: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        self.0.wait_for_tasks(timeout)
+    }
+
+    fn source_address(&self, to: SocketAddr) -> Option<IpAddr> {
+        self.0.source_address(to)
+    }
+
+    fn suspended(&self) -> Duration {
+        self.0.suspended()
+    }
 }
 
 /// Is one of the two until the standard input ends.
@@ -63,7 +117,7 @@ fn run_workers(runtime: &Runtime, folder: &Path, links: usize) {
     controller.save(folder).expect("the folder can be written");
     let mut identities: Vec<_> =
         (0..links).map(|number| fleet.identity(&format!("worker-{number}"), Role::Worker)).collect();
-    let env: Arc<dyn Env> = Arc::new(SystemEnv::new(runtime.handle().clone()));
+    let env: Arc<dyn Env> = Arc::new(WorkersEnv(SystemEnv::new(runtime.handle().clone())));
     let mut lines = lines();
     say("ready");
     runtime.block_on(async {

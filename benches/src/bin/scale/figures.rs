@@ -8,6 +8,8 @@ pub(crate) struct ChoiceCost {
     pub(crate) queued: usize,
     pub(crate) peers: usize,
     pub(crate) nanoseconds: f64,
+    /// Instructions, if they were counted.
+    pub(crate) instructions: Option<u64>,
 }
 
 /// What idle links cost.
@@ -32,8 +34,12 @@ pub(crate) struct ProcessCost {
 }
 
 impl ChoiceCost {
+    pub(crate) const HEAD: &str =
+        "| queued | peers | ns a choice | instructions a choice |\n| --- | --- | --- | --- |";
+
     pub(crate) fn row(&self) -> String {
-        format!("| {} | {} | {:.0} |", self.queued, self.peers, self.nanoseconds)
+        let instructions = self.instructions.map_or("-".to_owned(), |count| count.to_string());
+        format!("| {} | {} | {:.0} | {instructions} |", self.queued, self.peers, self.nanoseconds)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Many idle links, seen from outside: two processes, what they hold and what they use.
 
+use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -29,8 +30,8 @@ struct Seen {
 ///
 /// # Errors
 ///
-/// Those of the processes.
-pub(crate) fn measure(links: usize, idle: Duration) -> io::Result<LinkCost> {
+/// [`TooFewFiles`], and those of the processes.
+pub(crate) fn measure(links: usize, idle: Duration) -> Result<LinkCost, Box<dyn Error + Send + Sync>> {
     allow_files(links)?;
     let folder = tempfile::tempdir()?;
     let mut workers = Process::start(End::Workers, folder.path(), links)?;
@@ -49,7 +50,7 @@ pub(crate) fn measure(links: usize, idle: Duration) -> io::Result<LinkCost> {
     controller.say("still up?")?;
     let still_up = controller.hear()?;
     if still_up != links.to_string() {
-        return Err(io::Error::other(format!("{still_up} of {links} links are still up")));
+        return Err(format!("{still_up} of {links} links are still up").into());
     }
     // Who dials ends first, so that nobody dials again.
     workers.end()?;
@@ -62,17 +63,29 @@ pub(crate) fn measure(links: usize, idle: Duration) -> io::Result<LinkCost> {
     })
 }
 
+/// The system allows too few open files for so many workers.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{nodes} workers in one process need {wanted} open files, {allowed} are allowed: raise the hard limit (ulimit -Hn) or \
+     take at most {most} --workers"
+)]
+pub(crate) struct TooFewFiles {
+    nodes: usize,
+    wanted: u64,
+    allowed: u64,
+    most: u64,
+}
+
 /// Lets the processes open as many files as the sockets of so many nodes are: they inherit the limit.
-fn allow_files(nodes: usize) -> io::Result<()> {
-    let wanted = (nodes * FILES_OF_A_NODE + 100) as u64;
+fn allow_files(nodes: usize) -> Result<(), TooFewFiles> {
+    let wanted = (nodes * FILES_OF_A_NODE) as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
     let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
     let raised = Rlimit { current: Some(limit.current.unwrap_or(wanted).max(wanted)), maximum };
-    setrlimit(Resource::Nofile, raised).map_err(|error| {
-        let text = format!(
-            "{nodes} workers need {wanted} open files ({error}): raise the hard limit (ulimit -Hn) or take fewer --workers"
-        );
-        io::Error::other(text)
+    setrlimit(Resource::Nofile, raised).map_err(|_| {
+        let allowed = limit.maximum.unwrap_or(u64::MAX);
+        let most = allowed.saturating_sub(OTHER_FILES) / FILES_OF_A_NODE as u64;
+        TooFewFiles { nodes, wanted, allowed, most }
     })
 }
 
@@ -149,5 +162,8 @@ const SETTLING: Duration = Duration::from_secs(5);
 /// Of the times in /proc, on every platform that Linux has today.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Two dialling sockets, a watch on routes, and what a poll needs.
-const FILES_OF_A_NODE: usize = 6;
+/// The socket that dials.
+const FILES_OF_A_NODE: usize = 1;
+
+/// Of a process beside those of its nodes.
+const OTHER_FILES: u64 = 100;

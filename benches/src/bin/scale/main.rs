@@ -9,6 +9,8 @@
 //! `links.rs` leads the two and looks at them from outside, `ends.rs` is what they do.
 
 #[cfg(target_os = "linux")]
+mod choices;
+#[cfg(target_os = "linux")]
 mod ends;
 #[cfg(target_os = "linux")]
 mod figures;

@@ -14,14 +14,14 @@ type Series = (&'static str, Vec<(f64, f64)>);
 
 /// Writes those for which there are figures.
 pub(crate) fn write(choices: &[ChoiceCost], links: &[LinkCost], folder: &Path) -> Drawn {
-    let by_queued = choices.iter().filter(|cost| cost.peers <= 100 && cost.peers.min(cost.queued) > 1);
-    let by_queued = by_queued.filter(|cost| cost.peers == 100 || cost.queued == 10);
-    let by_peers = choices.iter().filter(|cost| cost.queued == 100_000);
-    let queued = by_queued.map(|cost| (cost.queued as f64, cost.nanoseconds)).collect();
-    let mut peers: Vec<_> = by_peers.map(|cost| (cost.peers as f64, cost.nanoseconds)).collect();
-    peers.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let choices = vec![("by commands queued, for 100 peers", queued), ("by peers, 100,000 queued", peers)];
-    lines(&choices, ("Choosing the next command", "commands or peers", "ns"), &folder.join("choices.svg"))?;
+    let mut by_queued: Vec<_> = choices.iter().filter(|cost| cost.peers == cost.queued.min(100)).collect();
+    by_queued.sort_by_key(|cost| cost.queued);
+    let caption = ("A choice, by the commands queued for 100 peers", "commands", "ns or instructions");
+    lines(&costs(&by_queued, |cost| cost.queued as f64), caption, &folder.join("choices-by-queued.svg"))?;
+    let mut by_peers: Vec<_> = choices.iter().filter(|cost| cost.queued == 100_000).collect();
+    by_peers.sort_by_key(|cost| cost.peers);
+    let caption = ("A choice, by the peers of 100,000 commands", "peers", "ns or instructions");
+    lines(&costs(&by_peers, |cost| cost.peers as f64), caption, &folder.join("choices-by-peers.svg"))?;
     let of =
         |value: fn(&LinkCost) -> f64| links.iter().map(|cost| (cost.links as f64, value(cost))).collect();
     let memory = vec![
@@ -29,8 +29,18 @@ pub(crate) fn write(choices: &[ChoiceCost], links: &[LinkCost], folder: &Path) -
         ("controller", of(|cost| cost.controller.resident_bytes as f64 / 1024.0 / cost.links as f64)),
     ];
     lines(&memory, ("Resident memory of an idle link", "links", "KiB a link"), &folder.join("memory.svg"))?;
-    let processor = vec![("controller", of(|cost| cost.controller.processor * 100.0))];
+    let processor = vec![
+        ("controller", of(|cost| cost.controller.processor * 100.0)),
+        ("all workers", of(|cost| cost.workers.processor * 100.0)),
+    ];
     lines(&processor, ("Processor of idle links", "links", "% of one"), &folder.join("processor.svg"))
+}
+
+/// What choices cost, over one of the sizes: in time, and in instructions if they were counted.
+fn costs(choices: &[&ChoiceCost], size: fn(&ChoiceCost) -> f64) -> Vec<Series> {
+    let time = choices.iter().map(|cost| (size(cost), cost.nanoseconds)).collect();
+    let counted = choices.iter().filter_map(|cost| Some((size(cost), cost.instructions? as f64))).collect();
+    vec![("nanoseconds", time), ("instructions", counted)]
 }
 
 /// Draws lines over a logarithmic axis.

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use runnel_benches::QueuedCommands;
 
+use super::choices;
 use super::ends;
 use super::figures::{ChoiceCost, LinkCost};
 use super::links;
@@ -28,12 +28,18 @@ pub(crate) struct Options {
     /// Measure only this.
     #[arg(long)]
     pub(crate) only: Option<Part>,
+    /// Count the instructions of a choice too, with valgrind: some minutes more.
+    #[arg(long)]
+    pub(crate) instructions: bool,
     /// Folder for table.md and the plots.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
     /// What this process is, if it is not the one that leads.
     #[arg(long, hide = true, requires = "identity")]
     pub(crate) end: Option<ends::End>,
+    /// Make choices of so many commands for so many peers, and nothing else.
+    #[arg(long, hide = true, num_args = 2)]
+    pub(crate) choices_of: Option<Vec<usize>>,
     /// The folder by which the ends know each other.
     #[arg(long, hide = true)]
     pub(crate) identity: Option<PathBuf>,
@@ -52,6 +58,10 @@ type Done = Result<(), Box<dyn Error + Send + Sync>>;
 
 pub(crate) fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some([queued, peers]) = options.choices_of.as_deref() {
+        choices::make(*queued, *peers);
+        return ExitCode::SUCCESS;
+    }
     let done = match (options.end, &options.identity) {
         (Some(end), Some(identity)) => {
             ends::run(end, identity, options.workers.get());
@@ -63,21 +73,20 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&mut String::new(), &error.to_string());
-            ExitCode::FAILURE
+            if error.is::<links::TooFewFiles>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
 
 fn measure(options: &Options) -> Done {
     let mut table = String::new();
-    let (mut choices, mut costs) = (Vec::new(), Vec::new());
+    let (mut chosen, mut costs) = (Vec::new(), Vec::new());
     if options.only != Some(Part::Links) {
-        say(&mut table, "| queued | peers | ns a choice |");
-        say(&mut table, "| --- | --- | --- |");
+        say(&mut table, ChoiceCost::HEAD);
         for (queued, peers) in POINTS {
-            let cost = choose(queued, peers);
+            let cost = choices::measure(queued, peers, options.instructions)?;
             say(&mut table, &cost.row());
-            choices.push(cost);
+            chosen.push(cost);
         }
         say(&mut table, "");
     }
@@ -95,18 +104,9 @@ fn measure(options: &Options) -> Done {
     if let Some(folder) = &options.out {
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("table.md"), &table)?;
-        plot::write(&choices, &costs, folder)?;
+        plot::write(&chosen, &costs, folder)?;
     }
     Ok(())
-}
-
-/// Returns the median of many short looks at what a choice costs: in most of them nothing else has the processor.
-fn choose(queued: usize, peers: usize) -> ChoiceCost {
-    let mut commands = QueuedCommands::new(queued, peers);
-    let mut looks: Vec<_> = (0..LOOKS).map(|_| commands.choose(CHOICES)).collect();
-    looks.sort_unstable();
-    let median = looks[looks.len() / 2];
-    ChoiceCost { queued, peers, nanoseconds: median.as_secs_f64() * 1e9 / CHOICES as f64 }
 }
 
 /// Shows a line at once, and keeps it for the file. A reader that has gone away wants no more.
@@ -131,7 +131,5 @@ const POINTS: [(usize, usize); 11] = [
     (1_000_000, 10_000),
 ];
 
-const LOOKS: usize = 5000;
-
-/// Choices of one look.
-const CHOICES: u64 = 10;
+/// That of a wrong configuration, as sysexits has it.
+const EXIT_CONFIG: u8 = 78;
