@@ -46,8 +46,8 @@ impl runnel_transport::Env for WorkersEnv {
         self.0.wall_clock()
     }
 
-    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
-        self.0.bind(address)
+    fn bind(&self, address: SocketAddr, buffer_bytes: u32) -> io::Result<Socket> {
+        self.0.bind(address, buffer_bytes)
     }
 
     fn resolve(&self, name: String) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
