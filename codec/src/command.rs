@@ -47,6 +47,9 @@ pub trait Command: 'static {
     /// Running it again does no harm: after a crash in the middle it is run again instead of ending as `Unknown`.
     const IDEMPOTENT: bool = false;
 
+    /// It is a [`Message`]: small ones travel together, several on a stream. Set for every message, and for nothing else.
+    const IS_MESSAGE: bool = false;
+
     /// What the handler is called with. At most [`SMALL_BODY_BYTES_MAX`] when encoded.
     type Args: Value;
 
@@ -151,6 +154,7 @@ pub trait Message: 'static {
 impl<M: Message> Command for M {
     const NAME: &'static str = M::NAME;
     const IDEMPOTENT: bool = M::IDEMPOTENT;
+    const IS_MESSAGE: bool = true;
     type Args = M::Args;
     type Update = Never;
     type Result = ();

@@ -8,6 +8,7 @@
 //! Start with [`StreamDecoder`], which reads any stream that the peer opened; [`ReplyDecoder`] and [`ControlDecoder`]
 //! read the other direction of the streams that this side opened.
 
+mod batch;
 mod command_stream;
 mod control;
 mod fields;
@@ -18,6 +19,7 @@ mod replies;
 
 use bytes::Bytes;
 
+pub use self::batch::BatchDecoder;
 pub use self::command_stream::{CommandItem, CommandStreamDecoder};
 pub use self::control::{ControlDecoder, ControlSide};
 use self::frame_reader::FrameReader;
@@ -48,6 +50,8 @@ pub enum StreamItem {
     Head(Head),
     /// A frame of a command's stream, one of those that its sender may write.
     Frame(StreamFrame),
+    /// The next message of a batch.
+    Message(Head),
 }
 
 #[derive(Debug)]
@@ -55,6 +59,7 @@ enum Inner {
     Kind(FrameReader),
     Control(ControlDecoder),
     Command(CommandStreamDecoder),
+    Batch(BatchDecoder),
 }
 
 impl StreamDecoder {
@@ -75,6 +80,7 @@ impl StreamDecoder {
             Inner::Kind(reader) => reader.push(chunk),
             Inner::Control(decoder) => decoder.push(chunk),
             Inner::Command(decoder) => decoder.push(chunk),
+            Inner::Batch(decoder) => decoder.push(chunk),
         }
     }
 
@@ -98,6 +104,7 @@ impl StreamDecoder {
                 CommandItem::Head(head) => StreamItem::Head(head),
                 CommandItem::Frame(frame) => StreamItem::Frame(frame),
             })),
+            Inner::Batch(decoder) => Ok(decoder.next_message()?.map(StreamItem::Message)),
         }
     }
 
@@ -111,6 +118,7 @@ impl StreamDecoder {
             Inner::Kind(reader) => reader.finish().and(Err(DecodeError::Truncated)),
             Inner::Control(decoder) => decoder.finish(),
             Inner::Command(decoder) => decoder.finish(),
+            Inner::Batch(decoder) => decoder.finish(),
         }
     }
 
@@ -132,6 +140,9 @@ impl StreamDecoder {
             StreamKind::Command => {
                 Inner::Command(CommandStreamDecoder::with_reader(self.limits, self.names.clone(), reader))
             }
+            StreamKind::Batch => {
+                Inner::Batch(BatchDecoder::with_reader(self.limits, self.names.clone(), reader))
+            }
         }
     }
 
@@ -140,6 +151,7 @@ impl StreamDecoder {
             Inner::Kind(reader) => reader,
             Inner::Control(decoder) => decoder.reader(),
             Inner::Command(decoder) => decoder.reader(),
+            Inner::Batch(decoder) => decoder.reader(),
         }
     }
 }

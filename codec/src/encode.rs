@@ -70,8 +70,27 @@ pub fn encode_head(head: &Head, out: &mut BytesMut) {
 
 /// Writes the same as [`encode_head`] without the arguments, and returns them: they come next on the stream.
 pub fn encode_head_split(head: &Head, out: &mut BytesMut) -> Bytes {
-    let name = head.name.as_str().as_bytes();
     put_varint(StreamKind::Command.to_wire(), out);
+    put_head(head, out);
+    head.args.clone()
+}
+
+/// Writes a message of a batch, behind the stream's kind or another message: see [`Head::is_message`].
+pub fn encode_message(head: &Head, out: &mut BytesMut) {
+    out.reserve(message_encoded_len(head));
+    put_varint(FrameKind::Message.to_wire(), out);
+    put_head(head, out);
+    out.put_slice(&head.args);
+}
+
+/// Returns how many bytes [`encode_message`] writes.
+pub fn message_encoded_len(head: &Head) -> usize {
+    framed_len(FrameKind::Message.to_wire(), head_content_len(head))
+}
+
+/// Writes the length of a head's content, and the content without the arguments.
+fn put_head(head: &Head, out: &mut BytesMut) {
+    let name = head.name.as_str().as_bytes();
     put_varint(head_content_len(head) as u64, out);
     out.put_u8(head_flags(head));
     out.put_u8(head.class.to_wire());
@@ -85,7 +104,6 @@ pub fn encode_head_split(head: &Head, out: &mut BytesMut) -> Bytes {
     out.put_u64(head.result_body_credit);
     out.put_u32(head.payload_bytes);
     out.put_slice(name);
-    head.args.clone()
 }
 
 /// Returns how many bytes [`encode_head`] writes.

@@ -1,14 +1,14 @@
 //! Frames: what follows the first varint of a stream.
 //!
-//! A command's stream carries a [`Head`](crate::Head) and then [`StreamFrame`]s; the control stream carries
-//! [`ControlFrame`]s. `WIRE.md` has the bytes and the state table.
+//! A command's stream carries a [`Head`](crate::Head) and then [`StreamFrame`]s, a batch the heads of messages; the control
+//! stream carries [`ControlFrame`]s. `WIRE.md` has the bytes and the state table.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::hello::{GoAway, Hello, HelloAnswer, Settled};
-use crate::id::CommandKey;
+use crate::id::{CommandKey, Epoch, Seq};
 use crate::outcome::Outcome;
 
 /// What a stream is for: its first varint.
@@ -18,6 +18,8 @@ pub enum StreamKind {
     Control,
     /// One command: a head and then [`StreamFrame`]s.
     Command,
+    /// Small messages of one class, one after the other. Only for a peer with [`FEATURE_BATCHES`](crate::FEATURE_BATCHES).
+    Batch,
 }
 
 /// A frame of a command's stream.
@@ -128,6 +130,55 @@ pub enum ControlFrame {
     },
     /// Send nothing new on this link.
     GoAway(GoAway),
+    /// How far messages of batches have come.
+    Reached(Reached),
+    /// The last word about a message of a batch that [`Reached`] cannot say.
+    Ended {
+        /// The message.
+        key: CommandKey,
+        /// What is said of it.
+        last: LastWord,
+    },
+}
+
+/// How far messages have come that came in batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// How far.
+    pub step: Step,
+    /// The epoch that numbered the messages.
+    pub epoch: Epoch,
+    /// Their numbers, both ends included, ascending, neither touching nor overlapping.
+    pub ranges: Vec<(Seq, Seq)>,
+}
+
+/// A step of a message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// It is in the receiver's queue.
+    Accepted,
+    /// Its handler has been called.
+    Started,
+    /// Its outcome is `Done`, with the empty result. The last word.
+    Done,
+}
+
+/// The last word about a message of a batch: what the last frame of its stream would say, if it had one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastWord {
+    /// The outcome.
+    Outcome(Outcome),
+    /// Not now.
+    Busy {
+        /// What is full.
+        scope: BusyScope,
+        /// When to send it again, in whole milliseconds on the wire.
+        retry_after: Duration,
+    },
+    /// The sender has settled it; nothing will be run.
+    Stale,
+    /// A second head of it on the same link; the first goes on.
+    Duplicate,
 }
 
 /// The parts of a command that are written as far as credit goes.
@@ -155,6 +206,43 @@ impl StreamFrame {
                 | Self::ResultBody(_)
                 | Self::ResultBodyEnd(_)
         )
+    }
+}
+
+impl LastWord {
+    /// Returns what a frame of a command's stream says, if it is a last word.
+    pub fn from_frame(frame: StreamFrame) -> Option<Self> {
+        match frame {
+            StreamFrame::Outcome(outcome) => Some(Self::Outcome(outcome)),
+            StreamFrame::Busy { scope, retry_after } => Some(Self::Busy { scope, retry_after }),
+            StreamFrame::Stale => Some(Self::Stale),
+            StreamFrame::Duplicate => Some(Self::Duplicate),
+            _ => None,
+        }
+    }
+
+    /// Returns the frame that says the same on a command's stream.
+    pub fn into_frame(self) -> StreamFrame {
+        match self {
+            Self::Outcome(outcome) => StreamFrame::Outcome(outcome),
+            Self::Busy { scope, retry_after } => StreamFrame::Busy { scope, retry_after },
+            Self::Stale => StreamFrame::Stale,
+            Self::Duplicate => StreamFrame::Duplicate,
+        }
+    }
+}
+
+impl Step {
+    const ALL: [Self; 3] = [Self::Accepted, Self::Started, Self::Done];
+
+    /// Reads it from the wire.
+    pub(crate) fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// Returns the byte that goes on the wire.
+    pub(crate) fn to_wire(self) -> u8 {
+        self as u8
     }
 }
 

@@ -84,6 +84,18 @@ pub struct Head {
     pub args: Bytes,
 }
 
+impl Head {
+    /// Returns whether it is all that a command needs of its stream: it has no payload and no body, and its caller reads
+    /// neither updates nor a body of the result. Then it may travel in a batch.
+    pub fn is_message(&self) -> bool {
+        self.payload_bytes == 0
+            && !self.has_body
+            && self.updates == UpdatePolicy::Discard
+            && self.updates_credit == 0
+            && self.result_body_credit == 0
+    }
+}
+
 impl UpdatePolicy {
     const ALL: [Self; 3] = [Self::Follow, Self::Store, Self::Discard];
 

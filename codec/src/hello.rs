@@ -12,6 +12,9 @@ pub const HELLO_COMMANDS_MAX: usize = 1024;
 /// Most epochs with settled marks in a hello.
 pub const HELLO_SETTLED_MAX: usize = 256;
 
+/// Bit of [`Hello::features`]: it takes messages in batches, and frames that answer them.
+pub const FEATURE_BATCHES: u64 = 0x1;
+
 /// What a node says first on a link: the dialler in a hello, the acceptor in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {

@@ -30,10 +30,13 @@ pub(crate) enum FrameKind {
     Credit,
     Received,
     GoAway,
+    Message,
+    Reached,
+    Ended,
 }
 
 impl FrameKind {
-    const TABLE: [(Self, u8, &'static str); 22] = [
+    const TABLE: [(Self, u8, &'static str); 25] = [
         (Self::Payload, 0x05, "Payload"),
         (Self::Body, 0x07, "Body"),
         (Self::BodyEnd, 0x09, "BodyEnd"),
@@ -56,6 +59,9 @@ impl FrameKind {
         (Self::Credit, 0x2f, "Credit"),
         (Self::Received, 0x31, "Received"),
         (Self::GoAway, 0x33, "GoAway"),
+        (Self::Message, 0x37, "Message"),
+        (Self::Reached, 0x39, "Reached"),
+        (Self::Ended, 0x3b, "Ended"),
     ];
 
     /// Reads a kind from the wire.
@@ -75,9 +81,11 @@ impl FrameKind {
 }
 
 impl StreamKind {
+    const ALL: [Self; 3] = [Self::Control, Self::Command, Self::Batch];
+
     /// Reads a kind from the wire.
     pub(crate) fn from_wire(number: u64) -> Option<Self> {
-        [Self::Control, Self::Command].into_iter().find(|kind| kind.to_wire() == number)
+        Self::ALL.into_iter().find(|kind| kind.to_wire() == number)
     }
 
     /// Returns the number that goes on the wire.
@@ -85,6 +93,7 @@ impl StreamKind {
         match self {
             Self::Control => 0x01,
             Self::Command => 0x03,
+            Self::Batch => 0x35,
         }
     }
 }
@@ -115,7 +124,7 @@ mod tests {
         for (_, wire, name) in FrameKind::TABLE {
             assert!(specification.contains(&format!("| {wire:#04x} | {name} |")), "{name}");
         }
-        for kind in [StreamKind::Control, StreamKind::Command] {
+        for kind in StreamKind::ALL {
             assert!(specification.contains(&format!("| {:#04x} | {kind:?} |", kind.to_wire())), "{kind:?}");
         }
     }

@@ -97,18 +97,22 @@ pub use close_text::{CLOSE_PAUSE_MAX, CloseText};
 pub use command::{Command, Message, Never, Value};
 pub use copy::{COPY_HEADER_BYTES_MAX, StreamCopy};
 pub use decode::{
-    CommandItem, CommandStreamDecoder, ControlDecoder, ControlSide, ReplyDecoder, StreamDecoder, StreamItem,
+    BatchDecoder, CommandItem, CommandStreamDecoder, ControlDecoder, ControlSide, ReplyDecoder,
+    StreamDecoder, StreamItem,
 };
 pub use encode::{
     PieceKind, PiecePrefix, control_encoded_len, encode_control, encode_frame, encode_frame_split,
-    encode_head, encode_head_split, encode_stream_kind, frame_encoded_len, head_encoded_len, piece_prefix,
+    encode_head, encode_head_split, encode_message, encode_stream_kind, frame_encoded_len, head_encoded_len,
+    message_encoded_len, piece_prefix,
 };
 pub use error::{DecodeError, EncodeError, NameError};
-pub use frame::{BodyEnd, BusyScope, ControlFrame, Part, StreamFrame, StreamKind};
+pub use frame::{BodyEnd, BusyScope, ControlFrame, LastWord, Part, Reached, Step, StreamFrame, StreamKind};
 pub use head::{COMMAND_NAME_BYTES_MAX, CommandName, Head, UpdatePolicy};
-pub use hello::{GoAway, GoAwayReason, HELLO_COMMANDS_MAX, HELLO_SETTLED_MAX, Hello, HelloAnswer, Settled};
+pub use hello::{
+    FEATURE_BATCHES, GoAway, GoAwayReason, HELLO_COMMANDS_MAX, HELLO_SETTLED_MAX, Hello, HelloAnswer, Settled,
+};
 pub use id::{CommandId, CommandKey, Epoch, FleetId, LinkNumber, NAME_BYTES_MAX, NodeId, Seq};
-pub use limits::Limits;
+pub use limits::{BATCH_BYTES_MAX, Limits};
 pub use lineage::{LINEAGE_MAX, Lineage, REACHES_MAX, Reach, StoreProcess};
 pub use names::KnownNames;
 pub use outcome::{

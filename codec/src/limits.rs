@@ -1,5 +1,8 @@
 //! How large things on the wire may be.
 
+/// Most bytes of a batch of messages, with all that frames them.
+pub const BATCH_BYTES_MAX: usize = 16 << 10;
+
 /// Bounds that a decoder enforces before it allocates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -114,6 +114,14 @@ fn read_control(chunks: &[Bytes]) {
     }
 }
 
+fn read_batch(chunks: &[Bytes]) {
+    let mut decoder = BatchDecoder::new(LIMITS);
+    for chunk in chunks {
+        decoder.push(chunk.clone());
+        while let Ok(Some(_)) = decoder.next_message() {}
+    }
+}
+
 /// Cuts as a network would. The clone makes the buffer a shared one, as a transport's is, and is not counted.
 fn packets(stream: &Bytes) -> Vec<Bytes> {
     let mut rest = stream.clone();
@@ -140,6 +148,7 @@ fn lying_lengths_cost_nothing() {
     check(read_replies, &begin(&accepted(), &[0x11, 0x80, 0x01, 0x00, 0x00]), 0);
     check(read_replies, &begin(&accepted(), &[0x15, 0x80, 0x10, 0x00, 0x00]), 0);
     check(read_control, &begin(&[], &[0x23, 0x80, 0x01, 0x00, 0x00]), 0);
+    check(read_batch, &begin(&[0x35], &[0x37, 0x7f, 0x00]), 0);
     check(read_replies, &begin(&accepted(), &[0x3e, 0x80, 0x01, 0x00, 0x00]), 0);
     check(read_replies, &begin(&accepted(), &[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 0);
 }

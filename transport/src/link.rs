@@ -29,7 +29,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use quinn::Connection;
 use runnel_certs::{ChainCheck, PeerIdentity, Trust};
-use runnel_codec::{CloseCode, CloseText, ControlFrame, Head, KnownNames, StreamFrame};
+use runnel_codec::{Class, CloseCode, CloseText, ControlFrame, Head, KnownNames, StreamFrame};
 use tracing::trace;
 
 pub use self::event::{LinkEvent, Side};
@@ -132,6 +132,20 @@ impl Link {
     pub fn open_command(&mut self, head: &Head, payload: Bytes) -> Result<StreamId, NoPlace> {
         match &mut self.phase {
             Phase::Open(open) => open.open_command(head, payload, &mut self.events),
+            _ => Err(NoPlace),
+        }
+    }
+
+    /// Opens a stream for messages of one class, writes them and finishes it. That the peer has read all of them is said by
+    /// [`LinkEvent::Finished`]. Only for a peer whose hello has [`FEATURE_BATCHES`](runnel_codec::FEATURE_BATCHES); together
+    /// they are no longer than [`BATCH_BYTES_MAX`](runnel_codec::BATCH_BYTES_MAX).
+    ///
+    /// # Errors
+    ///
+    /// [`NoPlace`] when the peer allows no further stream now.
+    pub fn open_batch(&mut self, class: Class, messages: &[Head]) -> Result<StreamId, NoPlace> {
+        match &mut self.phase {
+            Phase::Open(open) => open.open_batch(class, messages, &mut self.events),
             _ => Err(NoPlace),
         }
     }

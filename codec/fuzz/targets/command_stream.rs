@@ -5,7 +5,8 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use runnel_codec::{
-    StreamDecoder, StreamItem, StreamKind, encode_control, encode_frame, encode_head, encode_stream_kind,
+    StreamDecoder, StreamItem, StreamKind, encode_control, encode_frame, encode_head, encode_message,
+    encode_stream_kind,
 };
 use runnel_codec_fuzz::{LIMITS, assert_bounded, chunks};
 
@@ -35,5 +36,6 @@ fn write(item: &StreamItem, out: &mut BytesMut) {
         StreamItem::Control(frame) => encode_control(frame, out),
         StreamItem::Head(head) => encode_head(head, out),
         StreamItem::Frame(frame) => encode_frame(frame, out),
+        StreamItem::Message(head) => encode_message(head, out),
     }
 }

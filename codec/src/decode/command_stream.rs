@@ -78,7 +78,7 @@ impl CommandStreamDecoder {
             match self.reader.read_stream_kind()? {
                 None => return Ok(None),
                 Some(StreamKind::Command) => self.state = State::Head,
-                Some(StreamKind::Control) => {
+                Some(StreamKind::Control | StreamKind::Batch) => {
                     let error = DecodeError::Malformed { what: "stream kind for a command" };
                     self.reader.fail(error);
                     return Err(error);

@@ -4,10 +4,12 @@ use bytes::Bytes;
 
 use super::fields::Fields;
 use super::frame_reader::{Admission, FrameReader, RawFrame, admit_unknown, check_exact_len, check_len};
-use super::hello::{decode_answer, decode_hello, decode_settled};
+use super::hello::{decode_answer, decode_hello, decode_ranges, decode_settled};
+use super::replies::decode_outcome;
 use crate::error::DecodeError;
-use crate::frame::{ControlFrame, Part};
+use crate::frame::{BusyScope, ControlFrame, LastWord, Part, Reached, Step};
 use crate::hello::{GoAway, GoAwayReason, HelloAnswer};
+use crate::id::Epoch;
 use crate::kind::FrameKind;
 use crate::limits::Limits;
 
@@ -86,7 +88,7 @@ impl ControlDecoder {
         let Some(kind) = FrameKind::from_wire(raw.kind) else {
             return Err(DecodeError::UnknownKind { kind: raw.kind });
         };
-        let frame = decode_control(kind, raw.content)?;
+        let frame = decode_control(kind, raw.content, &self.limits)?;
         match &frame {
             ControlFrame::HelloAnswer(answer) if matches!(**answer, HelloAnswer::TooLow { .. }) => {
                 if self.is_open {
@@ -129,9 +131,11 @@ fn admit(
 
 fn check_control_len(kind: FrameKind, len: u64, len_max: usize) -> Result<(), DecodeError> {
     match kind {
-        FrameKind::Hello | FrameKind::HelloAnswer | FrameKind::Settled => {
-            check_len("control frame", len, len_max)
-        }
+        FrameKind::Hello
+        | FrameKind::HelloAnswer
+        | FrameKind::Settled
+        | FrameKind::Reached
+        | FrameKind::Ended => check_len("control frame", len, len_max),
         FrameKind::Heartbeat => check_exact_len(kind, len, 0),
         FrameKind::Taken => check_exact_len(kind, len, 8),
         FrameKind::GoAway => check_exact_len(kind, len, 9),
@@ -142,7 +146,7 @@ fn check_control_len(kind: FrameKind, len: u64, len_max: usize) -> Result<(), De
     }
 }
 
-fn decode_control(kind: FrameKind, content: Bytes) -> Result<ControlFrame, DecodeError> {
+fn decode_control(kind: FrameKind, content: Bytes, limits: &Limits) -> Result<ControlFrame, DecodeError> {
     let mut fields = Fields::new(kind.as_str(), content);
     let frame = match kind {
         FrameKind::Hello => ControlFrame::Hello(Box::new(decode_hello(&mut fields)?)),
@@ -164,10 +168,34 @@ fn decode_control(kind: FrameKind, content: Bytes) -> Result<ControlFrame, Decod
             reason: fields.choice(GoAwayReason::from_wire)?,
             retry_after: fields.millis()?,
         }),
+        FrameKind::Reached => ControlFrame::Reached(decode_reached(&mut fields)?),
+        FrameKind::Ended => {
+            return Ok(ControlFrame::Ended { key: fields.key()?, last: decode_last_word(fields, limits)? });
+        }
         other => return Err(not_a_control_frame(other)),
     };
     fields.finish()?;
     Ok(frame)
+}
+
+fn decode_reached(fields: &mut Fields) -> Result<Reached, DecodeError> {
+    Ok(Reached {
+        step: fields.choice(Step::from_wire)?,
+        epoch: fields.nonzero(Epoch::from_wire)?,
+        ranges: decode_ranges(fields, None)?,
+    })
+}
+
+fn decode_last_word(mut fields: Fields, limits: &Limits) -> Result<LastWord, DecodeError> {
+    let last = match fields.u8()? {
+        0 => return decode_outcome(fields, limits).map(LastWord::Outcome),
+        1 => LastWord::Busy { scope: fields.choice(BusyScope::from_wire)?, retry_after: fields.millis()? },
+        2 => LastWord::Stale,
+        3 => LastWord::Duplicate,
+        _ => return Err(fields.malformed()),
+    };
+    fields.finish()?;
+    Ok(last)
 }
 
 fn not_a_control_frame(kind: FrameKind) -> DecodeError {

@@ -79,7 +79,9 @@ impl FrameReader {
             };
             let kind = StreamKind::from_wire(number).ok_or(DecodeError::UnknownStream { kind: number })?;
             match kind {
-                StreamKind::Control => reader.completed_bytes += varint_len(number) as u64,
+                StreamKind::Control | StreamKind::Batch => {
+                    reader.completed_bytes += varint_len(number) as u64;
+                }
                 StreamKind::Command => reader.state = State::Length { kind: number },
             }
             Ok(Some(kind))
@@ -246,7 +248,7 @@ fn begin_content(kind: u64, len: u64, admission: Admission) -> Result<State, Dec
 }
 
 /// Returns the size of a whole frame with `len` bytes of content.
-fn frame_bytes(kind: u64, len: u64) -> u64 {
+pub(super) fn frame_bytes(kind: u64, len: u64) -> u64 {
     (varint_len(kind) + varint_len(len)) as u64 + len
 }
 

@@ -59,9 +59,15 @@ fn decode_reaches(fields: &mut Fields) -> Result<Vec<Reach>, DecodeError> {
 pub(super) fn decode_settled(fields: &mut Fields) -> Result<Settled, DecodeError> {
     let epoch = fields.nonzero(Epoch::from_wire)?;
     let low = fields.u64().map(Seq::from_wire)?;
+    let ranges = decode_ranges(fields, low)?;
+    Ok(Settled { epoch, low, ranges })
+}
+
+/// Reads ranges of numbers above `low`, which ascend and leave at least one number between them.
+pub(super) fn decode_ranges(fields: &mut Fields, low: Option<Seq>) -> Result<Vec<(Seq, Seq)>, DecodeError> {
     let mut end = low.map_or(0, Seq::to_wire);
     let mut is_first = true;
-    let ranges = decode_list(fields, RANGES, |fields| {
+    decode_list(fields, RANGES, |fields| {
         let first = fields.nonzero(Seq::from_wire)?;
         let last = fields.nonzero(Seq::from_wire)?;
         // A range may follow the low mark at once, but not another range: those two would be one.
@@ -72,8 +78,7 @@ pub(super) fn decode_settled(fields: &mut Fields) -> Result<Settled, DecodeError
         }
         end = last.to_wire();
         Ok((first, last))
-    })?;
-    Ok(Settled { epoch, low, ranges })
+    })
 }
 
 /// How many entries a list may have, and how short they can be.

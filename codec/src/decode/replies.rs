@@ -207,7 +207,7 @@ fn decode_reply(kind: FrameKind, content: Bytes, limits: &Limits) -> Result<Stre
     Ok(frame)
 }
 
-fn decode_outcome(mut fields: Fields, limits: &Limits) -> Result<Outcome, DecodeError> {
+pub(super) fn decode_outcome(mut fields: Fields, limits: &Limits) -> Result<Outcome, DecodeError> {
     let outcome = match fields.u8()? {
         0 => {
             let result = fields.into_rest();

@@ -2,10 +2,10 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{framed_len, put_key, put_text_len, whole_millis};
-use crate::frame::ControlFrame;
+use super::{framed_len, outcome_len, put_key, put_outcome, put_text_len, whole_millis};
+use crate::frame::{ControlFrame, LastWord, Reached};
 use crate::hello::{Hello, HelloAnswer, Settled};
-use crate::id::Epoch;
+use crate::id::{Epoch, Seq};
 use crate::kind::FrameKind;
 use crate::lineage::{Lineage, Reach};
 use crate::varint::{put_varint, varint_len};
@@ -15,7 +15,7 @@ pub(crate) const HELLO_FIXED_BYTES: usize = 9 * 8 + 2 * 4;
 
 /// Writes a frame of the control stream.
 ///
-/// Only a hello, its answer and `Settled` have lists: whoever fills them keeps
+/// Only a hello, its answer, `Settled` and `Reached` have lists, and only `Ended` has a result: whoever fills them keeps
 /// [`control_encoded_len`] within [`Limits::control_bytes_max`](crate::Limits::control_bytes_max).
 pub fn encode_control(frame: &ControlFrame, out: &mut BytesMut) {
     out.reserve(control_encoded_len(frame));
@@ -46,6 +46,11 @@ pub fn encode_control(frame: &ControlFrame, out: &mut BytesMut) {
             out.put_u8(go_away.reason.to_wire());
             out.put_u64(whole_millis(go_away.retry_after));
         }
+        ControlFrame::Reached(reached) => put_reached(reached, out),
+        ControlFrame::Ended { key, last } => {
+            put_key(*key, out);
+            put_last_word(last, out);
+        }
     }
 }
 
@@ -66,6 +71,8 @@ fn frame_kind(frame: &ControlFrame) -> FrameKind {
         ControlFrame::Credit { .. } => FrameKind::Credit,
         ControlFrame::Received { .. } => FrameKind::Received,
         ControlFrame::GoAway(_) => FrameKind::GoAway,
+        ControlFrame::Reached(_) => FrameKind::Reached,
+        ControlFrame::Ended { .. } => FrameKind::Ended,
     }
 }
 
@@ -83,6 +90,8 @@ fn content_len(frame: &ControlFrame) -> usize {
         ControlFrame::Credit { .. } => 25,
         ControlFrame::Received { .. } => 32,
         ControlFrame::Settled(settled) => settled_len(settled),
+        ControlFrame::Reached(reached) => 9 + ranges_len(&reached.ranges),
+        ControlFrame::Ended { last, .. } => 16 + last_word_len(last),
     }
 }
 
@@ -101,7 +110,19 @@ fn reaches_len(reaches: &[Reach]) -> usize {
 }
 
 fn settled_len(settled: &Settled) -> usize {
-    16 + varint_len(settled.ranges.len() as u64) + 16 * settled.ranges.len()
+    16 + ranges_len(&settled.ranges)
+}
+
+fn ranges_len(ranges: &[(Seq, Seq)]) -> usize {
+    varint_len(ranges.len() as u64) + 16 * ranges.len()
+}
+
+fn last_word_len(last: &LastWord) -> usize {
+    match last {
+        LastWord::Outcome(outcome) => 1 + outcome_len(outcome),
+        LastWord::Busy { .. } => 10,
+        LastWord::Stale | LastWord::Duplicate => 1,
+    }
 }
 
 fn put_answer(answer: &HelloAnswer, out: &mut BytesMut) {
@@ -161,8 +182,35 @@ fn put_reaches(reaches: &[Reach], out: &mut BytesMut) {
 fn put_settled(settled: &Settled, out: &mut BytesMut) {
     out.put_u64(settled.epoch.to_wire());
     out.put_u64(settled.low.map_or(0, |seq| seq.to_wire()));
-    put_varint(settled.ranges.len() as u64, out);
-    for (first, last) in &settled.ranges {
+    put_ranges(&settled.ranges, out);
+}
+
+fn put_reached(reached: &Reached, out: &mut BytesMut) {
+    out.put_u8(reached.step.to_wire());
+    out.put_u64(reached.epoch.to_wire());
+    put_ranges(&reached.ranges, out);
+}
+
+fn put_last_word(last: &LastWord, out: &mut BytesMut) {
+    match last {
+        LastWord::Outcome(outcome) => {
+            out.put_u8(0);
+            let result = put_outcome(outcome, out);
+            out.put_slice(&result);
+        }
+        LastWord::Busy { scope, retry_after } => {
+            out.put_u8(1);
+            out.put_u8(scope.to_wire());
+            out.put_u64(whole_millis(*retry_after));
+        }
+        LastWord::Stale => out.put_u8(2),
+        LastWord::Duplicate => out.put_u8(3),
+    }
+}
+
+fn put_ranges(ranges: &[(Seq, Seq)], out: &mut BytesMut) {
+    put_varint(ranges.len() as u64, out);
+    for (first, last) in ranges {
         out.put_u64(first.to_wire());
         out.put_u64(last.to_wire());
     }

@@ -49,6 +49,7 @@ fn feed_all(stream: &Bytes, lens: &[usize]) {
     feed(CommandStreamDecoder::new(LIMITS), stream, lens);
     feed(ReplyDecoder::new(LIMITS, 0), stream, lens);
     feed(ControlDecoder::new(LIMITS), stream, lens);
+    feed(BatchDecoder::new(LIMITS), stream, lens);
 }
 
 /// Asserts that `items` is the beginning of `all`, and all of it unless something was refused.
@@ -86,7 +87,7 @@ proptest! {
     #[test]
     fn noise_is_refused_or_read(stream in noise(), lens in chunk_lens()) {
         feed_all(&stream, &lens);
-        for kind in [[0x01], [0x03]] {
+        for kind in [[0x01], [0x03], [0x35]] {
             let stream = [&kind[..], &stream].concat().into();
             feed(StreamDecoder::new(LIMITS), &stream, &lens);
         }
@@ -98,12 +99,14 @@ proptest! {
         feed_all(&command, &lens);
         let accepted = write_frames(&[StreamFrame::Accepted { body_received: 0, body_credit: 0 }]);
         feed_all(&[&accepted[..], &stream].concat().into(), &lens);
+        feed_all(&[&write_batch(&crate::samples::messages())[..], &stream].concat().into(), &lens);
     }
 
     #[test]
     fn spoiled_streams_are_refused_or_read(
         (head, frames) in command_stream(),
         replies in replies(0),
+        messages in batch(),
         dialler in dialler_frames(),
         acceptor in acceptor_frames(),
         changes in changes(),
@@ -111,6 +114,7 @@ proptest! {
     ) {
         feed_all(&spoil(&write_command_stream(&head, &frames), &changes), &lens);
         feed_all(&spoil(&write_frames(&replies), &changes), &lens);
+        feed_all(&spoil(&write_batch(&messages), &changes), &lens);
         feed_all(&spoil(&write_control(ControlSide::Dialler, &dialler), &changes), &lens);
         feed_all(&spoil(&write_control(ControlSide::Acceptor, &acceptor), &changes), &lens);
     }
@@ -204,6 +208,52 @@ fn a_head_is_refused_for_unknown_flags_classes_policies_and_names() {
     let (_, end) = read_all(&mut CommandStreamDecoder::new(Limits::default()), [bytes.into()]);
     let what = "head with a deadline that its flags deny";
     assert_eq!(end, Err(DecodeError::Malformed { what }));
+}
+
+#[test]
+fn what_needs_a_stream_of_its_own_is_refused_in_a_batch() {
+    let good = crate::samples::messages();
+    let plain = good[1].clone();
+    let needy = [
+        Head { payload_bytes: 1, ..plain.clone() },
+        Head { has_body: true, ..plain.clone() },
+        Head { updates: UpdatePolicy::Follow, ..plain.clone() },
+        Head { updates: UpdatePolicy::Store, ..plain.clone() },
+        Head { updates_credit: 1, ..plain.clone() },
+        Head { result_body_credit: 1, ..plain.clone() },
+        Head { early: true, ..plain.clone() },
+        Head { class: Class::Low, ..plain },
+    ];
+    for head in needy {
+        let batch = write_batch(&[good[0].clone(), head]);
+        let (items, end) = read_all(&mut BatchDecoder::new(LIMITS), [batch]);
+        assert_eq!(items, good[..1]);
+        assert!(matches!(end, Err(DecodeError::Malformed { .. })), "{end:?}");
+    }
+}
+
+#[test]
+fn a_batch_has_at_least_one_message_and_at_most_16_kib() {
+    let (_, end) = read_all(&mut BatchDecoder::new(LIMITS), [write_batch(&[])]);
+    assert_eq!(end, Err(DecodeError::Truncated));
+    let plain = crate::samples::messages().remove(1);
+    let message = Head { args: vec![7; 512 - message_encoded_len(&plain)].into(), ..plain };
+    assert_eq!(message_encoded_len(&message), 512);
+    let mut messages = vec![message; 32];
+    messages[31].args = messages[0].args.slice(1..);
+    let (items, end) = read_all(&mut BatchDecoder::new(LIMITS), [write_batch(&messages)]);
+    assert_eq!((items.len(), end), (32, Ok(())), "the kind takes a byte");
+    messages[31].args = messages[0].args.clone();
+    let too_long =
+        DecodeError::TooLarge { what: "batch", len: BATCH_BYTES_MAX as u64 + 1, max: BATCH_BYTES_MAX as u64 };
+    let (items, end) = read_all(&mut BatchDecoder::new(LIMITS), [write_batch(&messages)]);
+    assert_eq!((items.len(), end), (31, Err(too_long)));
+    // What may be skipped counts too, however it comes.
+    let skipped = [&[0x3e, 0x41, 0x80][..], &[0; 0x180], &[0x3e, 0x41, 0x00], &[0; 0x100]].concat();
+    let once = Bytes::from([&write_batch(&messages[..31])[..], &skipped].concat());
+    let (items, end) = read_all(&mut BatchDecoder::new(LIMITS), [once]);
+    assert_eq!(items.len(), 31);
+    assert!(matches!(end, Err(DecodeError::TooLarge { what: "batch", .. })), "{end:?}");
 }
 
 #[test]

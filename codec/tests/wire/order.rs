@@ -82,6 +82,31 @@ fn a_command_stream_has_what_its_head_announced_and_nothing_else() {
 }
 
 #[test]
+fn a_batch_has_messages_and_nothing_else() {
+    let messages = write_batch(&samples::messages());
+    for (name, frame) in samples::stream_frames() {
+        let stream = [&messages[..], &write_frames(&[frame])].concat();
+        let (items, end) = read_all(&mut BatchDecoder::new(LIMITS), [stream.into()]);
+        assert_eq!(items.len(), 2);
+        assert!(matches!(end, Err(DecodeError::UnexpectedFrame { .. })), "{name}: {end:?}");
+    }
+    let heads = messages.slice(1..);
+    let welcome = ControlFrame::HelloAnswer(Box::new(HelloAnswer::Welcome(samples::hello())));
+    let head = write_command_stream(&samples::head().1, &[]);
+    let accepted = write_frames(&[StreamFrame::Accepted { body_received: 0, body_credit: 0 }]);
+    let after = |before: &[u8]| [[before, &heads[..]].concat().into()];
+    let elsewhere = [
+        read_all(&mut CommandStreamDecoder::new(LIMITS), after(&head)).1,
+        read_all(&mut ReplyDecoder::new(LIMITS, 0), after(&accepted)).1,
+        read_all(&mut ControlDecoder::new(LIMITS), after(&write_control(ControlSide::Acceptor, &[welcome])))
+            .1,
+    ];
+    for end in elsewhere {
+        assert!(matches!(end, Err(DecodeError::UnexpectedFrame { frame: "Message", .. })), "{end:?}");
+    }
+}
+
+#[test]
 fn a_payload_has_exactly_the_announced_length() {
     let head = Head { payload_bytes: 5, has_body: false, ..samples::head().1 };
     for len in [0, 4, 6] {
@@ -136,7 +161,23 @@ fn answers_that_end_without_a_last_word_are_truncated() {
 
 #[test]
 fn hellos_come_first_and_from_the_right_side() {
-    let open = ["Heartbeat", "Cancel", "Settled", "Taken", "StreamEnded", "Credit", "Received", "GoAway"];
+    let open = [
+        "Heartbeat",
+        "Cancel",
+        "Settled",
+        "Taken",
+        "StreamEnded",
+        "Credit",
+        "Received",
+        "GoAway",
+        "Reached.Accepted",
+        "Reached.Started",
+        "Reached.Done",
+        "Ended.Outcome",
+        "Ended.Busy",
+        "Ended.Stale",
+        "Ended.Duplicate",
+    ];
     check_control(ControlSide::Dialler, &[], &["Hello"]);
     check_control(ControlSide::Dialler, &["Hello"], &[&["Hello"], &open[..]].concat());
     check_control(ControlSide::Acceptor, &[], &["HelloAnswer.Welcome", "HelloAnswer.TooLow"]);

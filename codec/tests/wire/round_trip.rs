@@ -44,6 +44,23 @@ proptest! {
     }
 
     #[test]
+    fn batches_read_back(messages in batch(), lens in chunk_lens()) {
+        let stream = write_batch(&messages);
+        let mut decoder = BatchDecoder::new(LIMITS);
+        let (items, end) = read_all(&mut decoder, cut(&stream, &lens));
+        prop_assert_eq!((&items, end), (&messages, Ok(())));
+        prop_assert_eq!(decoder.completed_bytes(), stream.len() as u64);
+        prop_assert_eq!(stream.len(), 1 + messages.iter().map(message_encoded_len).sum::<usize>());
+
+        let mut decoder = StreamDecoder::new(LIMITS).with_names([messages[0].name.clone()].into_iter().collect());
+        let (items, end) = read_all(&mut decoder, cut(&stream, &lens));
+        let messages = messages.into_iter().map(StreamItem::Message);
+        prop_assert_eq!(items, [StreamItem::Kind(StreamKind::Batch)].into_iter().chain(messages).collect::<Vec<_>>());
+        prop_assert_eq!(end, Ok(()));
+        prop_assert_eq!(decoder.completed_bytes(), stream.len() as u64);
+    }
+
+    #[test]
     fn replies_read_back(
         (updates_received, frames) in (0..1_000_u64).prop_flat_map(|from| (Just(from), replies(from))),
         lens in chunk_lens(),

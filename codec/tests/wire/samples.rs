@@ -51,6 +51,22 @@ pub(crate) fn head() -> (Head, Head) {
     (full, plain)
 }
 
+/// The heads of a batch: one that says all that a message may, and one that says as little as it can.
+pub(crate) fn messages() -> Vec<Head> {
+    let (full, plain) = head();
+    let nothing_else = |head: Head| Head {
+        class: Class::Normal,
+        early: false,
+        updates: UpdatePolicy::Discard,
+        updates_credit: 0,
+        result_body_credit: 0,
+        payload_bytes: 0,
+        has_body: false,
+        ..head
+    };
+    vec![nothing_else(full), nothing_else(plain)]
+}
+
 /// Every frame of a command's stream, by name.
 pub(crate) fn stream_frames() -> Vec<(&'static str, StreamFrame)> {
     let busy = |scope, millis| StreamFrame::Busy { scope, retry_after: Duration::from_millis(millis) };
@@ -99,6 +115,10 @@ pub(crate) fn control_frames() -> Vec<(&'static str, ControlFrame)> {
     let answer = |answer| ControlFrame::HelloAnswer(Box::new(answer));
     let go_away = GoAway { reason: GoAwayReason::Upgrade, retry_after: Duration::from_millis(5_000) };
     let highest = LinkNumber::from_wire(12).expect("not 0");
+    let Settled { epoch, ranges, .. } = settled();
+    let reached = |step| ControlFrame::Reached(Reached { step, epoch, ranges: ranges.clone() });
+    let ended = |last| ControlFrame::Ended { key: key(), last };
+    let busy = LastWord::Busy { scope: BusyScope::Peer, retry_after: Duration::from_millis(250) };
     vec![
         ("Hello", ControlFrame::Hello(Box::new(hello()))),
         ("HelloAnswer.Welcome", answer(HelloAnswer::Welcome(hello()))),
@@ -111,6 +131,13 @@ pub(crate) fn control_frames() -> Vec<(&'static str, ControlFrame)> {
         ("Credit", ControlFrame::Credit { key: key(), part: Part::Updates, offset: 0x20_0000 }),
         ("Received", ControlFrame::Received { key: key(), updates: 9, result_body: 0x8000 }),
         ("GoAway", ControlFrame::GoAway(go_away)),
+        ("Reached.Accepted", reached(Step::Accepted)),
+        ("Reached.Started", reached(Step::Started)),
+        ("Reached.Done", reached(Step::Done)),
+        ("Ended.Outcome", ended(LastWord::Outcome(Outcome::rejected(RejectionKind::Denied, "no")))),
+        ("Ended.Busy", ended(busy)),
+        ("Ended.Stale", ended(LastWord::Stale)),
+        ("Ended.Duplicate", ended(LastWord::Duplicate)),
     ]
 }
 

@@ -145,6 +145,16 @@ fn last_word() -> impl Strategy<Value = StreamFrame> {
     ]
 }
 
+/// A last word that fits in a control frame.
+fn short_last_word() -> impl Strategy<Value = LastWord> {
+    last_word().prop_map(|frame| match LastWord::from_frame(frame).expect("a last word") {
+        LastWord::Outcome(Outcome::Done { result }) => {
+            LastWord::Outcome(Outcome::Done { result: result.slice(..result.len().min(900)) })
+        }
+        last => last,
+    })
+}
+
 fn accepted() -> impl Strategy<Value = StreamFrame> {
     any::<(u64, u64)>()
         .prop_map(|(body_received, body_credit)| StreamFrame::Accepted { body_received, body_credit })
@@ -181,6 +191,17 @@ pub(crate) fn command_stream() -> impl Strategy<Value = (Head, Vec<StreamFrame>)
             frames.push(StreamFrame::BodyEnd(end));
         }
         (head, frames)
+    })
+}
+
+/// The messages of a batch.
+pub(crate) fn batch() -> impl Strategy<Value = Vec<Head>> {
+    (select(Class::ALL.to_vec()), vec(head(0), 1..12)).prop_map(|(class, mut heads)| {
+        for head in &mut heads {
+            (head.class, head.early, head.has_body) = (class, false, false);
+            (head.updates, head.updates_credit, head.result_body_credit) = (UpdatePolicy::Discard, 0, 0);
+        }
+        heads
     })
 }
 
@@ -273,6 +294,7 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
 /// Any frame of the control stream that either side may write once the link is up.
 pub(crate) fn control_frame() -> impl Strategy<Value = ControlFrame> {
     let part = select(vec![Part::Body, Part::Updates, Part::ResultBody]);
+    let step = select(vec![Step::Accepted, Step::Started, Step::Done]);
     let reason = select(vec![GoAwayReason::Shutdown, GoAwayReason::Upgrade, GoAwayReason::Pause]);
     prop_oneof![
         Just(ControlFrame::Heartbeat),
@@ -292,6 +314,12 @@ pub(crate) fn control_frame() -> impl Strategy<Value = ControlFrame> {
         }),
         (reason, millis())
             .prop_map(|(reason, retry_after)| ControlFrame::GoAway(GoAway { reason, retry_after })),
+        (step, settled()).prop_map(|(step, Settled { epoch, ranges, .. })| ControlFrame::Reached(Reached {
+            step,
+            epoch,
+            ranges
+        })),
+        (key(), short_last_word()).prop_map(|(key, last)| ControlFrame::Ended { key, last }),
     ]
 }
 
@@ -320,6 +348,14 @@ pub(crate) fn write_command_stream(head: &Head, frames: &[StreamFrame]) -> Bytes
     let mut out = BytesMut::new();
     encode_head(head, &mut out);
     frames.iter().for_each(|frame| encode_frame(frame, &mut out));
+    out.freeze()
+}
+
+/// Writes a whole batch.
+pub(crate) fn write_batch(messages: &[Head]) -> Bytes {
+    let mut out = BytesMut::new();
+    encode_stream_kind(StreamKind::Batch, &mut out);
+    messages.iter().for_each(|head| encode_message(head, &mut out));
     out.freeze()
 }
 
@@ -378,6 +414,7 @@ decoders! {
     CommandStreamDecoder, CommandItem, next_item;
     ReplyDecoder, StreamFrame, next_frame;
     ControlDecoder, ControlFrame, next_frame;
+    BatchDecoder, Head, next_message;
 }
 
 /// Feeds all chunks and returns what was read, and how it ended.

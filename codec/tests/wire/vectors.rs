@@ -102,6 +102,15 @@ fn read_reply(frame: &StreamFrame, bytes: &Bytes) -> Option<StreamFrame> {
 }
 
 #[test]
+fn batches_have_their_golden_bytes() {
+    let messages = samples::messages();
+    let bytes = write_batch(&messages);
+    let (read, end) = read_all(&mut BatchDecoder::new(Limits::default()), [bytes.clone()]);
+    assert_eq!((read, end), (messages, Ok(())));
+    check_file("batches.txt", &vec![("Batch".to_owned(), bytes)]);
+}
+
+#[test]
 fn control_frames_have_their_golden_bytes() {
     let mut vectors =
         vec![("Kind.Control".to_owned(), written(|out| encode_stream_kind(StreamKind::Control, out)))];

@@ -37,6 +37,14 @@ pub enum LinkEvent {
         /// The inline payload; empty if none was announced.
         payload: Bytes,
     },
+    /// Messages of one class have come in a batch that the peer opened. Comes no earlier than [`Head`](Self::Head). They are
+    /// answered on the control stream.
+    Messages {
+        /// The batch's stream.
+        stream: StreamId,
+        /// Their heads, at least one. More may follow of the same batch.
+        heads: Vec<Head>,
+    },
     /// A further frame of a command's stream, in either direction.
     Frame {
         /// The stream.
@@ -44,7 +52,7 @@ pub enum LinkEvent {
         /// The frame.
         frame: StreamFrame,
     },
-    /// The peer's half of a stream has ended as it should.
+    /// The peer's half of a stream has ended as it should: on a batch of ours, it has read all of it.
     Finished {
         /// The stream.
         stream: StreamId,

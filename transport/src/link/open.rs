@@ -10,8 +10,8 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ConnectionError};
 use runnel_codec::{
-    CloseCode, CloseText, ControlFrame, Datagram, Head, HelloAnswer, StreamFrame, StreamKind, encode_control,
-    encode_stream_kind,
+    Class, CloseCode, CloseText, ControlFrame, Datagram, Head, HelloAnswer, StreamFrame, StreamKind,
+    encode_control, encode_stream_kind,
 };
 use slab::Slab;
 use tokio::time::{Sleep, sleep_until};
@@ -173,6 +173,23 @@ impl Open {
         let index = self.add_stream(stream);
         self.poll_now(index, events);
         // The next place, if there is one, is there at once; otherwise its coming is an event.
+        let waker = self.ready.waker(CONNECTION);
+        self.poll_place(&mut Context::from_waker(&waker));
+        Ok(id)
+    }
+
+    pub(super) fn open_batch(
+        &mut self,
+        class: Class,
+        messages: &[Head],
+        events: &mut VecDeque<LinkEvent>,
+    ) -> Result<StreamId, NoPlace> {
+        let pair = self.place.take().ok_or(NoPlace)?;
+        let stream = Stream::batch(pair, class, messages);
+        self.in_flight.add_written(stream.written());
+        let id = stream.id();
+        let index = self.add_stream(stream);
+        self.poll_now(index, events);
         let waker = self.ready.waker(CONNECTION);
         self.poll_place(&mut Context::from_waker(&waker));
         Ok(id)
@@ -396,7 +413,7 @@ impl Open {
             keep(&mut self.outboxes, outbox);
         }
         let is_early = !self.is_greeted && stream.is_incoming_command();
-        if is_early || stream.role() == Role::Unknown && self.heads.must_wait(id) {
+        if is_early || stream.expects_head() && self.heads.must_wait(id) {
             self.paused.push(index);
         } else if !stream.poll_read(cx, &mut self.readers, &mut happened) {
             // The number of reads in a turn is bounded, so that no stream keeps the others waiting.
@@ -467,6 +484,7 @@ impl Open {
             StreamEvent::Head { head, payload } => {
                 self.say(LinkEvent::Head { stream, head, payload }, events)
             }
+            StreamEvent::Messages(heads) => self.say(LinkEvent::Messages { heads, stream }, events),
             StreamEvent::Frame(frame) => self.say(LinkEvent::Frame { stream, frame }, events),
             StreamEvent::Finished => self.say(LinkEvent::Finished { stream }, events),
             StreamEvent::Lost { code, is_known: true } => self.say(LinkEvent::Lost { stream, code }, events),

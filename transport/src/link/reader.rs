@@ -15,6 +15,11 @@ pub(super) enum Reader {
     Replies(Box<ReplyDecoder>),
     /// Of the control stream that we opened.
     Control(Box<ControlDecoder>),
+    /// Of a batch that we opened: nothing comes.
+    Silent {
+        /// Something came all the same.
+        is_broken: bool,
+    },
 }
 
 /// Makes readers, in the memory of those whose streams have been read.
@@ -30,8 +35,10 @@ pub(super) struct Readers {
 /// What was read.
 pub(super) enum Item {
     IsControl,
+    IsBatch,
     Control(ControlFrame),
     Head(Head),
+    Message(Head),
     Frame(StreamFrame),
 }
 
@@ -74,6 +81,7 @@ impl Reader {
             Self::Opened(decoder) => decoder.push(bytes),
             Self::Replies(decoder) => decoder.push(bytes),
             Self::Control(decoder) => decoder.push(bytes),
+            Self::Silent { is_broken } => *is_broken |= !bytes.is_empty(),
         }
     }
 
@@ -85,12 +93,15 @@ impl Reader {
                 Some(StreamItem::Kind(StreamKind::Control)) => Some(Item::IsControl),
                 // A command's kind says nothing that its head does not.
                 Some(StreamItem::Kind(StreamKind::Command)) => return self.next_item(),
+                Some(StreamItem::Kind(StreamKind::Batch)) => Some(Item::IsBatch),
                 Some(StreamItem::Control(frame)) => Some(Item::Control(frame)),
+                Some(StreamItem::Message(head)) => Some(Item::Message(head)),
                 Some(StreamItem::Head(head)) => Some(Item::Head(head)),
                 Some(StreamItem::Frame(frame)) => Some(Item::Frame(frame)),
             },
             Self::Replies(decoder) => decoder.next_frame()?.map(Item::Frame),
             Self::Control(decoder) => decoder.next_frame()?.map(Item::Control),
+            Self::Silent { .. } => self.finish().map(|()| None)?,
         })
     }
 
@@ -100,6 +111,8 @@ impl Reader {
             Self::Opened(decoder) => decoder.finish(),
             Self::Replies(decoder) => decoder.finish(),
             Self::Control(decoder) => decoder.finish(),
+            Self::Silent { is_broken: false } => Ok(()),
+            Self::Silent { is_broken: true } => Err(ANSWERED),
         }
     }
 
@@ -109,6 +122,7 @@ impl Reader {
             Self::Opened(decoder) => decoder.buffered_bytes(),
             Self::Replies(decoder) => decoder.buffered_bytes(),
             Self::Control(decoder) => decoder.buffered_bytes(),
+            Self::Silent { .. } => 0,
         }
     }
 
@@ -117,10 +131,14 @@ impl Reader {
         match self {
             Self::Opened(decoder) => decoder.completed_bytes(),
             Self::Replies(decoder) => decoder.completed_bytes(),
-            Self::Control(_) => 0,
+            Self::Control(_) | Self::Silent { .. } => 0,
         }
     }
 }
+
+/// A batch is answered on the control stream.
+const ANSWERED: DecodeError =
+    DecodeError::UnexpectedFrame { frame: "an answer", state: "on the stream of a batch" };
 
 /// Boxes a value, in a box that is there already if possible.
 fn boxed<T>(value: T, spare: &mut Vec<Box<T>>) -> Box<T> {

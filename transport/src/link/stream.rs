@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use runnel_codec::{
-    Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, encode_control,
-    encode_frame_split, encode_head_split, frame_encoded_len, head_encoded_len, piece_prefix,
+    Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, StreamKind,
+    encode_control, encode_frame_split, encode_head_split, encode_message, encode_stream_kind,
+    frame_encoded_len, head_encoded_len, message_encoded_len, piece_prefix,
 };
 
 use super::openings::Pair;
@@ -73,6 +74,8 @@ pub(super) enum Role {
     Control,
     /// It carries a command.
     Command,
+    /// It carries messages.
+    Batch,
 }
 
 /// What happened on a stream.
@@ -84,6 +87,7 @@ pub(super) enum StreamEvent {
         head: Head,
         payload: Bytes,
     },
+    Messages(Vec<Head>),
     Frame(StreamFrame),
     Finished,
     /// The peer aborted its half.
@@ -171,6 +175,25 @@ impl Stream {
         stream
     }
 
+    /// A stream for messages of one class, opened here. It is finished behind them.
+    pub(super) fn batch(pair: Pair, class: Class, messages: &[Head]) -> Self {
+        let mut stream = Self::new(id_of(&pair), Role::Batch, class);
+        (stream.is_ours, stream.is_known) = (true, true);
+        stream.reader = Some(Reader::Silent { is_broken: false });
+        stream.attach(pair);
+        stream.set_rank(class);
+        let bytes: usize = messages.iter().map(message_encoded_len).sum();
+        let mut batch = BytesMut::with_capacity(bytes + 1);
+        encode_stream_kind(StreamKind::Batch, &mut batch);
+        messages.iter().for_each(|head| encode_message(head, &mut batch));
+        if class != Class::Urgent {
+            stream.written = batch.len() as u64;
+        }
+        stream.push_bytes(batch.freeze());
+        stream.finish();
+        stream
+    }
+
     /// Without its halves.
     fn new(id: StreamId, role: Role, class: Class) -> Self {
         Self {
@@ -245,15 +268,20 @@ impl Stream {
         self.send.is_some() || self.is_announced && self.reset_with.is_none()
     }
 
-    /// Returns whether the peer opened it for a command.
+    /// Returns whether the peer opened it for a command or for messages.
     pub(super) fn is_incoming_command(&self) -> bool {
-        self.role == Role::Command && !self.is_ours
+        matches!(self.role, Role::Command | Role::Batch) && !self.is_ours
     }
 
     /// Returns the bytes held of a head that has begun and is not complete.
     pub(super) fn head_bytes(&self) -> Option<usize> {
         let bytes = self.reader.as_ref().map_or(0, Reader::buffered_bytes);
-        (self.role == Role::Unknown && self.recv.is_some() && bytes > 0).then_some(bytes)
+        (self.expects_head() && self.recv.is_some() && bytes > 0).then_some(bytes)
+    }
+
+    /// Returns whether the next that comes is the head of a command or of a message, if anything comes.
+    pub(super) fn expects_head(&self) -> bool {
+        !self.is_ours && matches!(self.role, Role::Unknown | Role::Batch)
     }
 
     /// Returns the bytes that wait to be written.
@@ -389,6 +417,11 @@ impl Stream {
         let Some(send) = self.send.as_mut() else { return };
         match self.outbox.poll_write(cx, send) {
             Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(WriteError::Stopped(_))) if self.role == Role::Batch => {
+                self.send = None;
+                events.push(StreamEvent::Broken(BATCH_CUT));
+                return;
+            }
             Poll::Ready(Err(WriteError::Stopped(code))) => {
                 let code = CloseCode::from_wire(code.into_inner());
                 if let Some(written) = self.reset(CloseCode::Stopped) {
@@ -437,12 +470,17 @@ impl Stream {
                     self.let_go_of_reader(readers);
                     match end {
                         Ok(()) if self.discards => {}
+                        Ok(()) if self.role == Role::Batch && !self.is_ours => self.end_our_half(),
                         Ok(()) => events.push(StreamEvent::Finished),
                         Err(error) => events.push(StreamEvent::Broken(error)),
                     }
                 }
                 Poll::Ready(Err(ReadError::Reset(code))) => {
                     self.recv = None;
+                    if self.role == Role::Batch {
+                        events.push(StreamEvent::Broken(BATCH_CUT));
+                        continue;
+                    }
                     if !self.is_known {
                         // Nobody else will ever end our half.
                         self.reset(CloseCode::Stopped);
@@ -492,17 +530,26 @@ impl Stream {
     }
 
     fn decode(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
+        let mut messages = Vec::new();
         while let Some(reader) = &mut self.reader
             && let Some(item) = reader.next_item()?
         {
             match item {
                 Item::IsControl => events.push(StreamEvent::IsControl),
+                Item::IsBatch => self.role = Role::Batch,
+                Item::Message(head) => {
+                    self.class = head.class;
+                    messages.push(head);
+                }
                 Item::Control(frame) => events.push(StreamEvent::Control(frame)),
                 Item::Head(head) => self.take_head(head, events),
                 Item::Frame(frame) => self.take_frame(frame, events),
             }
         }
-        if self.role == Role::Command
+        if !messages.is_empty() {
+            events.push(StreamEvent::Messages(messages));
+        }
+        if matches!(self.role, Role::Command | Role::Batch)
             && self.class != Class::Urgent
             && let Some(reader) = &self.reader
         {
@@ -550,6 +597,14 @@ impl Stream {
         }
     }
 
+    /// All has come, and nothing is said in answer.
+    fn end_our_half(&mut self) {
+        if let Some(mut send) = self.send.take() {
+            // It may have been stopped: then nobody waits for the end either.
+            send.finish().ok();
+        }
+    }
+
     /// Sets the rank among the link's streams. A stream keeps its old one as long as it waits, so this comes before a
     /// write.
     fn set_rank(&mut self, class: Class) {
@@ -576,6 +631,9 @@ impl Stream {
 pub(super) fn id_of((send, _): &Pair) -> StreamId {
     StreamId(VarInt::from(send.id()).into_inner())
 }
+
+/// A batch is written and read whole, or the link ends.
+const BATCH_CUT: DecodeError = DecodeError::UnexpectedFrame { frame: "the reset", state: "of a batch" };
 
 /// Chunks read from one stream before the others get their turn.
 const READS_MAX: usize = 16;

@@ -3,6 +3,7 @@
 // These run over real sockets, on a real clock.
 #![allow(clippy::disallowed_methods)]
 
+mod batches;
 mod budget;
 mod dialling;
 mod harness;
