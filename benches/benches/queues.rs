@@ -74,7 +74,7 @@ impl Pair {
             match transmit {
                 Transmit::Open { head, payload, .. } => {
                     self.streams += 4;
-                    let at = Attachment { link: LinkNumber::FIRST, stream: self.streams };
+                    let at = Attachment { link: LinkNumber::FIRST, stream: self.streams, is_batch: false };
                     self.receive.handle_head(self.now, &self.controller, at, head, payload);
                 }
                 Transmit::Settled { settled, .. } => self.receive.handle_settled(&self.controller, &settled),

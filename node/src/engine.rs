@@ -7,6 +7,8 @@
 //! Start at [`Engine::poll`]. `links` has what happens to links, `outgoing` what this node sends, `incoming` what it
 //! receives, `shutdown` how it ends.
 
+mod batch_answers;
+mod batches;
 mod bodies;
 mod boots;
 mod callers;
@@ -172,6 +174,7 @@ pub(crate) struct Engine {
     links: LinkSet,
     links_total: u64,
     body_bytes_written: u64,
+    messages_batched: u64,
     peers: BTreeMap<NodeId, Peer>,
     reconnect: Reconnect,
     paths: Paths,
@@ -269,6 +272,7 @@ impl Engine {
             links: LinkSet::default(),
             links_total: 0,
             body_bytes_written: 0,
+            messages_batched: 0,
             callers: Callers::default(),
             link_changes: LinkChangeTeller::new(config.node.link_changes_kept.get()),
             status_times: StatusTimes::new(now),
@@ -402,6 +406,7 @@ impl Engine {
                 break;
             }
         }
+        self.say_answers();
         self.give_places();
     }
 

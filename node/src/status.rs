@@ -17,6 +17,8 @@ pub struct Status {
     pub links_total: u64,
     /// Bytes of bodies that were handed to links since the node started. What is sent again on another link counts again.
     pub body_bytes_written: u64,
+    /// Messages that were handed to links in batches since the node started. What is sent again counts again.
+    pub messages_batched: u64,
     /// Times the dialling sockets moved: the route to a peer changed, the machine slept, or somebody asked.
     pub moves: u64,
     /// How long the machine has slept since the node started.

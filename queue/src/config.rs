@@ -101,6 +101,11 @@ pub struct SendQueueConfig {
     ///
     /// Too low, a bad network holds commands back; too high, a head that kills links does so as often.
     pub links_died_max: NonZeroU32,
+    /// Longest encoded arguments of a message that shares a stream with others, in bytes; 0: each has a stream of its own.
+    /// Never more than 7936. Default: 2 KiB.
+    ///
+    /// Too low, many messages cost a stream each; too high, a long one holds up those behind it in its batch.
+    pub batched_bytes_max: usize,
     /// How classes share the sending.
     pub scheduler: SchedulerConfig,
     /// Free stream places that only urgent commands may use. Default: 32.
@@ -133,6 +138,7 @@ impl Default for SendQueueConfig {
             resend_pause_max: Duration::from_secs(5),
             idempotent_runs_max: NonZeroU32::new(3).expect("3 is not 0"),
             links_died_max: NonZeroU32::new(5).expect("5 is not 0"),
+            batched_bytes_max: 2 << 10,
             scheduler: SchedulerConfig::default(),
             urgent_places: 32,
         }

@@ -174,10 +174,11 @@ impl ReceiveQueue {
             return;
         }
         if sender.has_settled(head.key) {
-            return self.reply_last(peer, at, StreamFrame::Stale);
+            return self.reply_last(LocalId { peer, key: head.key }, at, StreamFrame::Stale);
         }
+        let id = LocalId { peer, key: head.key };
         match sender.known.get(head.key).filter(|_| !planted!(NoDeduplication)) {
-            Some(known) if !known.may_attach(at) => self.reply_last(peer, at, StreamFrame::Duplicate),
+            Some(known) if !known.may_attach(at) => self.reply_last(id, at, StreamFrame::Duplicate),
             Some(_) => self.attach(now, peer, at, &head),
             None => self.admit(now, peer, at, head, payload),
         }
@@ -413,7 +414,7 @@ impl ReceiveQueue {
     fn admit(&mut self, now: Instant, peer: PeerIndex, at: Attachment, head: Head, payload: Bytes) {
         let (sender, id) = (&self.senders[peer], LocalId { peer, key: head.key });
         if self.is_draining || !self.journal_has_room(sender) {
-            return self.reply_busy(peer, at, BusyScope::Peer);
+            return self.reply_busy(id, at, BusyScope::Peer);
         }
         // A head that is re-sent is new here if the first was lost or answered Busy, so the flag decides nothing. But
         // what has come to its sender of a run that is not known here must not be run again.
@@ -431,12 +432,12 @@ impl ReceiveQueue {
             return self.bury(id, Some(at), Outcome::Expired);
         }
         if self.space == StoreSpace::Low && self.is_durable(peer, head.key.epoch) {
-            return self.reply_busy(peer, at, BusyScope::Class);
+            return self.reply_busy(id, at, BusyScope::Class);
         }
         let bytes = (head.args.len() + payload.len()) as u64;
         match usage::check(&self.config, self.total, sender.usage, head.class, bytes) {
             Ok(()) => self.enqueue(now, peer, at, head, payload),
-            Err(scope) => self.reply_busy(peer, at, scope),
+            Err(scope) => self.reply_busy(id, at, scope),
         }
     }
 
@@ -538,9 +539,9 @@ impl ReceiveQueue {
         self.stops.push_back(Stop { from: self.senders.name(id.peer).clone(), key: id.key, reason });
     }
 
-    fn reply_busy(&mut self, peer: PeerIndex, at: Attachment, scope: BusyScope) {
+    fn reply_busy(&mut self, id: LocalId, at: Attachment, scope: BusyScope) {
         let retry_after = self.config.busy_retry_after.mul_f64(self.random.random_range(1.0..1.5));
-        self.reply_last(peer, at, StreamFrame::Busy { scope, retry_after });
+        self.reply_last(id, at, StreamFrame::Busy { scope, retry_after });
     }
 
     fn known_mut(&mut self, id: LocalId) -> Option<&mut Known> {

@@ -5,6 +5,7 @@
 //! leaves, is sent over as many links as it takes, and ends in exactly one outcome. The loss of a link is never one.
 
 mod abandon;
+mod batches;
 mod bodies;
 mod counts;
 mod credits;
@@ -76,6 +77,8 @@ pub struct SendQueue {
     news: VecDeque<PeerIndex>,
     events: VecDeque<SendEvent>,
     control: VecDeque<Transmit>,
+    /// Peers and classes for which messages have gathered.
+    gathering: VecDeque<(PeerIndex, Class)>,
     /// When a deadline passes, a pause ends or a command may be sent again.
     alarms: BTreeSet<(Instant, Alarm)>,
 }
@@ -108,6 +111,7 @@ impl SendQueue {
             news: VecDeque::new(),
             events: VecDeque::new(),
             control: VecDeque::new(),
+            gathering: VecDeque::new(),
             alarms: BTreeSet::new(),
         }
     }
@@ -147,6 +151,7 @@ impl SendQueue {
         // A deadline beyond what the clock can count to never passes.
         let deadline_at = command.deadline.and_then(|deadline| now.checked_add(deadline));
         let (class, local) = (command.class, LocalId { peer: to, key });
+        entry.is_small_message = batches::is_small_message(&self.config, &entry.command);
         (entry.share, entry.deadline_at) = (share, deadline_at);
         // Stored and bound in one go, so that it can leave as soon as it is stored.
         let link = peer.link.as_ref().filter(|_| early::may_bind(peer.presumed, entry.is_durable()));
@@ -206,6 +211,7 @@ impl SendQueue {
         let state = &mut self.peers[peer];
         state.unreachable_since = None;
         state.clear_bodies();
+        state.drop_batches();
         state.room = Room::default();
         state.paused_until = None;
         state.class_paused_until = Default::default();
@@ -261,6 +267,7 @@ impl SendQueue {
             self.total.add_unreachable(&state.usage);
             state.unreachable_since = Some(now);
             state.clear_bodies();
+            state.drop_batches();
             state.room = Room::default();
             if !self.end_presumption(peer) {
                 self.lose_heads(peer);
@@ -273,6 +280,7 @@ impl SendQueue {
         let Some(peer) = self.peers.find(peer) else { return };
         let state = &mut self.peers[peer];
         state.room = room;
+        state.room.places = room.places.saturating_sub(state.places_gathered());
         for class in Class::ALL {
             if state.has_work(class) {
                 self.scheduler.activate(class, peer);
@@ -293,7 +301,10 @@ impl SendQueue {
         frame: StreamFrame,
     ) -> Result<(), ProtocolError> {
         let Some(peer) = self.peers.find(peer) else { return Ok(()) };
-        let id = LocalId { peer, key };
+        self.handle_word(now, LocalId { peer, key }, frame)
+    }
+
+    fn handle_word(&mut self, now: Instant, id: LocalId, frame: StreamFrame) -> Result<(), ProtocolError> {
         let Some(entry) = self.entry_mut(id).filter(|entry| entry.stage != Stage::Ending) else {
             self.handle_late(id, frame);
             return Ok(());

@@ -215,6 +215,7 @@ impl World {
                     class: *class,
                     name: command_name(),
                     idempotent: *idempotent,
+                    is_message: false,
                     args: Bytes::from_static(b"args"),
                     payload: Bytes::new(),
                     has_body: false,
@@ -314,6 +315,7 @@ impl World {
                 process: self.receiver_store.lineage.processes(),
                 position: journaled.last().map_or(0, |reach| reach.position),
             },
+            takes_batches: false,
             commands: [command_name()].into(),
             args_bytes_max: 1 << 16,
             payload_bytes_max: 1 << 20,
@@ -350,7 +352,13 @@ impl World {
             let index = if wanted { first.unwrap_or(index) } else { index };
             match self.to_receiver.remove(index) {
                 Message::Open(stream, head, payload) => {
-                    self.receive.handle_head(self.now, &ctl(), Attachment { link, stream }, head, payload);
+                    self.receive.handle_head(
+                        self.now,
+                        &ctl(),
+                        Attachment { link, stream, is_batch: false },
+                        head,
+                        payload,
+                    );
                 }
                 Message::Control(transmit) => self.handle_control(transmit),
                 Message::Reply(..) => {}
@@ -377,7 +385,10 @@ impl World {
             Transmit::Credit { key, part, offset, .. } => {
                 self.receive.handle_credit(&ctl(), key, part, offset);
             }
-            Transmit::Open { .. } | Transmit::Body { .. } | Transmit::BodyAborted { .. } => {}
+            Transmit::Open { .. }
+            | Transmit::Batch { .. }
+            | Transmit::Body { .. }
+            | Transmit::BodyAborted { .. } => {}
         }
     }
 

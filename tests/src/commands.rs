@@ -1,6 +1,6 @@
 //! The commands of the tests, and a gate that decides when those that wait may end.
 
-use runnel::codec::{Command, Never};
+use runnel::codec::{Command, Message, Never};
 use runnel::{Context, HandlerError, Handlers};
 use tokio::sync::watch;
 
@@ -17,6 +17,14 @@ pub enum Mark {}
 /// Notes its call and ends when the gate opens, or when it is told to stop.
 #[derive(Debug)]
 pub enum Hold {}
+
+/// Notes its call, as a message does: small ones share streams.
+#[derive(Debug)]
+pub enum Notice {}
+
+/// A message that notes its call and ends when the gate opens, or when it is told to stop.
+#[derive(Debug)]
+pub enum Wait {}
 
 /// Notes its call and sends updates without end, until it is told to stop or nobody takes them.
 #[derive(Debug)]
@@ -46,6 +54,16 @@ impl Command for Hold {
     type Args = ();
     type Update = Never;
     type Result = ();
+}
+
+impl Message for Notice {
+    const NAME: &'static str = "test.notice/1";
+    type Args = u64;
+}
+
+impl Message for Wait {
+    const NAME: &'static str = "test.wait/1";
+    type Args = u64;
 }
 
 impl Command for Talk {
@@ -97,6 +115,16 @@ pub fn handlers(tally: &Tally, gate: &Gate) -> Handlers {
         noted.note(context.id());
         std::future::ready(Ok(number))
     });
+    let noted = tally.clone();
+    handlers.on::<Notice, _, _>(move |context: Context<Notice>, _| {
+        noted.note(context.id());
+        std::future::ready(Ok(()))
+    });
+    let (noted, waited_for) = (tally.clone(), gate.clone());
+    handlers.on::<Wait, _, _>(move |context: Context<Wait>, _| {
+        noted.note(context.id());
+        hold(context, waited_for.clone())
+    });
     let (noted, gate) = (tally.clone(), gate.clone());
     handlers.on::<Hold, _, _>(move |context: Context<Hold>, ()| {
         noted.note(context.id());
@@ -124,7 +152,7 @@ pub fn handlers(tally: &Tally, gate: &Gate) -> Handlers {
 /// # Cancel safety
 ///
 /// Nothing is lost if the future is dropped.
-pub async fn hold(context: Context<Hold>, gate: Gate) -> Result<(), HandlerError> {
+pub async fn hold<C: Command>(context: Context<C>, gate: Gate) -> Result<(), HandlerError> {
     let mut stop = context.stop_signal();
     tokio::select! {
         () = gate.passed() => Ok(()),

@@ -23,6 +23,7 @@ use crate::route::local;
 #[derive(Debug)]
 pub struct Stranger {
     endpoint: Endpoint,
+    features: u64,
 }
 
 /// A stranger's link that has been welcomed.
@@ -30,7 +31,8 @@ pub struct Stranger {
 pub struct Guest {
     /// The connection.
     pub connection: Connection,
-    _control: (SendStream, RecvStream),
+    /// Both halves of the control stream.
+    pub control: (SendStream, RecvStream),
 }
 
 impl Stranger {
@@ -52,7 +54,13 @@ impl Stranger {
         let mut endpoint = Endpoint::client(local()).expect("a free port");
         let crypto = QuicClientConfig::try_from(tls(papers, protocol)).expect("a suite for QUIC");
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
-        Self { endpoint }
+        Self { endpoint, features: 0 }
+    }
+
+    /// The same with these optional features, which its hellos name.
+    #[must_use]
+    pub fn with_features(self, features: u64) -> Self {
+        Self { features, ..self }
     }
 
     /// Returns where its packets come from: what the other side logs.
@@ -112,13 +120,14 @@ impl Stranger {
         let (mut send, mut receive) = connection.open_bi().await.expect("a place for the control stream");
         let mut bytes = BytesMut::new();
         encode_stream_kind(StreamKind::Control, &mut bytes);
-        let hello = hello(fleet.parse().expect("a valid name"), commands);
+        let features = self.features;
+        let hello = Hello { features, ..hello(fleet.parse().expect("a valid name"), commands) };
         encode_control(&ControlFrame::Hello(Box::new(hello)), &mut bytes);
         send.write_all(&bytes).await.expect("the connection is open");
         let mut answer = [0];
         // The first byte of the answer says only that there is one: a refusal closes the connection.
         patient("the welcome", receive.read_exact(&mut answer)).await.expect("a welcome");
-        Guest { connection, _control: (send, receive) }
+        Guest { connection, control: (send, receive) }
     }
 }
 

@@ -73,6 +73,7 @@ impl Engine {
             receiver: None,
             journaled: Reach::default(),
             commands: BTreeSet::new(),
+            takes_batches: false,
             args_bytes_max: limits.args_bytes_max,
             payload_bytes_max: limits.payload_bytes_max,
         };

@@ -35,13 +35,18 @@ impl Engine {
         let key = head.key;
         entry.streams.insert(stream, StreamUse::Incoming(key));
         entry.liveness.handle_owed(now, true);
-        let refusal = self.refusal(&peer, &head);
-        let at = Attachment { link: number, stream: stream.to_wire() };
-        self.receive.handle_head(now, &peer, at, head, payload);
-        if let Some(rejection) = refusal {
-            self.receive.reject(&peer, key, rejection);
-        }
+        let at = Attachment { link: number, stream: stream.to_wire(), is_batch: false };
+        self.offer(now, &peer, at, head, payload);
         self.links.note_places(index);
+    }
+
+    /// Hands a head to the receive queue, with what speaks against running it.
+    pub(super) fn offer(&mut self, now: Instant, peer: &NodeId, at: Attachment, head: Head, payload: Bytes) {
+        let (key, refusal) = (head.key, self.refusal(peer, &head));
+        self.receive.handle_head(now, peer, at, head, payload);
+        if let Some(rejection) = refusal {
+            self.receive.reject(peer, key, rejection);
+        }
     }
 
     /// A frame on the stream of a command.
@@ -57,7 +62,7 @@ impl Engine {
         match known {
             Some(StreamUse::Outgoing { key, .. }) => self.handle_reply(now, index, &peer, stream, key, frame),
             Some(StreamUse::Incoming(key)) => self.handle_body_frame(index, &peer, stream, key, frame),
-            None => {}
+            Some(StreamUse::OutgoingBatch) | None => {}
         }
     }
 
@@ -72,7 +77,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(index).and_then(|entry| entry.up()).map(|up| up.number) else {
             return;
         };
-        let at = Attachment { link, stream: stream.to_wire() };
+        let at = Attachment { link, stream: stream.to_wire(), is_batch: false };
         if let Err(error) = self.receive.handle_frame(peer, key, at, frame) {
             self.close_link(index, error.close_code(), error.to_string());
         }
@@ -96,15 +101,21 @@ impl Engine {
                 self.send.handle_stream_lost(now, &peer, key);
                 self.give_room(index);
             }
+            // The peer has read the whole batch. A batch that is not read whole ends its link.
+            Some(StreamUse::OutgoingBatch) => {
+                entry.streams.remove(&stream);
+                entry.unanswered -= 1;
+                self.give_room(index);
+            }
             // The sender of a command ends its half once it has said everything, or gives its body up.
             Some(StreamUse::Incoming(key)) if is_clean => {
-                let at = Attachment { link, stream: stream.to_wire() };
+                let at = Attachment { link, stream: stream.to_wire(), is_batch: false };
                 self.receive.handle_stream_finished(&peer, key, at);
             }
             Some(StreamUse::Incoming(key)) => {
                 entry.streams.remove(&stream);
                 entry.link.reset(stream, CloseCode::Detached);
-                let at = Attachment { link, stream: stream.to_wire() };
+                let at = Attachment { link, stream: stream.to_wire(), is_batch: false };
                 self.receive.handle_stream_lost(&peer, key, at);
             }
             None => {}
@@ -162,6 +173,9 @@ impl Engine {
         let Some(entry) = self.links.get_mut(index) else { return };
         if entry.up().is_none_or(|up| up.number != reply.at.link) {
             return;
+        }
+        if reply.at.is_batch {
+            return self.answer_message(index, reply);
         }
         let stream = StreamId::from_wire(reply.at.stream);
         match reply.is_last {

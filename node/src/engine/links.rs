@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use runnel_certs::PeerIdentity;
 use runnel_codec::{
-    CloseCode, CloseText, ControlFrame, Epoch, GoAway, Hello, HelloAnswer, LinkNumber, NodeId, Part, Reach,
+    CloseCode, CloseText, ControlFrame, Epoch, FEATURE_BATCHES, GoAway, Hello, HelloAnswer, LinkNumber,
+    NodeId, Part, Reach,
 };
 use runnel_queue::{LinkUp, RateLimit};
 use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Liveness, StreamMap};
 use tracing::{debug, error, info, warn};
 
 use super::Engine;
+use super::batch_answers::BatchAnswers;
 use super::early::EarlyHeads;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
 use super::refusal::{REGRESSED, Refusal, check_hello};
@@ -67,8 +69,10 @@ impl Engine {
             phase: Phase::Greeting { proposed: None, presumed: None },
             streams: StreamMap::default(),
             bodies: BTreeMap::new(),
+            answers: BatchAnswers::default(),
             unanswered: 0,
             answered: 0,
+            is_answers_noted: false,
             is_room_noted: false,
             is_places_noted: false,
             timeout_at: None,
@@ -88,6 +92,7 @@ impl Engine {
             LinkEvent::Announced(boot) => self.handle_announced(now, index, boot),
             LinkEvent::Control(frame) => self.handle_control(now, index, frame),
             LinkEvent::Head { stream, head, payload } => self.handle_head(now, index, stream, head, payload),
+            LinkEvent::Messages { stream, heads } => self.handle_messages(now, index, stream, heads),
             LinkEvent::Frame { stream, frame } => self.handle_frame(now, index, stream, frame),
             LinkEvent::Finished { stream } => self.handle_stream_end(now, index, stream, true),
             LinkEvent::Lost { stream, .. } => self.handle_stream_end(now, index, stream, false),
@@ -158,6 +163,8 @@ impl Engine {
             }
             ControlFrame::GoAway(go_away) => self.handle_go_away(index, go_away),
             ControlFrame::Heartbeat => self.handle_heartbeat(now, index),
+            ControlFrame::Reached(reached) => self.handle_reached(now, index, peer, &reached),
+            ControlFrame::Ended { key, last } => self.handle_last_word(now, index, peer, key, last),
             _ => {}
         }
     }
@@ -311,6 +318,7 @@ impl Engine {
                 position: hello.journaled.last().map_or(0, |reach| reach.position),
             },
             commands: hello.commands.into_iter().collect(),
+            takes_batches: hello.features & FEATURE_BATCHES != 0,
             args_bytes_max: hello.args_bytes_max as usize,
             payload_bytes_max: hello.payload_bytes_max as usize,
         };
@@ -469,7 +477,7 @@ impl Engine {
             journaled: self.receive.journaled_positions(peer),
             settled: self.send.settled(peer),
             commands: self.dispatch.names().cloned().collect(),
-            features: 0,
+            features: FEATURE_BATCHES,
             receive_window: self.config.transport.receive_window,
             args_bytes_max: u32::try_from(limits.args_bytes_max).unwrap_or(u32::MAX),
             payload_bytes_max: u32::try_from(limits.payload_bytes_max).unwrap_or(u32::MAX),

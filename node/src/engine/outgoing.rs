@@ -151,6 +151,7 @@ impl Engine {
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
         match transmit {
             Transmit::Open { peer, key, head, payload } => self.open(now, &peer, key, head, payload),
+            Transmit::Batch { peer, class, heads } => self.open_batch(now, &peer, class, &heads),
             Transmit::Body { peer, key, frame } => self.send_body(&peer, key, &frame),
             Transmit::BodyAborted { peer, key } => self.abort_body(&peer, key),
             Transmit::Cancel { peer, key } => self.send_control(&peer, &ControlFrame::Cancel(key)),
@@ -182,7 +183,12 @@ impl Engine {
             }
             Err(_) => self.send.handle_stream_lost(now, peer, key),
         }
-        if entry.link.places() == 0 {
+        self.tell_room_after_open(index);
+    }
+
+    /// Has the queues told what a link can take after one more stream.
+    pub(super) fn tell_room_after_open(&mut self, index: LinkIndex) {
+        if self.links.get(index).is_some_and(|entry| entry.link.places() == 0) {
             // The send queue counts what it takes of the room, but not that the peer grants no further stream.
             self.tell_room(index);
         } else {

@@ -74,6 +74,7 @@ impl Engine {
             links: links.collect(),
             links_total: self.links_total,
             body_bytes_written: self.body_bytes_written,
+            messages_batched: self.messages_batched,
             moves: self.paths.moves(),
             slept: self.paths.slept(),
             ends,

@@ -9,7 +9,7 @@ use super::ReceiveQueue;
 use super::command::Known;
 use super::words::{Attachment, Reply};
 use crate::body_intake::BodyIntake;
-use crate::peers::{LocalId, PeerIndex};
+use crate::peers::LocalId;
 
 /// A turn to say something.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) enum Answer {
     /// How far a command has come, if that is still to be said.
     Progress(LocalId),
     /// The last frame of a stream.
-    Last(PeerIndex, Attachment, StreamFrame),
+    Last(LocalId, Attachment, StreamFrame),
 }
 
 /// What is still to be said on a command's stream of how far it has come.
@@ -41,16 +41,17 @@ impl ReceiveQueue {
     }
 
     /// Says the last word on a stream.
-    pub(super) fn reply_last(&mut self, peer: PeerIndex, at: Attachment, frame: StreamFrame) {
-        self.answers.push_back(Answer::Last(peer, at, frame));
+    pub(super) fn reply_last(&mut self, id: LocalId, at: Attachment, frame: StreamFrame) {
+        self.answers.push_back(Answer::Last(id, at, frame));
     }
 
     /// Returns the next frame of those that wait for nothing.
     pub(super) fn next_answer(&mut self) -> Option<Reply> {
         while let Some(answer) = self.answers.pop_front() {
             let id = match answer {
-                Answer::Last(peer, at, frame) => {
-                    return Some(Reply { peer: self.senders.name(peer).clone(), at, frame, is_last: true });
+                Answer::Last(id, at, frame) => {
+                    let peer = self.senders.name(id.peer).clone();
+                    return Some(Reply { peer, key: id.key, at, frame, is_last: true });
                 }
                 Answer::Progress(id) => id,
             };
@@ -61,7 +62,8 @@ impl ReceiveQueue {
             if known.unsaid.started {
                 self.answers.push_front(Answer::Progress(id));
             }
-            return Some(Reply { peer: self.senders.name(id.peer).clone(), at, frame, is_last: false });
+            let peer = self.senders.name(id.peer).clone();
+            return Some(Reply { peer, key: id.key, at, frame, is_last: false });
         }
         None
     }

@@ -155,7 +155,7 @@ fn link(number: u64) -> LinkNumber {
 }
 
 fn at(link_number: u64, stream: u64) -> Attachment {
-    Attachment { link: link(link_number), stream }
+    Attachment { link: link(link_number), stream, is_batch: false }
 }
 
 fn key(number: u64) -> CommandKey {

@@ -14,6 +14,8 @@ pub struct Attachment {
     pub link: LinkNumber,
     /// The QUIC stream id.
     pub stream: u64,
+    /// The stream is a batch: what is said to it goes out on the control stream.
+    pub is_batch: bool,
 }
 
 /// A command whose handler is to be called now.
@@ -110,6 +112,8 @@ pub enum StopReason {
 pub struct Reply {
     /// To whom.
     pub peer: NodeId,
+    /// About which command.
+    pub key: CommandKey,
     /// On which stream.
     pub at: Attachment,
     /// The frame.

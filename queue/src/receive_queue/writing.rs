@@ -41,7 +41,7 @@ impl ReceiveQueue {
             let frame = StreamFrame::Outcome(outcome.clone());
             // The stream is done; a further head gets the same answer on its own stream.
             known.at = None;
-            self.reply_last(id.peer, at, frame);
+            self.reply_last(id, at, frame);
         }
     }
 
@@ -90,7 +90,7 @@ impl ReceiveQueue {
             sender.room.use_bytes(content_bytes(frame));
         }
         self.pump(LocalId { peer, key });
-        Some(Reply { peer: self.senders.name(peer).clone(), at, frame: frame?, is_last: false })
+        Some(Reply { peer: self.senders.name(peer).clone(), key, at, frame: frame?, is_last: false })
     }
 }
 

@@ -29,6 +29,8 @@ pub struct NewCommand {
     pub name: CommandName,
     /// Its type declares that running it again does no harm.
     pub idempotent: bool,
+    /// Its type is a message, so that it may travel in a batch if it is small.
+    pub is_message: bool,
     /// Encoded arguments.
     pub args: Bytes,
     /// Inline payload; empty if none.
@@ -96,6 +98,8 @@ pub(super) struct Entry {
     pub(super) binding: Option<Epoch>,
     /// It has stood in line before: it goes on before anything new is begun.
     pub(super) is_begun: bool,
+    /// It may share a stream with others.
+    pub(super) is_small_message: bool,
     /// It was on a stream before.
     pub(super) was_sent: bool,
     /// The receiver may have it: it was on a stream, and the last word about it was not `Busy`.
@@ -203,6 +207,7 @@ impl Entry {
             bound: None,
             binding: None,
             is_begun: false,
+            is_small_message: false,
             was_sent: false,
             may_be_known: false,
             before_early: None,

@@ -7,6 +7,7 @@ use runnel_codec::{
     Class, ClassMap, CommandKey, CommandName, Epoch, LinkNumber, Outcome, Reach, RejectionKind, Seq,
 };
 
+use super::batches::Batch;
 use super::credits::Credits;
 use super::early::Presumed;
 use super::entry::{Entry, NewCommand};
@@ -30,6 +31,8 @@ pub struct LinkUp {
     pub journaled: Reach,
     /// Command types that it understands.
     pub commands: BTreeSet<CommandName>,
+    /// It takes messages in batches.
+    pub takes_batches: bool,
     /// Longest arguments that it takes, in bytes.
     pub args_bytes_max: usize,
     /// Longest inline payload that it takes, in bytes.
@@ -72,6 +75,8 @@ pub(super) struct Peer {
     pub(super) entries: CommandMap<Box<Entry>>,
     /// Commands that can be sent once the link has room.
     pub(super) lines: ClassMap<Line>,
+    /// Messages that leave together, and are still being gathered.
+    pub(super) batches: ClassMap<Batch>,
     /// Commands whose bodies can be written on; they take turns.
     pub(super) bodies: ClassMap<VecDeque<CommandKey>>,
     /// Whether a body of the class comes before the next command.
@@ -249,10 +254,13 @@ impl Peer {
     fn open_cost(&self, class: Class, urgent_places: usize) -> Option<u64> {
         let reserved = if class == Class::Urgent { 0 } else { urgent_places };
         let is_paused = self.paused_until.is_some() || self.class_paused_until[class].is_some();
-        if self.link.is_none() || self.room.places <= reserved || is_paused {
+        if self.link.is_none() || is_paused {
             return None;
         }
         let entry = self.entries.get(self.lines[class].front()?)?;
+        if self.room.places <= reserved && !self.joins_batch(entry) {
+            return None;
+        }
         let head_bytes = entry.command.args.len() as u64 + HEAD_BYTES;
         let payload_bytes = entry.command.payload.len() as u64;
         // A head and its payload go whole: they fit if anything of the budget is left (it is overdrawn by one at most).
@@ -261,9 +269,8 @@ impl Peer {
         has_budget.then_some(head_bytes + payload_bytes)
     }
 
-    /// Takes what one command uses from the room.
-    pub(super) fn use_room(&mut self, class: Class, bytes: u64) {
-        self.room.places = self.room.places.saturating_sub(1);
+    /// Takes what one command uses from the budget.
+    pub(super) fn use_budget(&mut self, class: Class, bytes: u64) {
         if class != Class::Urgent {
             self.room.use_bytes(bytes + HEAD_BYTES);
         }

@@ -161,6 +161,8 @@ impl CommandRow {
             class: self.class,
             name: self.name.clone(),
             idempotent: self.idempotent,
+            // It goes on a stream of its own, which is always right.
+            is_message: false,
             args: self.args.clone(),
             payload: self.payload.clone(),
             has_body: self.body.is_some(),

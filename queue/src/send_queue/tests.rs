@@ -1,5 +1,6 @@
 //! The send queue against its promises: single rules, and random histories against a plain model.
 
+mod batches;
 mod bodies;
 mod bounds;
 mod credits;
@@ -38,6 +39,7 @@ fn command(to: &NodeId, class: Class) -> NewCommand {
         class,
         name: NAME.parse().unwrap(),
         idempotent: false,
+        is_message: false,
         args: Bytes::from_static(b"args"),
         payload: Bytes::new(),
         has_body: false,
@@ -57,6 +59,7 @@ fn link_up(receiver: u64) -> LinkUp {
         boot: Epoch::from_random(receiver),
         receiver: None,
         journaled: Reach::default(),
+        takes_batches: true,
         commands: [NAME.parse().unwrap()].into(),
         args_bytes_max: 64 << 10,
         payload_bytes_max: 1 << 20,
@@ -330,7 +333,10 @@ impl Model {
         match step {
             Step::Submit { peer, class, idempotent, deadline_ms } => {
                 let deadline = deadline_ms.map(Duration::from_millis);
-                let new = NewCommand { deadline, idempotent, ..command(&worker(peer), class) };
+                let is_message = deadline.is_none();
+                let updates = if is_message { UpdatePolicy::Discard } else { UpdatePolicy::Follow };
+                let new =
+                    NewCommand { deadline, idempotent, is_message, updates, ..command(&worker(peer), class) };
                 self.ids.extend(self.queue.submit(now, new));
             }
             Step::Cancel(at) => self.with_id(at, |queue, id| {
@@ -399,8 +405,13 @@ impl Model {
             }
         }
         while let Some(transmit) = self.queue.poll_transmit(self.now) {
-            if let Transmit::Open { peer, key, .. } = transmit {
-                let id = CommandId { sender: node("ctl"), receiver: peer, key };
+            let (peer, keys) = match transmit {
+                Transmit::Open { peer, key, .. } => (peer, vec![key]),
+                Transmit::Batch { peer, heads, .. } => (peer, heads.iter().map(|head| head.key).collect()),
+                _ => continue,
+            };
+            for key in keys {
+                let id = CommandId { sender: node("ctl"), receiver: peer.clone(), key };
                 assert!(self.stored.contains(&id), "never sent before it is stored");
                 assert!(!self.outcomes.contains_key(&id), "never sent after its end");
             }

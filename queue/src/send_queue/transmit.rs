@@ -29,7 +29,7 @@ impl SendQueue {
                 return Some(transmit);
             }
         }
-        self.poll_settled()
+        self.poll_batch().or_else(|| self.poll_settled())
     }
 
     /// Returns what is settled towards a peer that does not know it yet.
@@ -104,8 +104,14 @@ impl SendQueue {
         entry.stage = Stage::Sent;
         entry.was_sent = true;
         entry.may_be_known = true;
-        state.use_room(class, bytes);
+        let is_batched = state.entries.get(key).is_some_and(|entry| state.may_batch(entry));
+        state.use_budget(class, bytes);
         self.tell_step(id, SendEvent::Sent);
+        if is_batched {
+            return self.gather(peer, head);
+        }
+        let room = &mut self.peers[peer].room;
+        room.places = room.places.saturating_sub(1);
         Some(Transmit::Open { peer: self.peers.name(peer).clone(), key, head, payload })
     }
 

@@ -1,7 +1,9 @@
 //! What the send queue says: to the store, to links and to callers.
 
 use bytes::Bytes;
-use runnel_codec::{BodyEnd, CommandId, CommandKey, Head, NodeId, Outcome, Part, Settled, StreamFrame};
+use runnel_codec::{
+    BodyEnd, Class, CommandId, CommandKey, Head, NodeId, Outcome, Part, Settled, StreamFrame,
+};
 
 /// What is to be written to a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,16 @@ pub enum Transmit {
         head: Head,
         /// Its inline payload.
         payload: Bytes,
+    },
+    /// Messages of one class, together on a stream: at least two, and within
+    /// [`BATCH_BYTES_MAX`](runnel_codec::BATCH_BYTES_MAX).
+    Batch {
+        /// To whom.
+        peer: NodeId,
+        /// Their class.
+        class: Class,
+        /// Their heads.
+        heads: Vec<Head>,
     },
     /// The next frame of a command's body, on its stream.
     Body {
