@@ -48,7 +48,7 @@ pub use nat::{NatConfig, NatKind};
 pub use network::{Counts, Network};
 pub use observer::{Ended, Observer, Seat};
 pub use options::Options;
-pub use order::{Ending, Job, Keep, Kind, Note, Order, Repeat, Unheard, Work};
+pub use order::{Ending, Job, Keep, Kind, Note, Order, Repeat, Tell, Unheard, Work};
 pub use pair::{CONTROLLER_HOST, Pair, WORKER_HOST};
 pub use path::PathConfig;
 pub use run::{Report, run};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::mark::Mark;
 use super::observer::{Observer, Seat};
-use super::order::{Job, Keep, Kind, Note, Order, Repeat, Unheard, Work};
+use super::order::{Job, Keep, Kind, Note, Order, Repeat, Tell, Unheard, Work};
 use super::tasks::TaskSet;
 use super::violation::Invariant;
 
@@ -41,6 +41,10 @@ impl Caller {
                 Some(submission) => self.follow_note(submission, &order).await,
                 None => false,
             },
+            Kind::Message => match self.submit::<Tell>(&order, &order.job).await {
+                Some(submission) => self.follow_message(submission, &order).await,
+                None => false,
+            },
         }
     }
 
@@ -58,6 +62,12 @@ impl Caller {
         let id = submission.id().clone();
         let outcome = self.follow(submission, order).await;
         self.tell(order, &id, outcome.map(|number| number == order.job.number)).await
+    }
+
+    async fn follow_message(&self, submission: Submission<Tell>, order: &Order) -> bool {
+        let id = submission.id().clone();
+        let outcome = self.follow(submission, order).await;
+        self.tell(order, &id, outcome.map(|()| true)).await
     }
 
     async fn follow_job<C>(&self, mut submission: Submission<C>, order: &Order) -> bool
@@ -90,6 +100,11 @@ impl Caller {
             Kind::Inline => {
                 if let Some(submission) = self.attach::<Note>(&order, &id).await {
                     self.follow_note(submission, &order).await;
+                }
+            }
+            Kind::Message => {
+                if let Some(submission) = self.attach::<Tell>(&order, &id).await {
+                    self.follow_message(submission, &order).await;
                 }
             }
         }

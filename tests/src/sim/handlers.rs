@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use self::kept::KeptWork;
 use super::observer::{Ended, Observer, Seat};
-use super::order::{Ending, Job, Keep, Note, Repeat, Work};
+use super::order::{Ending, Job, Keep, Note, Repeat, Tell, Work};
 use super::programs::Programs;
 use super::violation::Invariant;
 
@@ -28,7 +28,19 @@ pub(super) fn handlers(observer: &Observer, seat: Seat, programs: &Programs) -> 
         seen.ended(number, seat, Ended::Result);
         Ok(number)
     });
+    let seen = observer.clone();
+    handlers.on::<Tell, _, _>(move |context, job| hear(context, job, seen.clone(), seat));
     handlers
+}
+
+async fn hear(context: Context<Tell>, job: Job, observer: Observer, seat: Seat) -> Result<(), HandlerError> {
+    observer.called(job.number, seat);
+    let work = async {
+        sleep(Duration::from_millis(job.run_ms)).await;
+        result_of(&job)
+    };
+    let result = heed(context.stop_signal(), &job, work).await;
+    conclude(&job, result, &observer, seat).map(drop)
 }
 
 async fn run<C>(

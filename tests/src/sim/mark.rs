@@ -10,6 +10,10 @@ pub enum Mark {
     KnownAgain,
     /// A command went on over another link than the one on which it started.
     Resumed,
+    /// A message was answered on another link than the one on which it started.
+    MessageResumed,
+    /// Messages shared a stream.
+    Batched,
     /// A link went on after its NAT forgot it, and so did a command on it.
     ResumedAfterRebind,
     /// A peer learned of a restart by a stateless reset.
@@ -84,9 +88,11 @@ pub enum Mark {
 
 impl Mark {
     /// All of them: each must be hit in a full set of runs.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::KnownAgain,
         Self::Resumed,
+        Self::MessageResumed,
+        Self::Batched,
         Self::ResumedAfterRebind,
         Self::ResetReceived,
         Self::TrustedAgain,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
-use runnel::codec::{self, Class, Command, Decode, Encode, Never, UpdatePolicy};
+use runnel::codec::{self, Class, Command, Decode, Encode, Message, Never, UpdatePolicy};
 
 /// One command of the workload, seen from its caller.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub enum Kind {
     Inline,
     /// [`Keep`], whose work outlives the process that called its handler.
     Kept,
+    /// [`Tell`], which may share a stream with others.
+    Message,
     /// [`Unheard`], for which there is no handler.
     Unheard,
 }
@@ -101,6 +103,10 @@ pub enum Keep {}
 #[derive(Debug)]
 pub enum Note {}
 
+/// A job that says nothing but its end, as a message. It must not run twice.
+#[derive(Debug)]
+pub enum Tell {}
+
 /// A job for which no node has a handler.
 #[derive(Debug)]
 pub enum Unheard {}
@@ -132,6 +138,11 @@ impl Command for Note {
     type Args = u64;
     type Update = Never;
     type Result = u64;
+}
+
+impl Message for Tell {
+    const NAME: &'static str = "sim.tell/1";
+    type Args = Job;
 }
 
 impl Command for Unheard {
@@ -170,6 +181,18 @@ impl Order {
             reading_pause: if random.random_bool(0.1) { Duration::from_millis(200) } else { Duration::ZERO },
             look_after: Duration::ZERO,
         }
+    }
+
+    /// Draws an order for a message to one of so many workers.
+    pub fn draw_message(random: &mut impl Rng, number: u64, workers: usize) -> Self {
+        let drawn = Self::draw(random, number, workers, 0);
+        let job = Job {
+            run_ms: drawn.job.run_ms,
+            is_deaf: drawn.job.is_deaf,
+            ending: drawn.job.ending,
+            ..Job::short(number)
+        };
+        Self { job, kind: Kind::Message, updates: UpdatePolicy::Discard, ..drawn }
     }
 
     /// An order that only asks for a sign of life.

@@ -117,8 +117,19 @@ impl Process {
     /// Has callers submit what a workload asks for.
     pub(super) fn start_workload(&self, workload: Workload, is_on: watch::Receiver<bool>, seed: u64) {
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let work = submit_orders(self.caller.clone(), self.callers.clone(), workload, is_on, random);
-        self.callers.start(Box::pin(work));
+        // Of its own, so that what other orders are does not depend on messages.
+        let random_of_messages = ChaCha8Rng::seed_from_u64(seed ^ MESSAGES);
+        let (caller, callers) = (&self.caller, &self.callers);
+        let messages = submit_messages(
+            caller.clone(),
+            callers.clone(),
+            workload.clone(),
+            is_on.clone(),
+            random_of_messages,
+        );
+        let work = submit_orders(caller.clone(), callers.clone(), workload, is_on, random);
+        callers.start(Box::pin(work));
+        callers.start(Box::pin(messages));
     }
 
     /// Has a caller submit one order and tell how it went.
@@ -183,6 +194,28 @@ async fn submit_orders(
     }
 }
 
+/// Submits messages at random times while there is work.
+async fn submit_messages(
+    caller: Caller,
+    callers: Arc<TaskSet>,
+    workload: Workload,
+    mut is_on: watch::Receiver<bool>,
+    mut random: ChaCha8Rng,
+) {
+    loop {
+        sleep(workload.draw_pause(&mut random) * MESSAGES_PAUSE).await;
+        if is_on.wait_for(|is_on| *is_on).await.is_err() {
+            return;
+        }
+        for order in workload.draw_messages(&mut random) {
+            let call = caller.clone().call(order);
+            callers.start(Box::pin(async move {
+                Box::pin(call).await;
+            }));
+        }
+    }
+}
+
 /// Tells the observer what happens to links.
 async fn watch_links(caller: Caller) {
     let Some(mut changes) = caller.node.link_changes() else { return };
@@ -224,6 +257,8 @@ fn mark_of(reason: &CloseReason) -> Option<Mark> {
 async fn look_after(caller: Caller) {
     loop {
         sleep(LOOK_PAUSE).await;
+        let has_batched = caller.node.status().borrow().messages_batched > 0;
+        caller.observer.mark_all(has_batched.then_some(Mark::Batched));
         for (_, id) in caller.observer.owed_by(caller.seat).into_iter().take(LOOKS_MAX) {
             let Ok(explanation) = caller.node.explain(&id).await else { continue };
             let waiting = explanation.waiting;
@@ -260,6 +295,12 @@ async fn watch_store(caller: Caller, disk: FaultyDisk) {
         seen = failed;
     }
 }
+
+/// So many pauses between orders are between the lots of messages, which are about half as many as all others then.
+const MESSAGES_PAUSE: u32 = 30;
+
+/// What the seed of messages differs in from that of other orders.
+const MESSAGES: u64 = 0x6d65_7373;
 
 /// Longer than all waits of a shutdown together.
 const STOP_MAX: Duration = Duration::from_secs(30);

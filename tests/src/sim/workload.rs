@@ -38,6 +38,24 @@ impl Workload {
         Duration::from_secs_f64(-luck.ln() / self.per_second.max(1e-3))
     }
 
+    /// Draws the next messages: some at once, to one worker and of one class, as whoever reports much does.
+    pub(super) fn draw_messages(&self, random: &mut impl Rng) -> Vec<Order> {
+        let first = Order::draw_message(random, self.numbers.next(), self.workers);
+        let (worker, class) = (first.worker, first.class);
+        let more = random.random_range(1..MESSAGES_MAX);
+        let others = std::iter::repeat_with(|| Order {
+            worker,
+            class,
+            ..Order::draw_message(random, self.numbers.next(), self.workers)
+        });
+        let mut orders: Vec<_> = std::iter::once(first).chain(others.take(more)).collect();
+        for order in &mut orders {
+            order.worker += self.first_worker;
+            order.is_durable = self.is_durable && random.random_bool(0.6);
+        }
+        orders
+    }
+
     /// Draws the next order.
     pub(super) fn draw_order(&self, random: &mut impl Rng) -> Order {
         let mut order = Order::draw(random, self.numbers.next(), self.workers, self.bytes_max);
@@ -57,6 +75,9 @@ impl Workload {
         order
     }
 }
+
+/// Most messages that come at once.
+const MESSAGES_MAX: usize = 30;
 
 /// One in so many of the commands that must not run twice outlives its worker's process.
 const KEPT_EVERY: u64 = 4;

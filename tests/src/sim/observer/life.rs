@@ -128,7 +128,9 @@ impl Life {
         match self.order.kind {
             Kind::Unheard => Err((Invariant::TrueOutcome, "a command without a handler started")),
             // README: "until then the node goes by the backup", and sends what it has not sent according to that.
-            Kind::Once | Kind::Kept | Kind::Inline if !self.runs.is_empty() && !facts.has_lost_journal => {
+            Kind::Once | Kind::Kept | Kind::Inline | Kind::Message
+                if !self.runs.is_empty() && !facts.has_lost_journal =>
+            {
                 Err((Invariant::NothingTwice, "a handler was called twice"))
             }
             Kind::Idempotent if !self.runs.is_empty() && !facts.has_forgotten_call => {

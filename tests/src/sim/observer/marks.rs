@@ -7,6 +7,7 @@ use super::State;
 use super::life::Life;
 use super::restored::Restored;
 use crate::sim::mark::Mark;
+use crate::sim::order::Kind;
 
 impl State {
     /// What an outcome shows of rare paths.
@@ -18,6 +19,9 @@ impl State {
                 let links = self.links(life.sender.host, run.seat.host);
                 if links > run.links {
                     marks.extend([Mark::KnownAgain, Mark::Resumed]);
+                    if life.order.kind == Kind::Message {
+                        marks.push(Mark::MessageResumed);
+                    }
                     if life.order.job.body_bytes > 0 {
                         marks.push(Mark::BodyResumed);
                     }
