@@ -171,7 +171,6 @@ fn what_was_gathered_for_a_link_that_dies_leaves_once_on_the_next() {
     // It leaves at once, while the messages are still being gathered.
     new.push(NewCommand { is_message: false, ..message(Class::Normal) });
     let ids = submit(&mut queue, new);
-    queue.store_in_memory(now);
     assert!(matches!(queue.poll_transmit(now), Some(Transmit::Open { .. })));
     queue.handle_link_down(now, &peer);
     queue.handle_link_up(&peer, link_up(1));
