@@ -3,10 +3,11 @@
 //! [`pair`] is two nodes with a [`route`] between them over real sockets; [`commands`] and [`tally`] are what they are
 //! made to do and the independent count of it. [`stranger`] speaks raw QUIC to a node. [`process`] and [`supervised`] are
 //! processes that are killed. [`sim`] is a network in memory on Tokio's paused clock, and an environment that runs whole
-//! nodes on it; [`recovery`] measures there how soon commands are through again after a fault.
+//! nodes on it; [`endless`] fills its links, [`recovery`] measures there how soon commands are through again after a fault.
 
 pub mod commands;
 pub mod crashing;
+pub mod endless;
 pub mod fleet;
 pub mod follow;
 pub mod heap;

@@ -1,15 +1,11 @@
 //! A link whose bulk is kept to a rate: the rate holds in both directions, and urgent commands do not notice. On a virtual
 //! clock.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use runnel::codec::{Class, Command, Never};
-use runnel::{
-    Body, BodyError, BodyReader, BodyWriter, Config, Context, HandlerError, Handlers, SubmitOptions,
-};
+use runnel::{Config, Handlers, SubmitOptions};
+use runnel_tests::endless::{Endless, Taken, Way, handle_endless};
 use runnel_tests::patience::report;
 use runnel_tests::sim::{Pair, PathConfig, RateConfig};
 use tokio::task::JoinSet;
@@ -25,76 +21,25 @@ impl Command for Ping {
     type Result = ();
 }
 
-/// Takes its body.
-enum Take {}
-
-impl Command for Take {
-    const NAME: &'static str = "rate.take/1";
-    type Args = ();
-    type Update = Never;
-    type Result = ();
-}
-
-/// Makes a body without end.
-enum Make {}
-
-impl Command for Make {
-    const NAME: &'static str = "rate.make/1";
-    type Args = ();
-    type Update = Never;
-    type Result = ();
-}
-
-/// Which way the bodies go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Up,
-    Down,
-}
-
 /// What a second of bodies brings, and how long the slowest urgent command beside them takes.
 async fn measure(way: Way, class: Class, bulk_rate_max: u64) -> (u64, Duration) {
-    let taken = Arc::new(AtomicU64::new(0));
+    let taken = Taken::default();
     let mut config = Config::default();
     config.budget.bulk_rate_max = bulk_rate_max;
     let rate = RateConfig { bits_per_second: 20_000_000, queue_bytes: 250_000 };
     let path = PathConfig { rate: Some(rate), ..PathConfig::clean(DELAY) };
     let pair = Pair::start_configured(1, path, handlers(&taken), &config).await;
-    let mut bodies = JoinSet::new();
+    let mut bodies = Endless::default();
     for _ in 0..BODIES {
-        begin(&pair, way, class, &taken, &mut bodies).await;
+        bodies.begin(&pair, way, class, &taken).await;
     }
     slowest_ping(&pair, Duration::from_secs(2)).await;
-    let before = taken.load(Ordering::Relaxed);
+    let before = taken.bytes();
     let slowest = slowest_ping(&pair, TIME).await;
-    let bytes = taken.load(Ordering::Relaxed) - before;
-    bodies.shutdown().await;
+    let bytes = taken.bytes() - before;
+    bodies.end().await;
     pair.stop().await;
     (bytes / TIME.as_secs(), slowest)
-}
-
-async fn begin(
-    pair: &Pair,
-    way: Way,
-    class: Class,
-    taken: &Arc<AtomicU64>,
-    bodies: &mut JoinSet<Result<(), BodyError>>,
-) {
-    match way {
-        Way::Up => {
-            let (writer, body) = Body::live();
-            let options = SubmitOptions { class, body: Some(body), ..SubmitOptions::default() };
-            let submission = pair.submit::<Take>((), options).await;
-            bodies.spawn(async move { make(writer).await.map(|()| drop(submission)) });
-        }
-        Way::Down => {
-            let options = SubmitOptions { class, result_body: true, ..SubmitOptions::default() };
-            let mut submission = pair.submit::<Make>((), options).await;
-            let body = submission.result_body().expect("it was asked for");
-            let taken = taken.clone();
-            bodies.spawn(async move { take(body, &taken).await.map(|()| drop(submission)) });
-        }
-    }
 }
 
 /// Sends an urgent command every 20 ms, and returns how long the slowest took.
@@ -110,36 +55,11 @@ async fn slowest_ping(pair: &Pair, time: Duration) -> Duration {
     ended.into_iter().map(|ended| ended.expect("it ends well")).max().unwrap_or_default()
 }
 
-fn handlers(taken: &Arc<AtomicU64>) -> Handlers {
+fn handlers(taken: &Taken) -> Handlers {
     let mut handlers = Handlers::new();
     handlers.on_inline::<Ping, _>(Ok);
-    let taken = taken.clone();
-    handlers.on::<Take, _, _>(move |mut context: Context<Take>, ()| {
-        let taken = taken.clone();
-        async move {
-            let body = context.body().ok_or_else(|| HandlerError::new("a body is needed"))?;
-            Ok(take(body, &taken).await?)
-        }
-    });
-    handlers.on::<Make, _, _>(|mut context: Context<Make>, ()| async move {
-        let body = context.result_body().ok_or_else(|| HandlerError::new("nobody reads"))?;
-        Ok(make(body).await?)
-    });
+    handle_endless(&mut handlers, taken);
     handlers
-}
-
-async fn take(mut body: BodyReader, taken: &AtomicU64) -> Result<(), BodyError> {
-    while let Some(piece) = body.next().await? {
-        taken.fetch_add(piece.len() as u64, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-async fn make(mut body: BodyWriter) -> Result<(), BodyError> {
-    let piece = Bytes::from(vec![0x5a; 64 << 10]);
-    loop {
-        body.write(piece.clone()).await?;
-    }
 }
 
 #[track_caller]

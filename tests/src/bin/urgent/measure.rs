@@ -1,17 +1,13 @@
 //! One case: two nodes, urgent commands, and mostly bulk that never ends.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use runnel::codec::{Class, Command, Never};
-use runnel::{
-    Body, BodyError, BodyReader, BodyWriter, Config, Context, HandlerError, Handlers, SubmitOptions,
-};
+use runnel::{Config, Handlers, SubmitOptions};
+use runnel_tests::endless::{Endless, Taken, Way, handle_endless};
 use runnel_tests::sim::{Pair, PathConfig};
 use runnel_transport::CongestionControl;
 use tokio::time::{Instant, interval, sleep};
@@ -55,26 +51,6 @@ impl Command for Ping {
     type Result = Vec<u8>;
 }
 
-/// Takes its body.
-enum Take {}
-
-impl Command for Take {
-    const NAME: &'static str = "urgent.take/1";
-    type Args = ();
-    type Update = Never;
-    type Result = ();
-}
-
-/// Makes a body without end.
-enum Make {}
-
-impl Command for Make {
-    const NAME: &'static str = "urgent.make/1";
-    type Args = ();
-    type Update = Never;
-    type Result = ();
-}
-
 /// Measures one case for so long, after ten seconds in which the bulk has found its rate.
 pub(crate) fn measure(case: &Case, time: Duration) -> Figures {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -82,39 +58,24 @@ pub(crate) fn measure(case: &Case, time: Duration) -> Figures {
 }
 
 async fn run(case: &Case, time: Duration) -> Figures {
-    let taken = Arc::new(AtomicU64::new(0));
+    let taken = Taken::default();
     let mut config = Config::default();
     config.transport.congestion = case.control;
     let pair = Pair::start_configured(case.seed, case.path, handlers(&taken), &config).await;
-    let mut bulk = tokio::task::JoinSet::new();
-    for _ in 0..BULK {
-        match case.bulk {
-            Bulk::None => {}
-            Bulk::Up => {
-                let (writer, body) = Body::live();
-                let options =
-                    SubmitOptions { class: Class::Bulk, body: Some(body), ..SubmitOptions::default() };
-                let submission = pair.submit::<Take>((), options).await;
-                bulk.spawn(async move { make(writer).await.map(|()| drop(submission)) });
-            }
-            Bulk::Down => {
-                let options =
-                    SubmitOptions { class: Class::Bulk, result_body: true, ..SubmitOptions::default() };
-                let mut submission = pair.submit::<Make>((), options).await;
-                let body = submission.result_body().expect("it was asked for");
-                let taken = taken.clone();
-                bulk.spawn(async move { take(body, &taken).await.map(|()| drop(submission)) });
-            }
+    let mut bulk = Endless::default();
+    if let Some(way) = case.bulk.way() {
+        for _ in 0..BULK {
+            bulk.begin(&pair, way, Class::Bulk, &taken).await;
         }
     }
     sleep(WARM_UP).await;
-    let (before, began_at) = (taken.load(Ordering::Relaxed), Instant::now());
+    let (before, began_at) = (taken.bytes(), Instant::now());
     let mut latencies = ping(&pair, case.interval, time).await;
-    let bytes = taken.load(Ordering::Relaxed) - before;
+    let bytes = taken.bytes() - before;
     let bits_per_second = bytes as f64 * 8.0 / began_at.elapsed().as_secs_f64();
     latencies.sort_unstable();
     let rate = case.path.rate.map_or(1.0, |rate| rate.bits_per_second as f64);
-    bulk.shutdown().await;
+    bulk.end().await;
     pair.stop().await;
     Figures { latencies, used: bits_per_second / rate }
 }
@@ -144,36 +105,11 @@ async fn ping(pair: &Pair, every: Duration, time: Duration) -> Vec<Duration> {
     latencies
 }
 
-fn handlers(taken: &Arc<AtomicU64>) -> Handlers {
+fn handlers(taken: &Taken) -> Handlers {
     let mut handlers = Handlers::new();
     handlers.on_inline::<Ping, _>(Ok);
-    let taken = taken.clone();
-    handlers.on::<Take, _, _>(move |mut context: Context<Take>, ()| {
-        let taken = taken.clone();
-        async move {
-            let body = context.body().ok_or_else(|| HandlerError::new("a body is needed"))?;
-            Ok(take(body, &taken).await?)
-        }
-    });
-    handlers.on::<Make, _, _>(|mut context: Context<Make>, ()| async move {
-        let body = context.result_body().ok_or_else(|| HandlerError::new("nobody reads"))?;
-        Ok(make(body).await?)
-    });
+    handle_endless(&mut handlers, taken);
     handlers
-}
-
-async fn take(mut body: BodyReader, taken: &AtomicU64) -> Result<(), BodyError> {
-    while let Some(piece) = body.next().await? {
-        taken.fetch_add(piece.len() as u64, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-async fn make(mut body: BodyWriter) -> Result<(), BodyError> {
-    let piece = Bytes::from(vec![0x5a; 64 << 10]);
-    loop {
-        body.write(piece.clone()).await?;
-    }
 }
 
 impl Figures {
@@ -181,6 +117,16 @@ impl Figures {
     pub(crate) fn latency(&self, percent: usize) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies.get(last * percent / 100).copied().unwrap_or_default()
+    }
+}
+
+impl Bulk {
+    fn way(self) -> Option<Way> {
+        match self {
+            Self::None => None,
+            Self::Up => Some(Way::Up),
+            Self::Down => Some(Way::Down),
+        }
     }
 }
 
