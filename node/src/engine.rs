@@ -14,6 +14,8 @@ mod boots;
 mod callers;
 mod dispatch;
 mod early;
+#[cfg(test)]
+mod fixtures;
 mod incoming;
 mod link_set;
 mod links;

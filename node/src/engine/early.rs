@@ -134,8 +134,9 @@ impl LinkEntry {
 
 #[cfg(test)]
 mod tests {
-    use runnel_codec::{Lineage, LinkNumber, Seq};
+    use runnel_codec::Seq;
 
+    use super::super::fixtures::empty_hello;
     use super::*;
 
     fn epoch(number: u64) -> Epoch {
@@ -146,22 +147,10 @@ mod tests {
     /// those of either count.
     fn judge(expected: (Option<u64>, Option<u64>), (boot, receiver): (u64, Option<u64>)) -> [bool; 2] {
         let hello = Hello {
-            fleet: "lab".parse().expect("a name"),
-            link: LinkNumber::FIRST,
-            boot: epoch(1),
             store: Some(epoch(2)),
-            receiver: None,
             expected_boot: expected.0.map(epoch),
             expected_receiver: expected.1.map(epoch),
-            lineage: Lineage::default(),
-            sent: vec![],
-            journaled: vec![],
-            settled: vec![],
-            commands: vec![],
-            features: 0,
-            receive_window: 0,
-            args_bytes_max: 0,
-            payload_bytes_max: 0,
+            ..empty_hello()
         };
         let early = EarlyHeads::judge(&hello, epoch(boot), receiver.map(epoch));
         [1, 2].map(|number| early.count(CommandKey { epoch: epoch(number), seq: Seq::FIRST }))

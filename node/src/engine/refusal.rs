@@ -72,10 +72,9 @@ impl From<Refusal> for CloseText {
 mod tests {
     use std::time::Duration;
 
-    use runnel_certs::{Authority, NodeKey, Role, Validity};
-    use runnel_codec::{Epoch, Lineage, LinkNumber};
-
+    use super::super::fixtures::empty_hello;
     use super::*;
+    use runnel_certs::{Authority, NodeKey, Role, Validity};
 
     fn date(second: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second)
@@ -91,27 +90,6 @@ mod tests {
             .expect("they belong together")
     }
 
-    fn hello(fleet: &str) -> Hello {
-        Hello {
-            fleet: fleet.parse().expect("a name"),
-            link: LinkNumber::FIRST,
-            boot: Epoch::from_random(1),
-            store: None,
-            receiver: None,
-            expected_boot: None,
-            expected_receiver: None,
-            lineage: Lineage::default(),
-            sent: vec![],
-            journaled: vec![],
-            settled: vec![],
-            commands: vec![],
-            features: 0,
-            receive_window: 0,
-            args_bytes_max: 0,
-            payload_bytes_max: 0,
-        }
-    }
-
     /// Checks a hello at second 100 of a peer whose certificate counts up to `not_after`.
     #[track_caller]
     fn check(node: &str, fleet: &str, not_after: u64, expected: Option<CloseCode>) {
@@ -121,7 +99,8 @@ mod tests {
             role: Role::Controller,
             not_after: date(not_after),
         };
-        let refusal = check_hello(&own(), &peer, &hello(fleet), date(100)).err();
+        let hello = Hello { fleet: fleet.parse().expect("a name"), ..empty_hello() };
+        let refusal = check_hello(&own(), &peer, &hello, date(100)).err();
         assert_eq!(refusal.map(|refusal| refusal.code), expected);
     }
 
