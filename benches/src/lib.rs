@@ -6,6 +6,7 @@
 
 mod commands;
 pub mod compared;
+mod elsewhere;
 #[cfg(target_os = "linux")]
 pub mod emulated;
 mod load;
@@ -14,6 +15,7 @@ mod queued;
 mod raw;
 
 pub use commands::{Bulk, Echo, Note, WireSizes, sample_head};
+pub use elsewhere::needs_linux;
 pub use load::{Caller, run};
 pub use nodes::{Handling, NodePair};
 pub use queued::{QueuedCommands, echo_command, link_up, wide_room};

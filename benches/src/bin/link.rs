@@ -3,7 +3,7 @@
 //! Usage: `link [--links N] [--seconds S]`
 //!
 //! Runs so many links of 20 Mbit/s, 50 ms and a buffer of 50 ms at once, on which the machine's load shows: each row is
-//! the mean over them, or the worst of them where that is said. Needs root; says so and ends well where it cannot run.
+//! the mean over them, or the worst of them where that is said. Needs Linux and root; without root it says so and ends well.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
     // Emulated links are made of Linux's network namespaces.
-    ExitCode::SUCCESS
+    runnel_benches::needs_linux("link")
 }
 
 #[cfg(target_os = "linux")]

@@ -24,5 +24,5 @@ fn main() -> ExitCode {
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
     // Emulated links are made of Linux's network namespaces.
-    ExitCode::SUCCESS
+    runnel_benches::needs_linux("fairness")
 }
