@@ -17,6 +17,7 @@ mod early;
 #[cfg(test)]
 mod fixtures;
 mod incoming;
+mod lateness;
 mod link_set;
 mod links;
 mod outgoing;
@@ -49,11 +50,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::callers::Callers;
 pub(crate) use self::callers::{Caller, Wants};
 use self::dispatch::Dispatch;
+use self::lateness::Lateness;
 use self::link_set::LinkSet;
 use self::paths::Paths;
 use self::peers::Peer;
@@ -195,6 +197,7 @@ pub(crate) struct Engine {
     status_times: StatusTimes,
     wakes: WakeNotes,
     timer: Pin<Box<Sleep>>,
+    lateness: Lateness,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Nothing new begins any more.
     is_draining: bool,
@@ -268,6 +271,7 @@ impl Engine {
             dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node, spill),
             tokens: Tokens::default(),
             timer: Box::pin(sleep_until(now.into())),
+            lateness: Lateness::default(),
             stop: Box::pin(stop.cancelled_owned()),
             is_draining: false,
             paths: Paths::new(&*env, config.path.clone(), now),
@@ -327,6 +331,9 @@ impl Engine {
     /// on it while this node goes on.
     fn work(&mut self, cx: &mut Context<'_>) {
         let now = self.now();
+        if let Some(late) = self.lateness.handle_turn(now) {
+            warn!(?late, "something blocks this node's thread (see start_here): peers may take it for dead");
+        }
         self.look_at_sleep(now);
         let mut is_busy = self.poll_links(cx, now);
         is_busy |= self.poll_incoming(cx, now);
@@ -424,7 +431,9 @@ impl Engine {
             self.dial_due(now);
             self.refresh_status(now);
         }
-        if let Some(at) = self.next_timeout() {
+        let at = self.next_timeout();
+        self.lateness.handle_armed(now, at);
+        if let Some(at) = at {
             self.timer.as_mut().reset(at.into());
             is_busy |= self.timer.as_mut().poll(cx).is_ready();
         }

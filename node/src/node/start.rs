@@ -97,7 +97,8 @@ impl NodeBuilder {
     ///
     /// On a runtime with one thread this is the fastest way for small commands: nothing that callers and the engine tell
     /// each other wakes another thread. What it asks for is that nothing on the runtime blocks: while something does, no
-    /// heartbeat is sent, and after some seconds peers take the link for dead.
+    /// heartbeat is sent, and after some seconds peers take the link for dead. The first time that it is held up for a second
+    /// is logged as a warning.
     ///
     /// # Errors
     ///
