@@ -3,92 +3,14 @@
 //! Needs Linux, the right to make namespaces (root), and the program `ip`; without them it says that it was skipped.
 #![cfg(target_os = "linux")]
 
-use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use runnel::certs::Role;
-use runnel::{Config, LinkStatus, Node, NodeBuilder};
+use runnel::{Config, LinkStatus, NodeBuilder};
+use runnel_tests::cable::{CONTROLLER, Cable, WORKER, ip};
 use runnel_tests::fleet::TestFleet;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tokio::sync::oneshot;
-
-/// Two network namespaces with a cable between them, gone at the end of the test.
-struct Cable {
-    names: [String; 2],
-}
-
-impl Cable {
-    /// Lays a cable between `CONTROLLER` and `WORKER`; an error says what is missing for it.
-    fn lay() -> Result<Self, String> {
-        let id = std::process::id();
-        let cable = Self { names: [format!("runnel-a-{id}"), format!("runnel-b-{id}")] };
-        let [a, b] = &cable.names;
-        ip(&format!("netns add {a}"))?;
-        ip(&format!("netns add {b}"))?;
-        ip(&format!("link add eth0 netns {a} type veth peer name eth0 netns {b}"))?;
-        for (name, address) in [(a, CONTROLLER), (b, WORKER)] {
-            ip(&format!("-n {name} addr add {address}/24 dev eth0"))?;
-            ip(&format!("-n {name} link set eth0 up"))?;
-        }
-        Ok(cable)
-    }
-
-    /// Starts a node at one end.
-    async fn start(&self, end: usize, builder: NodeBuilder) -> Running {
-        let path = format!("/run/netns/{}", self.names[end]);
-        let (started, has_started) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let namespace = File::open(path).expect("the namespace is there");
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                .expect("root may enter it");
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("the system has room for a runtime").block_on(async move {
-                let node: Node = builder.start().await.expect("the node starts");
-                started.send(node.handle().clone()).expect("the test waits");
-                stopped.await.ok();
-                node.shutdown().await;
-            });
-        });
-        Running { handle: has_started.await.expect("the node starts"), stop, thread }
-    }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        for name in &self.names {
-            ip(&format!("netns del {name}")).ok();
-        }
-    }
-}
-
-/// A node that runs in a namespace.
-struct Running {
-    handle: runnel::NodeHandle,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Running {
-    fn stop(self) {
-        self.stop.send(()).ok();
-        self.thread.join().expect("the node does not panic");
-    }
-}
-
-fn ip(arguments: &str) -> Result<(), String> {
-    let output = Command::new("ip").args(arguments.split(' ')).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("ip cannot be run: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-}
 
 #[tokio::test]
 async fn a_link_goes_on_from_the_machines_new_address() {
@@ -119,7 +41,7 @@ async fn a_link_goes_on_from_the_machines_new_address() {
     // In the turn in which it says so, the worker looks at its route.
     worker.handle.wait_for_link(controller.handle.node()).await.expect("the worker runs");
 
-    let name = &cable.names[1];
+    let name = cable.name(1);
     ip(&format!("-n {name} addr del {WORKER}/24 dev eth0")).expect("the address is there");
     ip(&format!("-n {name} addr add {WORKER_LATER}/24 dev eth0")).expect("the interface is there");
 
@@ -136,8 +58,6 @@ async fn a_link_goes_on_from_the_machines_new_address() {
     controller.stop();
 }
 
-const CONTROLLER: &str = "10.231.77.1";
-const WORKER: &str = "10.231.77.2";
 const WORKER_LATER: &str = "10.231.77.3";
 
 /// A test in which nothing happens for so long has failed.
