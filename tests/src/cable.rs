@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use runnel::{Node, NodeBuilder, NodeHandle};
@@ -24,7 +25,7 @@ impl Cable {
     ///
     /// What is missing for it.
     pub fn lay() -> Result<Self, String> {
-        let id = std::process::id();
+        let id = format!("{}-{}", std::process::id(), LAID.fetch_add(1, Ordering::Relaxed));
         let cable = Self { names: [format!("runnel-a-{id}"), format!("runnel-b-{id}")] };
         let [a, b] = &cable.names;
         ip(&format!("netns add {a}"))?;
@@ -119,3 +120,6 @@ pub const CONTROLLER: &str = "10.231.77.1";
 
 /// The address at the worker's end.
 pub const WORKER: &str = "10.231.77.2";
+
+/// Cables that this process has laid: each has names of its own.
+static LAID: AtomicU32 = AtomicU32::new(0);
