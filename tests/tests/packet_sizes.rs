@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use runnel::certs::Role;
-use runnel::{Body, LinkStats, NodeBuilder, SubmitOptions};
+use runnel::{Body, Config, LinkStats, NodeBuilder, SubmitOptions};
 use runnel_tests::cable::{CONTROLLER, Cable, Running, ip};
 use runnel_tests::commands::{Digest, Gate, handlers};
 use runnel_tests::fleet::TestFleet;
@@ -33,11 +33,15 @@ impl Nodes {
                 return None;
             }
         };
+        let mut config = Config::default();
+        config.transport.mtu_max = 6500;
         let fleet = TestFleet::new(SystemTime::now());
         let listen = (CONTROLLER.parse::<IpAddr>().expect("an address"), 4433).into();
-        let controller = NodeBuilder::new(fleet.identity("c1", Role::Controller)).listen(listen);
+        let controller =
+            NodeBuilder::new(fleet.identity("c1", Role::Controller)).config(config.clone()).listen(listen);
         let controller = cable.start(0, controller).await;
         let worker = NodeBuilder::new(fleet.identity("w1", Role::Worker))
+            .config(config)
             .handlers(handlers(&Tally::default(), &Gate::closed()))
             .peer(controller.handle.node().clone(), [listen.to_string()]);
         let worker = cable.start(1, worker).await;

@@ -60,10 +60,11 @@ pub struct TransportConfig {
     /// Too low, urgent writes block behind bulk; too high, a dead link holds as much memory.
     pub send_window: u64,
     /// Largest UDP payload that is taken, and that path probing tries if the first interface of a path carries it: 1452
-    /// bytes on an Ethernet, whatever stands here. Default: 6500 bytes, of which ten go in one system call; on loopback
-    /// bodies are 1.9 times as fast as with 1452, as they are with 8952, and small echoes are not slower.
+    /// bytes on an Ethernet, whatever stands here. Default: 1452 bytes. For fast networks with jumbo frames, at both ends,
+    /// 6500, of which ten go in one system call: on loopback bodies are 1.9 times as fast, as they are with 8952.
     ///
-    /// Too low, more packets than needed; too high, paths that begin with larger frames than they go on with waste probes.
+    /// Too low, more packets than needed; too high, slow paths are not filled, since packets leave ten at a time: through
+    /// a relay of 20 Mbit/s that loses 2 % an upload got 3.6 Mbit/s with 6500 bytes, and 10.8 with 1452.
     pub mtu_max: u16,
     /// Bytes asked of the system for each socket's receive buffer, and as many for its send buffer. It may grant less, which
     /// the node's status shows. Default: 4 MiB.
@@ -130,7 +131,7 @@ impl Default for TransportConfig {
             receive_window: 16 << 20,
             stream_receive_window: 1280 << 10,
             send_window: 10 << 20,
-            mtu_max: 6500,
+            mtu_max: 1452,
             socket_buffer_bytes: 4 << 20,
             dial_stagger: Duration::from_millis(250),
             dial_again: Duration::from_secs(2),

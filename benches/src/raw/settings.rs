@@ -63,8 +63,11 @@ fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> Endpoint {
     buffers.set_recv_buffer_size(buffer_bytes).ok();
     buffers.set_send_buffer_size(buffer_bytes).ok();
     let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(settings.mtu_max).expect("a node's default is allowed");
+    config.max_udp_payload_size(settings.mtu_max.max(TAKEN_BYTES_MIN)).expect("a node's default is allowed");
     Endpoint::new(config, server, socket, Arc::new(TokioRuntime)).expect("a runtime runs")
 }
 
 const ETHERNET_PAYLOAD_BYTES: u16 = 1452;
+
+/// What a node takes at least.
+const TAKEN_BYTES_MIN: u16 = 1472;

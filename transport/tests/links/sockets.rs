@@ -73,7 +73,7 @@ async fn packets_go_one_by_one_where_the_settings_say_so() {
 
 #[tokio::test]
 async fn packets_become_as_large_as_loopback_and_both_ends_allow() {
-    let config = TransportConfig::default();
+    let config = TransportConfig { mtu_max: LARGE, ..TransportConfig::default() };
     let mut nodes = nodes(&config);
     let mut pair = nodes.link().await;
     until_mtu(&mut pair, config.mtu_max - MINIMUM_CHANGE).await;
@@ -85,8 +85,10 @@ async fn packets_become_as_large_as_loopback_and_both_ends_allow() {
 
 #[tokio::test]
 async fn a_peer_that_takes_less_gets_less() {
-    let (larger, smaller) =
-        (TransportConfig::default(), TransportConfig { mtu_max: 1472, ..Default::default() });
+    let (larger, smaller) = (
+        TransportConfig { mtu_max: LARGE, ..Default::default() },
+        TransportConfig { mtu_max: 1472, ..Default::default() },
+    );
     let authority = authority("lab");
     let mut nodes = Nodes::with(
         endpoint(&identity(&authority, "c1", Role::Controller, &[]), larger, SystemTime::now()),
@@ -96,6 +98,9 @@ async fn a_peer_that_takes_less_gets_less() {
     until_mtu(&mut pair, 1472 - MINIMUM_CHANGE).await;
     assert!(pair.dialler.stats().mtu <= 1472, "{:?}", pair.dialler.stats());
 }
+
+/// A payload that no Ethernet carries.
+const LARGE: u16 = 6500;
 
 /// Probing stops this near to its bound (quinn's default).
 const MINIMUM_CHANGE: u16 = 20;
