@@ -1,6 +1,7 @@
 //! Records on their way into the store, in batches.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use runnel_codec::Class;
 
@@ -23,16 +24,30 @@ pub struct Batch {
 pub(crate) trait Record: Clone {
     /// Returns about how many bytes it takes in the store.
     fn bytes(&self) -> usize;
+
+    /// Returns whether nothing follows from its being stored that anybody waits for: it may wait for others.
+    fn can_wait(&self) -> bool;
 }
 
 /// Records on their way into the store. Urgent ones go first; else they keep their order.
 ///
 /// All records of a command are given the same class, so that none of them overtakes an earlier one. The exception only
 /// lets later ones fall back: see [`Journal::push`].
+///
+/// A batch costs several syncs of the disk, whatever is in it, and whoever comes meanwhile waits for it. So records that can
+/// wait go with the others, or alone once they are many or have waited for long.
 #[derive(Debug)]
 pub(crate) struct Journal<R> {
     urgent: VecDeque<R>,
     others: VecDeque<R>,
+    /// How many of both cannot wait.
+    hurried: usize,
+    /// When those go that can wait, if no batch is made before.
+    patience_at: Option<Instant>,
+    /// What can wait has waited long enough.
+    is_due: bool,
+    /// Nothing waits any more.
+    is_closing: bool,
     stored_later: VecDeque<(BatchId, Vec<R>)>,
     next: BatchId,
 }
@@ -42,6 +57,10 @@ impl<R: Record> Journal<R> {
         Self {
             urgent: VecDeque::new(),
             others: VecDeque::new(),
+            hurried: 0,
+            patience_at: None,
+            is_due: false,
+            is_closing: false,
             stored_later: VecDeque::new(),
             next: BatchId(1),
         }
@@ -49,12 +68,37 @@ impl<R: Record> Journal<R> {
 
     /// Adds a record of a command of this class, or of a lower one than its earlier records had.
     pub(crate) fn push(&mut self, class: Class, record: R) {
+        self.hurried += usize::from(!record.can_wait());
         let line = if class == Class::Urgent { &mut self.urgent } else { &mut self.others };
         line.push_back(record);
     }
 
-    /// Returns the next batch, if there is anything to store.
-    pub(crate) fn poll(&mut self) -> Option<(BatchId, &[R])> {
+    /// From now on nothing waits for others: the store is about to be closed.
+    pub(crate) fn close(&mut self) {
+        self.is_closing = true;
+    }
+
+    /// Looks whether what can wait has waited long enough.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.patience_at.is_some_and(|at| at <= now) {
+            (self.patience_at, self.is_due) = (None, true);
+        }
+    }
+
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.patience_at
+    }
+
+    /// Returns the next batch, if there is anything to store that does not wait for others.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<(BatchId, &[R])> {
+        let waiting = self.urgent.len() + self.others.len();
+        let is_patient = self.hurried == 0 && waiting < PATIENT_MAX && !self.is_due && !self.is_closing;
+        if waiting == 0 || is_patient {
+            self.patience_at = self.patience_at.or(Some(now + PATIENCE)).filter(|_| waiting > 0);
+            return None;
+        }
+        (self.patience_at, self.is_due) = (None, false);
         let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(record) = self.urgent.front().or(self.others.front()) {
             bytes += record.bytes();
@@ -64,6 +108,7 @@ impl<R: Record> Journal<R> {
             }
             records.extend(self.urgent.pop_front().or_else(|| self.others.pop_front()));
         }
+        self.hurried -= records.iter().filter(|record| !record.can_wait()).count();
         if records.is_empty() {
             return None;
         }
@@ -109,6 +154,12 @@ impl<R: Record> Journal<R> {
 /// Most records in a batch: enough to share one sync among many, few enough that an urgent one does not wait long.
 const BATCH_RECORDS_MAX: usize = 256;
 
+/// Records that can wait until they are so many: half a batch, so that they leave room for those they go with.
+const PATIENT_MAX: usize = 128;
+
+/// How long records wait for others that can.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Most bytes in a batch, for the same reasons.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
@@ -131,6 +182,14 @@ mod tests {
         fn bytes(&self) -> usize {
             self.bytes
         }
+
+        fn can_wait(&self) -> bool {
+            self.bytes == 0
+        }
+    }
+
+    fn now() -> Instant {
+        Instant::now()
     }
 
     fn note(command: usize, number: usize) -> Note {
@@ -143,7 +202,7 @@ mod tests {
         for number in 0..300 {
             journal.push(Class::Normal, note(0, number));
         }
-        let mut poll = || journal.poll().map(|(id, records)| (id, records.len()));
+        let mut poll = || journal.poll(now()).map(|(id, records)| (id, records.len()));
         let ((_, first), (second, last)) = (poll().expect("a batch"), poll().expect("a batch"));
         assert_eq!((first, last, poll()), (256, 44, None));
         assert_eq!(journal.stored(second).len(), 300, "an earlier batch is stored with a later one");
@@ -157,8 +216,41 @@ mod tests {
             journal.push(Class::Normal, Note { bytes, ..note(0, 0) });
         }
         let batches: Vec<_> =
-            std::iter::from_fn(|| journal.poll().map(|(_, records)| records.len())).collect();
+            std::iter::from_fn(|| journal.poll(now()).map(|(_, records)| records.len())).collect();
         assert_eq!(batches, [1, 2, 1]);
+    }
+
+    #[test]
+    fn records_that_can_wait_go_with_the_next_that_cannot() {
+        let (mut journal, now) = (Journal::new(), now());
+        journal.push(Class::Normal, Note { bytes: 0, ..note(1, 0) });
+        assert_eq!(journal.poll(now), None);
+        journal.push(Class::Normal, note(2, 0));
+        let records = journal.poll(now).map(|(_, records)| records.len());
+        assert_eq!((records, journal.poll_timeout()), (Some(2), None));
+    }
+
+    #[test]
+    fn records_that_can_wait_go_alone_in_time_or_when_they_are_many_or_the_last() {
+        let (mut journal, now) = (Journal::new(), now());
+        let mut lonely = |at| {
+            journal.push(Class::Normal, Note { bytes: 0, ..note(1, 0) });
+            assert_eq!(journal.poll(at), None);
+            let due_at = journal.poll_timeout().expect("it waits");
+            journal.handle_timeout(due_at);
+            assert_eq!(journal.poll_timeout(), None, "it has been said");
+            (due_at, journal.poll(due_at).map(|(_, records)| records.len()))
+        };
+        assert_eq!(lonely(now), (now + PATIENCE, Some(1)));
+        assert_eq!(lonely(now + PATIENCE), (now + 2 * PATIENCE, Some(1)));
+        for number in 0..PATIENT_MAX {
+            assert_eq!(journal.poll(now), None);
+            journal.push(Class::Normal, Note { bytes: 0, ..note(1, number) });
+        }
+        assert!(journal.poll(now).is_some());
+        journal.push(Class::Normal, Note { bytes: 0, ..note(1, 0) });
+        journal.close();
+        assert!(journal.poll(now).is_some());
     }
 
     #[test]
@@ -169,7 +261,7 @@ mod tests {
         }
         journal.push(Class::Urgent, note(2, 0));
         journal.push(Class::Urgent, note(2, 1));
-        let (_, records) = journal.poll().expect("a batch");
+        let (_, records) = journal.poll(now()).expect("a batch");
         assert_eq!(records[..3], [note(2, 0), note(2, 1), note(1, 0)]);
     }
 
@@ -188,7 +280,7 @@ mod tests {
                     let number = numbers.entry(command).or_default();
                     *number += 1;
                     journal.push(class, Note { command, number: *number, bytes });
-                } else if let Some((_, records)) = journal.poll() {
+                } else if let Some((_, records)) = journal.poll(now()) {
                     let bytes: usize = records.iter().map(Record::bytes).sum();
                     prop_assert!(records.len() <= BATCH_RECORDS_MAX && bytes <= BATCH_BYTES_MAX);
                     prop_assert!(records.is_sorted_by_key(|note| note.command % 2 == 0), "urgent first");

@@ -185,6 +185,8 @@ mod tests {
     fn recovered(rows: &[Row]) -> SendQueue {
         let mut queue = SendQueue::new(SendQueueConfig::default(), node("ctl"), Epoch::from_random(60), 1);
         queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(8)), rows);
+        // What can wait to be stored goes at once.
+        queue.handle_draining();
         queue
     }
 

@@ -301,6 +301,7 @@ impl ReceiveQueue {
 
     /// Looks at the time: deadlines, and handlers that do not stop.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.durable.handle_timeout(now);
         while let Some((_, id)) = self.alarms.first().filter(|(at, _)| *at <= now).copied() {
             self.alarms.pop_first();
             let Some(known) = self.known_mut(id) else { continue };
@@ -354,7 +355,8 @@ impl ReceiveQueue {
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, _)| *at)
+        let alarm_at = self.alarms.first().map(|(at, _)| *at);
+        alarm_at.into_iter().chain(self.durable.poll_timeout()).min()
     }
 
     /// Returns how many commands of a sender are accepted and have not ended: each keeps a stream open.

@@ -353,6 +353,7 @@ impl SendQueue {
 
     /// Looks at the time: deadlines, pauses, commands to be sent again.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.durable.handle_timeout(now);
         while let Some((_, alarm)) = self.alarms.first().filter(|(at, _)| *at <= now).copied() {
             self.alarms.pop_first();
             match alarm {
@@ -371,7 +372,13 @@ impl SendQueue {
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, _)| *at)
+        let alarm_at = self.alarms.first().map(|(at, _)| *at);
+        alarm_at.into_iter().chain(self.durable.poll_timeout()).min()
+    }
+
+    /// The node is about to stop: what can wait to be stored waits no more.
+    pub fn handle_draining(&mut self) {
+        self.durable.close();
     }
 
     /// Returns what is settled towards a peer, for the hello.

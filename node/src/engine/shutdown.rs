@@ -45,6 +45,7 @@ impl Engine {
         info!(node = %self.identity.node(), "the node stops");
         self.is_draining = true;
         self.endpoint.stop_accepting();
+        self.send.handle_draining();
         self.receive.handle_draining();
         self.detach_handlers();
         self.dispatch.stop_all();

@@ -11,6 +11,7 @@ impl ReceiveQueue {
     /// What runs may end, and outcomes are said as ever.
     pub fn handle_draining(&mut self) {
         self.is_draining = true;
+        self.durable.close();
     }
 
     /// Returns whether a sender has not settled outcomes that it can be told now: a node that stops would lose them.

@@ -46,6 +46,11 @@ impl Record for Note {
         // What is in memory can be counted.
         NOTE_BYTES + usize::try_from(content).unwrap_or(usize::MAX / 2)
     }
+
+    fn can_wait(&self) -> bool {
+        // Until it is stored the commands are known here, as they are for as long as a batch takes.
+        matches!(self, Self::Settled(..))
+    }
 }
 
 impl ReceiveQueue {

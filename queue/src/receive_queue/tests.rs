@@ -117,6 +117,8 @@ impl Rig {
 fn new_queue(config: ReceiveQueueConfig) -> ReceiveQueue {
     let mut queue = ReceiveQueue::new(config, 1);
     queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(99)), &[]);
+    // What can wait to be stored goes at once.
+    queue.durable.close();
     queue
 }
 

@@ -55,6 +55,11 @@ impl Record for Note {
         };
         NOTE_BYTES + content
     }
+
+    fn can_wait(&self) -> bool {
+        // Until it is stored the outcome would be told once more after a crash, as it is for as long as a batch takes.
+        matches!(self, Self::OutcomeTaken(_) | Self::Forgotten { .. })
+    }
 }
 
 impl SendQueue {

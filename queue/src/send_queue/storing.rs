@@ -32,7 +32,7 @@ impl SendQueue {
 
     /// Returns the next batch of changes to store. `clock` is read at `now`.
     pub fn poll_store(&mut self, now: Instant, clock: &ClockReading) -> Option<Batch> {
-        let (id, notes) = match self.durable.poll() {
+        let (id, notes) = match self.durable.poll(now) {
             Some((id, notes)) => (id, notes.to_vec()),
             None if self.store.is_some() && !self.stale_rows.is_empty() => {
                 (self.durable.poll_empty(), Vec::new())

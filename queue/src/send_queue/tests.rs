@@ -73,6 +73,8 @@ fn room(places: usize) -> Room {
 fn queue(config: SendQueueConfig) -> SendQueue {
     let mut queue = SendQueue::new(config, node("ctl"), Epoch::from_random(6), 1);
     queue.recover(Instant::now(), &CLOCK, &StoreRow::new(Epoch::from_random(7)), &[]);
+    // What can wait goes at once.
+    queue.handle_draining();
     queue
 }
 

@@ -407,6 +407,8 @@ impl World {
             let is_owed = model.was_brought && !model.is_settled;
             assert!(!is_owed, "{} has no answer about {number}: {model:?}", peer.node);
         }
+        // Nothing waits any more for what it could be stored with.
+        self.queue.durable.close();
         for sender in 0..self.peers.len() {
             self.step(&Step::Abandon { sender, first: 1, last: NUMBERS });
         }

@@ -33,6 +33,7 @@ impl Rows {
         let mut queue = ReceiveQueue::new(config(), 2);
         let rows: Vec<_> = self.0.values().cloned().collect();
         queue.recover(Instant::now(), &clock, &StoreRow::new(Epoch::from_random(99)), &rows);
+        queue.durable.close();
         let mut rig = Rig { queue, now: Instant::now() };
         meet(&mut rig, 2, 7);
         rig

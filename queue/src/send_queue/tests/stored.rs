@@ -50,6 +50,7 @@ impl Stored {
         let rows: Vec<_> = self.rows.values().cloned().collect();
         self.queue = SendQueue::new(SendQueueConfig::default(), node("ctl"), Epoch::from_random(60), 2);
         self.queue.recover(self.now, &clock, &StoreRow::new(Epoch::from_random(7)), &rows);
+        self.queue.handle_draining();
         self
     }
 
