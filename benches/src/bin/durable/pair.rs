@@ -11,8 +11,8 @@ use runnel_certs::Role;
 use runnel_codec::NodeId;
 use runnel_queue::StoreConfig;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::recorded::{Recorded, RecordedStore, Tape};
 
@@ -30,6 +30,8 @@ pub(crate) struct Latencies {
     pub(crate) submits: Vec<Duration>,
     /// Until it had the outcome.
     pub(crate) outcomes: Vec<Duration>,
+    /// How long each batch of either store took meanwhile, in order of length.
+    pub(crate) batches: Vec<Duration>,
 }
 
 impl Pair {
@@ -101,13 +103,11 @@ impl Pair {
 
     /// Has so many durable commands a second done, whether the older ones have ended or not.
     pub(crate) fn paced(&self, rate: u32, length: Duration) -> Latencies {
+        self.tapes.iter().for_each(Tape::begin_timing);
         let times = self.runtime.block_on(async {
-            let mut ticks = interval(Duration::from_secs(1) / rate);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let (began_at, mut commands) = (Instant::now(), JoinSet::new());
-            while began_at.elapsed() < length {
-                // A command that comes late has waited since its tick.
-                let due_at = ticks.tick().await.into_std();
+            let (mut due, mut commands) = (pace(rate, length), JoinSet::new());
+            while let Some(due_at) = due.recv().await {
+                // What is taken late has waited since it was due.
                 let late = due_at.elapsed();
                 let (handle, worker) = self.ends();
                 commands.spawn(async move {
@@ -118,9 +118,11 @@ impl Pair {
             commands.join_all().await
         });
         let (mut submits, mut outcomes): (Vec<_>, Vec<_>) = times.into_iter().unzip();
+        let mut batches: Vec<_> = self.tapes.iter().flat_map(Tape::take_times).collect();
         submits.sort_unstable();
         outcomes.sort_unstable();
-        Latencies { submits, outcomes }
+        batches.sort_unstable();
+        Latencies { submits, outcomes, batches }
     }
 
     /// Stops both.
@@ -134,6 +136,27 @@ impl Pair {
     fn ends(&self) -> (NodeHandle, NodeId) {
         (self.controller.handle().clone(), self.worker.handle().node().clone())
     }
+}
+
+/// Says when a command is due, from a thread of its own: the runtime's timers have ticks of a millisecond, and a runtime that
+/// is busy must not make commands come later.
+fn pace(rate: u32, length: Duration) -> mpsc::UnboundedReceiver<Instant> {
+    // Bounded by the length.
+    let (due, comes_due) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let began_at = Instant::now();
+        for number in 0.. {
+            let offset = Duration::from_secs(1) * number / rate;
+            if offset >= length {
+                break;
+            }
+            std::thread::sleep(offset.saturating_sub(began_at.elapsed()));
+            if due.send(Instant::now()).is_err() {
+                break;
+            }
+        }
+    });
+    comes_due
 }
 
 /// Returns how long it took until the caller had the command's id, and its outcome.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runnel::open_store;
@@ -15,9 +15,17 @@ pub(crate) struct RecordedStore {
     tape: Tape,
 }
 
-/// The changes so far, if they are kept. Cheap to clone.
+/// What a store is told, as far as somebody has asked for it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tape(Arc<Mutex<Option<Vec<Change>>>>);
+pub(crate) struct Tape(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The changes so far, if they are kept.
+    changes: Option<Vec<Change>>,
+    /// How long each batch took, if that is kept.
+    times: Option<Vec<Duration>>,
+}
 
 /// How long stores without anything around them took.
 #[derive(Debug)]
@@ -46,9 +54,15 @@ impl Store for RecordedStore {
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let began_at = Instant::now();
         self.store.apply(changes)?;
-        if let Some(kept) = self.tape.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        let took = began_at.elapsed();
+        let mut kept = self.tape.kept();
+        if let Some(kept) = &mut kept.changes {
             kept.extend_from_slice(changes);
+        }
+        if let Some(times) = &mut kept.times {
+            times.push(took);
         }
         Ok(())
     }
@@ -64,11 +78,25 @@ impl Store for RecordedStore {
 
 impl Tape {
     fn begin(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        self.kept().changes = Some(Vec::new());
     }
 
     fn take(&self) -> Vec<Change> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+        self.kept().changes.take().unwrap_or_default()
+    }
+
+    /// Keeps how long batches take from now on.
+    pub(crate) fn begin_timing(&self) {
+        self.kept().times = Some(Vec::new());
+    }
+
+    /// Returns how long batches took since then.
+    pub(crate) fn take_times(&self) -> Vec<Duration> {
+        self.kept().times.take().unwrap_or_default()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
