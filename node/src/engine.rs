@@ -7,7 +7,6 @@
 //! Start at [`Engine::poll`]. `links` has what happens to links, `outgoing` what this node sends, `incoming` what it
 //! receives, `shutdown` how it ends.
 
-mod batch_answers;
 mod batches;
 mod bodies;
 mod boots;

@@ -5,6 +5,7 @@
 //! and over how many links its head comes. No word is said before its record is stored.
 
 mod answers;
+mod batch_answers;
 mod bodies;
 mod command;
 mod config;
@@ -78,6 +79,8 @@ pub struct ReceiveQueue {
     tokens_stored: VecDeque<(NodeId, CommandKey)>,
     starts: VecDeque<Start>,
     answers: VecDeque<Answer>,
+    /// Senders to whom something is to be said of messages, each once.
+    answering: VecDeque<PeerIndex>,
     stops: VecDeque<Stop>,
     freed: VecDeque<Freed>,
     deliveries: VecDeque<Delivery>,
@@ -111,6 +114,7 @@ impl ReceiveQueue {
             tokens_stored: VecDeque::new(),
             starts: VecDeque::new(),
             answers: VecDeque::new(),
+            answering: VecDeque::new(),
             stops: VecDeque::new(),
             freed: VecDeque::new(),
             deliveries: VecDeque::new(),

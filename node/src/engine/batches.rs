@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use runnel_codec::{Class, CloseCode, CommandKey, Head, LastWord, NodeId, Reached};
-use runnel_queue::{Attachment, Reply};
+use runnel_queue::Attachment;
 use runnel_transport::StreamId;
 
 use super::Engine;
@@ -81,24 +81,13 @@ impl Engine {
         self.give_room(index);
     }
 
-    /// Takes an answer to a message that came in a batch. It is said at the end of the turn.
-    pub(super) fn answer_message(&mut self, index: LinkIndex, reply: Reply) {
-        let control_bytes_max = self.config.transport.limits().control_bytes_max;
-        let Some(entry) = self.links.get_mut(index) else { return };
-        entry.answers.note(reply.key, reply.frame, control_bytes_max);
-        self.links.note_answers(index);
-        if reply.is_last {
-            self.links.note_places(index);
-        }
-    }
-
-    /// Says what was gathered of messages in this turn.
+    /// Says what became of messages in this turn.
     pub(super) fn say_answers(&mut self) {
-        while let Some(index) = self.links.poll_answers() {
+        while let Some((peer, frames)) = self.receive.poll_answers() {
+            let Some(index) = self.link_of(&peer) else { continue };
             let Some(entry) = self.links.get_mut(index) else { continue };
-            for frame in entry.answers.take() {
-                entry.link.send_control(&frame);
-            }
+            frames.iter().for_each(|frame| entry.link.send_control(frame));
+            self.links.note_places(index);
         }
     }
 }

@@ -174,9 +174,6 @@ impl Engine {
         if entry.up().is_none_or(|up| up.number != reply.at.link) {
             return;
         }
-        if reply.at.is_batch {
-            return self.answer_message(index, reply);
-        }
         let stream = StreamId::from_wire(reply.at.stream);
         match reply.is_last {
             true => entry.link.send_last(stream, &reply.frame),

@@ -9,7 +9,6 @@ use runnel_queue::RateLimit;
 use runnel_transport::{Link, LinkEvent, Liveness, ReadySet, StreamId, StreamMap};
 use slab::Slab;
 
-use super::batch_answers::BatchAnswers;
 use super::early::EarlyHeads;
 use crate::status::LinkStatus;
 
@@ -27,8 +26,6 @@ pub(super) struct LinkSet {
     touched: Vec<LinkIndex>,
     /// The link that was polled last: what came with its last event comes next.
     speaking: Option<LinkIndex>,
-    /// Links on which something is to be said of messages.
-    answering: Vec<LinkIndex>,
     /// Links of which the queues do not know what they can take now.
     rooms: Vec<LinkIndex>,
     /// Links whose peers may have become due more places, or fewer.
@@ -44,14 +41,10 @@ pub(super) struct LinkEntry {
     pub(super) streams: StreamMap<StreamUse>,
     /// Streams of commands opened here whose bodies are not complete.
     pub(super) bodies: BTreeMap<CommandKey, StreamId>,
-    /// What is to be said of messages of the peer's at the end of the turn.
-    pub(super) answers: BatchAnswers,
     /// Commands that were opened here and have no answer yet, and batches that the peer has not read.
     pub(super) unanswered: usize,
     /// Commands that were opened here and were answered.
     pub(super) answered: u64,
-    /// It is among [`LinkSet::answering`].
-    pub(super) is_answers_noted: bool,
     /// It is among [`LinkSet::rooms`].
     pub(super) is_room_noted: bool,
     /// It is among [`LinkSet::places`].
@@ -205,24 +198,6 @@ impl LinkSet {
     /// Has a link polled although nothing woke it.
     pub(super) fn touch(&mut self, index: LinkIndex) {
         self.ready.wake(index);
-    }
-
-    /// Something is to be said of messages on a link.
-    pub(super) fn note_answers(&mut self, index: LinkIndex) {
-        if let Some(entry) = self.links.get_mut(index)
-            && !std::mem::replace(&mut entry.is_answers_noted, true)
-        {
-            self.answering.push(index);
-        }
-    }
-
-    /// Returns a link that was noted for answers to messages, once.
-    pub(super) fn poll_answers(&mut self) -> Option<LinkIndex> {
-        let index = self.answering.pop()?;
-        if let Some(entry) = self.links.get_mut(index) {
-            entry.is_answers_noted = false;
-        }
-        Some(index)
     }
 
     /// What a link can take may have changed.

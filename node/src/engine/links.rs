@@ -14,7 +14,6 @@ use runnel_transport::{CloseReason, DialRequest, Link, LinkClosed, LinkEvent, Li
 use tracing::{debug, error, info, warn};
 
 use super::Engine;
-use super::batch_answers::BatchAnswers;
 use super::early::EarlyHeads;
 use super::link_set::{LinkEntry, LinkIndex, Phase, Up};
 use super::refusal::{REGRESSED, Refusal, check_hello};
@@ -69,10 +68,8 @@ impl Engine {
             phase: Phase::Greeting { proposed: None, presumed: None },
             streams: StreamMap::default(),
             bodies: BTreeMap::new(),
-            answers: BatchAnswers::default(),
             unanswered: 0,
             answered: 0,
-            is_answers_noted: false,
             is_room_noted: false,
             is_places_noted: false,
             timeout_at: None,

@@ -49,9 +49,17 @@ impl ReceiveQueue {
     pub(super) fn next_answer(&mut self) -> Option<Reply> {
         while let Some(answer) = self.answers.pop_front() {
             let id = match answer {
+                Answer::Last(id, at, frame) if at.is_batch => {
+                    self.answer_message(id, at, frame);
+                    continue;
+                }
                 Answer::Last(id, at, frame) => {
-                    let peer = self.senders.name(id.peer).clone();
-                    return Some(Reply { peer, key: id.key, at, frame, is_last: true });
+                    return Some(Reply {
+                        peer: self.senders.name(id.peer).clone(),
+                        at,
+                        frame,
+                        is_last: true,
+                    });
                 }
                 Answer::Progress(id) => id,
             };
@@ -62,8 +70,11 @@ impl ReceiveQueue {
             if known.unsaid.started {
                 self.answers.push_front(Answer::Progress(id));
             }
-            let peer = self.senders.name(id.peer).clone();
-            return Some(Reply { peer, key: id.key, at, frame, is_last: false });
+            if at.is_batch {
+                self.answer_message(id, at, frame);
+                continue;
+            }
+            return Some(Reply { peer: self.senders.name(id.peer).clone(), at, frame, is_last: false });
         }
         None
     }

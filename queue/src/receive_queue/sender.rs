@@ -9,6 +9,7 @@ use runnel_codec::{
     ClassMap, CommandKey, Epoch, HELLO_SETTLED_MAX, LinkNumber, Reach, Seq, Settled, StoreProcess,
 };
 
+use super::batch_answers::BatchAnswers;
 use super::command::Known;
 use super::usage::SenderUsage;
 use crate::clock::ClockReading;
@@ -26,6 +27,8 @@ pub(super) struct Sender {
     /// Boxed, so that numbers without a command cost little.
     pub(super) known: CommandMap<Box<Known>>,
     pub(super) usage: SenderUsage,
+    /// What is to be said on its link of messages that came in batches.
+    pub(super) batch_answers: BatchAnswers,
     /// Bytes that are kept with commands that have ended.
     pub(super) kept_bytes: u64,
     /// What its link can take now.
@@ -209,6 +212,7 @@ impl Sender {
         }
         self.writers = ClassMap::default();
         self.room = Room::default();
+        self.batch_answers = BatchAnswers::default();
     }
 
     /// Returns whether a command is settled, whether or not that is stored already.

@@ -2,6 +2,7 @@
 //! Here is what they share: a queue with its driver and clock, and heads.
 
 mod admission;
+mod batches;
 mod drain;
 mod history;
 mod journal;

@@ -112,8 +112,6 @@ pub enum StopReason {
 pub struct Reply {
     /// To whom.
     pub peer: NodeId,
-    /// About which command.
-    pub key: CommandKey,
     /// On which stream.
     pub at: Attachment,
     /// The frame.

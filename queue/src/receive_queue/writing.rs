@@ -90,7 +90,7 @@ impl ReceiveQueue {
             sender.room.use_bytes(content_bytes(frame));
         }
         self.pump(LocalId { peer, key });
-        Some(Reply { peer: self.senders.name(peer).clone(), key, at, frame: frame?, is_last: false })
+        Some(Reply { peer: self.senders.name(peer).clone(), at, frame: frame?, is_last: false })
     }
 }
 

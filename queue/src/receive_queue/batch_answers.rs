@@ -1,13 +1,17 @@
-//! What is to be said of messages that came in batches: gathered over a turn, and said in ranges on the control stream.
+//! What is to be said of messages that came in batches: gathered, and said in ranges on the control stream.
 
 use std::collections::BTreeMap;
 
 use runnel_codec::{
-    CommandKey, ControlFrame, Epoch, Failure, FailureKind, LastWord, Outcome, Reached, Seq, Step,
-    StreamFrame, control_encoded_len,
+    CommandKey, ControlFrame, Epoch, Failure, FailureKind, LastWord, Limits, NodeId, Outcome, Reached, Seq,
+    Step, StreamFrame, control_encoded_len,
 };
 
-/// The answers of one turn on one link.
+use super::ReceiveQueue;
+use super::words::Attachment;
+use crate::peers::LocalId;
+
+/// What is to be said to one sender, on its link.
 #[derive(Debug, Default)]
 pub(super) struct BatchAnswers {
     reached: BTreeMap<(Epoch, Step), Vec<Seq>>,
@@ -15,16 +19,19 @@ pub(super) struct BatchAnswers {
 }
 
 impl BatchAnswers {
-    /// Takes a frame that would be written to the message's stream, if it had one. A control frame is no longer than
-    /// `control_bytes_max`.
-    pub(super) fn note(&mut self, key: CommandKey, frame: StreamFrame, control_bytes_max: usize) {
+    /// Takes a frame that would be written to the message's stream, if it had one.
+    pub(super) fn note(&mut self, key: CommandKey, frame: StreamFrame) {
         let step = match &frame {
             StreamFrame::Accepted { .. } => Step::Accepted,
             StreamFrame::Started => Step::Started,
             StreamFrame::Outcome(Outcome::Done { result }) if result.is_empty() => Step::Done,
-            _ => return self.ended.extend(ended(key, frame, control_bytes_max)),
+            _ => return self.ended.extend(ended(key, frame)),
         };
         self.reached.entry((key.epoch, step)).or_default().push(key.seq);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.reached.is_empty() && self.ended.is_empty()
     }
 
     /// Returns the frames that say all of it, and forgets it. A message that is done is not said to have come less far.
@@ -52,11 +59,33 @@ impl BatchAnswers {
     }
 }
 
+impl ReceiveQueue {
+    /// Takes a frame for a message that came in a batch, unless its link is gone.
+    pub(super) fn answer_message(&mut self, id: LocalId, at: Attachment, frame: StreamFrame) {
+        let sender = &mut self.senders[id.peer];
+        if sender.link != Some(at.link) {
+            return;
+        }
+        if sender.batch_answers.is_empty() {
+            self.answering.push_back(id.peer);
+        }
+        sender.batch_answers.note(id.key, frame);
+    }
+
+    /// Returns what is to be said to a sender of its messages that came in batches, in frames of the control stream. It is
+    /// gathered until this is called, which saves words: a driver calls it last.
+    pub fn poll_answers(&mut self) -> Option<(NodeId, Vec<ControlFrame>)> {
+        let peer = self.answering.pop_front()?;
+        let frames = self.senders[peer].batch_answers.take().collect();
+        Some((self.senders.name(peer).clone(), frames))
+    }
+}
+
 /// Makes the last word about a message; `None` if the frame is none. Of a message no other frame comes.
-fn ended(key: CommandKey, frame: StreamFrame, control_bytes_max: usize) -> Option<ControlFrame> {
+fn ended(key: CommandKey, frame: StreamFrame) -> Option<ControlFrame> {
     let ended = |last| ControlFrame::Ended { key, last };
     let frame = LastWord::from_frame(frame).map(ended)?;
-    if control_encoded_len(&frame) <= control_bytes_max {
+    if control_encoded_len(&frame) <= Limits::default().control_bytes_max {
         return Some(frame);
     }
     // Its handler is that of another type: a message has no result, so nobody could read this one.
@@ -103,11 +132,11 @@ mod tests {
     fn what_is_done_is_said_in_ranges_and_nothing_else_of_it() {
         let mut answers = BatchAnswers::default();
         for seq in [5, 1, 2, 9, 3] {
-            answers.note(key(seq), StreamFrame::Accepted { body_received: 0, body_credit: 0 }, 1 << 10);
-            answers.note(key(seq), StreamFrame::Started, 1 << 10);
+            answers.note(key(seq), StreamFrame::Accepted { body_received: 0, body_credit: 0 });
+            answers.note(key(seq), StreamFrame::Started);
         }
         for seq in [3, 1, 2, 5] {
-            answers.note(key(seq), done(), 1 << 10);
+            answers.note(key(seq), done());
         }
         let frames: Vec<_> = answers.take().collect();
         let nine = &[(9, 9)];
@@ -123,9 +152,9 @@ mod tests {
     #[test]
     fn other_last_words_come_one_by_one() {
         let mut answers = BatchAnswers::default();
-        answers.note(key(4), StreamFrame::Stale, 1 << 10);
-        answers.note(key(6), StreamFrame::Outcome(Outcome::Done { result: vec![7; 9].into() }), 1 << 10);
-        answers.note(key(8), StreamFrame::Outcome(Outcome::Done { result: vec![7; 2000].into() }), 1 << 10);
+        answers.note(key(4), StreamFrame::Stale);
+        answers.note(key(6), StreamFrame::Outcome(Outcome::Done { result: vec![7; 9].into() }));
+        answers.note(key(8), StreamFrame::Outcome(Outcome::Done { result: vec![7; 70_000].into() }));
         let words: Vec<_> = answers.take().collect();
         assert_eq!(words[0], ControlFrame::Ended { key: key(4), last: LastWord::Stale });
         let result = Outcome::Done { result: vec![7; 9].into() };
@@ -140,7 +169,7 @@ mod tests {
     fn many_gaps_are_said_in_several_frames() {
         let mut answers = BatchAnswers::default();
         for seq in 1..=3000 {
-            answers.note(key(2 * seq), done(), 1 << 10);
+            answers.note(key(2 * seq), done());
         }
         let ranges = answers.take().map(|frame| match frame {
             ControlFrame::Reached(reached) => reached.ranges.len(),
