@@ -1,4 +1,4 @@
-//! How many messages of 64 bytes, commands without a result, are handled on loopback with 256 of them on their way,
+//! How many messages of 64 bytes, commands without a result, are handled on loopback with 1024 of them on their way,
 //! beside raw quinn. The figures are time per message and messages per second.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -20,7 +20,7 @@ fn messages(criterion: &mut Criterion) {
     nodes.stop();
 }
 
-const IN_FLIGHT: usize = 256;
+const IN_FLIGHT: usize = 1024;
 
 criterion_group! {
     name = benches;
