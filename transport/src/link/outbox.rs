@@ -24,7 +24,8 @@ impl Outbox {
     /// bytes they are.
     pub(super) fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) -> usize {
         if self.tail.capacity() == 0 {
-            self.tail.reserve(BLOCK_BYTES);
+            // Made with that capacity, it takes as much again each time that a block is used up.
+            self.tail = BytesMut::with_capacity(BLOCK_BYTES);
         } else if self.tail.is_empty() {
             self.tail.reserve(TAIL_BYTES_TYPICAL);
         }
