@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use runnel::{CloseReason, Config, LinkChange, SubmitOptions};
-use runnel_tests::commands::{Echo, Gate, handlers};
+use runnel_tests::commands::{Echo, Gate, Notice, handlers};
 use runnel_tests::patience::report;
 use runnel_tests::recovery::{self, Case, Fault, Load};
 use runnel_tests::sim::{Detail, Options, Pair, PathConfig, Trace, WORKER_HOST, World};
@@ -136,6 +136,25 @@ async fn a_restarted_controller_is_known_to_its_worker_within_a_round_trip_of_th
     assert_eq!(world.observer().violations(), []);
 }
 
+/// The path goes dark while nothing is owed, so nobody has looked for longer than a heartbeat takes.
+#[tokio::test(start_paused = true)]
+async fn messages_that_share_a_stream_on_an_idle_link_are_missed_at_once() {
+    let clean = PathConfig::clean(Duration::from_millis(20));
+    let pair = Pair::start(1, clean, handlers(&Tally::default(), &Gate::closed())).await;
+    sleep(Duration::from_secs(65)).await;
+    let mut changes = pair.controller.link_changes().expect("it runs");
+    pair.network.set_cut_off(WORKER_HOST, true);
+    let dark_at = Instant::now();
+    let submit = || pair.submit::<Notice>(1, SubmitOptions::default());
+    let (first, second) = tokio::join!(submit(), submit());
+    let change = timeout(SUSPECT_SOON, changes.next()).await;
+    assert!(matches!(change, Ok(Ok(LinkChange::Suspect { .. }))), "{change:?} after {:?}", dark_at.elapsed());
+    pair.network.set_cut_off(WORKER_HOST, false);
+    assert_eq!((first.outcome().await, second.outcome().await), (Ok(()), Ok(())));
+    assert_eq!(pair.controller.status().borrow().messages_batched, 2, "they shared a stream");
+    pair.stop().await;
+}
+
 #[test]
 fn after_eight_dark_seconds_something_is_through_at_once() {
     check(Duration::from_secs(8));
@@ -157,6 +176,9 @@ const PATH: PathConfig = PathConfig::lossy(Duration::from_millis(20), Duration::
 const WAITING: u32 = 80;
 
 const SEEDS: u64 = 30;
+
+/// A little longer than a link may be silent that owes something, and less than one that owes nothing beats.
+const SUSPECT_SOON: Duration = Duration::from_secs(7);
 
 /// What is promised of the first command.
 const LONGEST: Duration = Duration::from_millis(2500);

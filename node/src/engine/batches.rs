@@ -17,6 +17,7 @@ impl Engine {
         let Some(entry) = index.and_then(|index| self.links.get_mut(index)) else {
             return self.lose_batch(now, peer, heads);
         };
+        entry.liveness.handle_owed(now, true);
         match entry.link.open_batch(class, heads) {
             Ok(stream) => {
                 entry.streams.insert(stream, StreamUse::OutgoingBatch);
@@ -45,6 +46,7 @@ impl Engine {
             return self.close_link(index, CloseCode::UnexpectedFrame, "messages before the hello");
         };
         let (peer, link) = (up.peer.clone(), up.number);
+        entry.liveness.handle_owed(now, true);
         let at = Attachment { link, stream: stream.to_wire(), is_batch: true };
         for head in heads {
             self.offer(now, &peer, at, head, Bytes::new());
