@@ -215,7 +215,10 @@ async fn take_hashed_body(mut send: SendStream, mut recv: RecvStream, first: Byt
     let rest = waiting.split_to(waiting.len().saturating_sub(blake3::OUT_LEN));
     hasher.update(&rest);
     bytes += rest.len() as u64;
-    assert_eq!(waiting[..], *hasher.finalize().as_bytes(), "the body has changed");
+    if waiting[..] != *hasher.finalize().as_bytes() {
+        // The stream of a client that ends in the middle of a body is finished there. Any other client misses the answer.
+        return;
+    }
     if send.write_all(&bytes.to_be_bytes()).await.is_ok() {
         send.finish().ok();
     }
