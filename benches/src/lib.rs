@@ -9,6 +9,7 @@ pub mod compared;
 mod elsewhere;
 #[cfg(target_os = "linux")]
 pub mod emulated;
+pub mod led;
 mod load;
 mod nodes;
 mod queued;

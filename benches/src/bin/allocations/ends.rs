@@ -1,16 +1,15 @@
 //! What the two processes do: each counts its own blocks, and says so when it is asked by a line on its standard input.
 
-use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::ValueEnum;
 use runnel::{Handlers, Node, NodeBuilder, SubmitOptions};
+use runnel_benches::led::{lines, say};
 use runnel_benches::{Echo, RawClient, RawServer, WireSizes};
 use runnel_codec::{Command, Never, NodeId};
 use runnel_workload::{SERVER, load_client, load_server};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::cost::Heap;
@@ -53,10 +52,10 @@ enum Client {
 pub(crate) async fn serve(system: System, identities: &Path) {
     let _profiler = profiler();
     let (server, address) = Server::start(system, identities);
-    say(&address.to_string());
+    say(address);
     let mut lines = lines();
     while lines.recv().await.is_some() {
-        say(&heap().to_string());
+        say(heap());
     }
     drop(server);
 }
@@ -71,7 +70,7 @@ pub(crate) async fn drive(system: System, identities: &Path, server: SocketAddr,
     while lines.recv().await.is_some() {
         let before = heap();
         client.clone().send(commands).await;
-        say(&heap().since(before).to_string());
+        say(heap().since(before));
     }
 }
 
@@ -150,25 +149,6 @@ fn profiler() -> dhat::Profiler {
 fn heap() -> Heap {
     let stats = dhat::HeapStats::get();
     Heap { blocks: stats.total_blocks, bytes: stats.total_bytes }
-}
-
-/// Reads the standard input beside the runtime; it ends with it.
-fn lines() -> mpsc::Receiver<String> {
-    let (line, lines) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        for text in io::stdin().lock().lines().map_while(Result::ok) {
-            if line.blocking_send(text).is_err() {
-                break;
-            }
-        }
-    });
-    lines
-}
-
-/// Whoever leads the process may be gone; then the standard input ends too.
-fn say(line: &str) {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }
 
 /// Bytes of a command's arguments, and of its result.

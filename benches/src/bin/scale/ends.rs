@@ -2,7 +2,7 @@
 //!
 //! The workers of a process do without reports of changed routes, which take a socket for each of them.
 
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
 use runnel::{Env, NodeBuilder, NodeHandle, SystemEnv, Task};
+use runnel_benches::led::{lines, say};
 use runnel_certs::{Identity, Role};
 use runnel_transport::Socket;
 use runnel_workload::Fleet;
 use rustls::crypto::CryptoProvider;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -146,25 +146,6 @@ fn run_workers(runtime: &Runtime, folder: &Path, links: usize) {
 async fn wait_for_link(worker: NodeHandle) -> NodeHandle {
     worker.wait_for_link(&CONTROLLER.parse().expect("a valid name")).await.expect("the node lives");
     worker
-}
-
-/// Reads the standard input on a thread that ends with it.
-fn lines() -> mpsc::Receiver<String> {
-    let (line, lines) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        for text in io::stdin().lock().lines().map_while(Result::ok) {
-            if line.blocking_send(text).is_err() {
-                break;
-            }
-        }
-    });
-    lines
-}
-
-/// Whoever leads the process may be gone; then the standard input ends too.
-fn say(line: impl std::fmt::Display) {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }
 
 impl End {
