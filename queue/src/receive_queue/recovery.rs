@@ -108,6 +108,12 @@ impl ReceiveQueue {
         let sender = &mut self.senders[peer];
         sender.kept_bytes += known.kept_bytes;
         sender.known.insert(key, Box::new(known));
+        // A row of the sender tells all that it had settled, perhaps before the rows of the commands were deleted.
+        if sender.has_settled(key) {
+            self.purge(LocalId { peer, key });
+            self.stale_rows.insert(peer);
+            self.senders[peer].forget_if_ended(key);
+        }
     }
 
     fn recover_run(
@@ -122,7 +128,8 @@ impl ReceiveQueue {
         let from = peer;
         let id = LocalId { peer: self.senders.meet(from), key };
         let sender = &mut self.senders[id.peer];
-        if token.is_none() && accepted.idempotent && row.runs < self.config.idempotent_runs_max.get() {
+        let may_run_again = accepted.idempotent && row.runs < self.config.idempotent_runs_max.get();
+        if token.is_none() && may_run_again && !sender.has_settled(key) {
             // Its head will come again, and then it is run again.
             sender.interrupted.insert(key, row.runs);
             return;

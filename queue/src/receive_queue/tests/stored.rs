@@ -84,6 +84,29 @@ fn what_its_sender_lacks_of_an_ended_command_is_said_by_the_next_process() {
     rows.take(&mut rig).assert_last(12, &StreamFrame::Stale);
 }
 
+/// A batch that deletes the rows of settled commands may be lost while an earlier one has told that they are settled.
+#[test]
+fn what_was_settled_before_a_crash_leaves_nothing_behind() {
+    let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
+    for number in 1..=2 {
+        rig.head(4 * number, Head { idempotent: true, ..head(number) });
+    }
+    rows.take(&mut rig);
+    rig.finish(1, done("yes"));
+    rows.take(&mut rig);
+    let runs: Vec<_> = rows.0.values().filter(|row| is_run(&row.key())).cloned().collect();
+    assert_eq!(runs.len(), 2, "one has ended, one is at work");
+    rig.settle(2);
+    rows.take(&mut rig);
+    rows.0.extend(runs.into_iter().map(|row| (row.key(), row)));
+
+    let mut rig = rows.restart(CLOCK);
+    rig.settle(2);
+    assert!(rows.take(&mut rig).is_silent());
+    assert_eq!(rig.queue.counts().remembered, 0);
+    assert!(!rows.0.keys().any(is_run), "{:?}", rows.0.keys());
+}
+
 #[test]
 fn a_handler_that_left_a_token_is_called_again_with_it_and_goes_on_counting_its_updates() {
     let (mut rig, mut rows) = (Rig::new(config()), Rows::default());
