@@ -4,10 +4,10 @@
 //! cargo run --release -p runnel-benches --bin durable -- --folder /somewhere/on/a/disk
 //! ```
 //!
-//! Prints a Markdown table and ends with 1 if a bound was missed. Latency is bounded in commits: what one record takes into a
-//! store of its own, with nothing else at work. It stands beside that in single syncs, of which a commit takes several:
-//! pages, the header that makes them count, and what lets the database be opened at once after a crash. `pair.rs` is the nodes, `recorded.rs` keeps what their
-//! stores are told, and writes it again; `disk.rs` measures the disk in the same run.
+//! Prints a Markdown table and ends with 1 if a bound was missed. Latency is bounded in syncs of a page; beside that it stands
+//! in commits, what one record takes into a store of its own, with nothing else at work: a sync, and the work of the
+//! database. `--slower` shows what stays of the latter on a slower disk. `pair.rs` is the nodes, `recorded.rs` keeps what
+//! their stores are told, and writes it again; `disk.rs` measures the disk in the same run.
 
 mod disk;
 mod pair;
@@ -40,6 +40,9 @@ struct Options {
     /// Folder on the disk that is measured. Default: that of temporary files, which may be in memory.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// Microseconds that each sync takes longer, as on a slower disk.
+    #[arg(long, default_value_t = 0)]
+    slower: u64,
 }
 
 /// One figure and what it shall be.
@@ -76,7 +79,8 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) -> Result<Vec<Row>, Box<dyn Error + Send + Sync>> {
     let folder = tempfile::tempdir_in(options.folder.clone().unwrap_or_else(std::env::temp_dir))?;
-    let pair = Pair::start(folder.path())?;
+    let slower_by = Duration::from_micros(options.slower);
+    let pair = Pair::start(folder.path(), slower_by)?;
     let (mut rates, mut ratios, mut commits) = (Vec::new(), Vec::new(), Vec::new());
     pair.run(IN_FLIGHT, 1000);
     for _ in 0..options.repetitions.get() {
@@ -93,7 +97,7 @@ fn measure(options: &Options) -> Result<Vec<Row>, Box<dyn Error + Send + Sync>> 
     let paced = pair.paced(RATE, Duration::from_secs(options.seconds));
     let after = disk::sync_times(folder.path(), SYNCS)?;
     pair.stop();
-    let sync = median([before, after].concat());
+    let sync = median([before, after].concat()) + slower_by;
     commits.sort_unstable();
     let costs = Costs { sync, commits, rtt };
     Ok(rows(median_of(rates), median_of(ratios), &costs, &paced))
@@ -125,12 +129,12 @@ fn rows(rate: f64, ratio: f64, costs: &Costs, paced: &Latencies) -> Vec<Row> {
         row("1000 a second, a batch p99 us", us(percentile(&paced.batches, 99)), None),
         row("1000 a second, submit() p50 us", us(percentile(&paced.submits, 50)), None),
         row("1000 a second, submit() p99 us", us(submit), None),
-        row("that in commits", in_commits(submit), Some(Bound::AtMost(2.5))),
-        row("that in syncs", in_syncs(submit), None),
+        row("that in commits", in_commits(submit), None),
+        row("that in syncs", in_syncs(submit), Some(Bound::AtMost(2.5))),
         row("1000 a second, outcome p50 us", us(percentile(&paced.outcomes, 50)), None),
         row("1000 a second, outcome p99 us", us(outcome), None),
-        row("that in commits, less a round trip", in_commits(beyond_rtt), Some(Bound::AtMost(7.0))),
-        row("that in syncs, less a round trip", in_syncs(beyond_rtt), None),
+        row("that in commits, less a round trip", in_commits(beyond_rtt), None),
+        row("that in syncs, less a round trip", in_syncs(beyond_rtt), Some(Bound::AtMost(7.0))),
     ]
 }
 

@@ -5,16 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runnel::{Delivery, Handlers, Node, NodeBuilder, NodeHandle, SubmitOptions, open_store};
+use runnel::{Delivery, Handlers, Node, NodeBuilder, NodeHandle, SubmitOptions};
 use runnel_benches::{Echo, Fleet};
 use runnel_certs::Role;
 use runnel_codec::NodeId;
-use runnel_queue::StoreConfig;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::recorded::{Recorded, RecordedStore, Tape};
+use super::recorded::{Recorded, RecordedStore, SlowerStore, Tape};
 
 /// Two nodes with stores and a link between them.
 pub(crate) struct Pair {
@@ -22,6 +21,7 @@ pub(crate) struct Pair {
     controller: Node,
     worker: Node,
     tapes: [Tape; 2],
+    slower_by: Duration,
 }
 
 /// How long commands took that came at a steady rate, in order of length.
@@ -35,17 +35,17 @@ pub(crate) struct Latencies {
 }
 
 impl Pair {
-    /// Starts both and waits for the link.
+    /// Starts both and waits for the link. Their disk is slower by so much a sync.
     ///
     /// # Errors
     ///
     /// Those of stores and nodes.
-    pub(crate) fn start(folder: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(crate) fn start(folder: &Path, slower_by: Duration) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let fleet = Fleet::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let tapes = [Tape::default(), Tape::default()];
         let builder = |name: &str, role, tape: &Tape| {
-            let store = open_store(&folder.join(name), &StoreConfig::default())?;
+            let store = SlowerStore::open(&folder.join(name), slower_by)?;
             let store = Box::new(RecordedStore::new(store, tape.clone()));
             Ok::<_, Box<dyn Error + Send + Sync>>(NodeBuilder::new(fleet.identity(name, role)).store(store))
         };
@@ -62,12 +62,12 @@ impl Pair {
             controller.handle().wait_for_link(&name).await?;
             Ok::<_, Box<dyn Error + Send + Sync>>((controller, worker))
         })?;
-        Ok(Self { runtime, controller, worker, tapes })
+        Ok(Self { runtime, controller, worker, tapes, slower_by })
     }
 
     /// Keeps what both stores are told from now on.
     pub(crate) fn record(&self) -> Recorded {
-        Recorded::begin(self.tapes.clone())
+        Recorded::begin(self.tapes.clone(), self.slower_by)
     }
 
     /// Has so many durable commands done, `in_flight` at once, and returns how long it took.

@@ -5,14 +5,21 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use runnel::open_store;
+use runnel::{OpenStoreError, open_store};
 use runnel_queue::{Change, Row, Store, StoreConfig, StoreError, StoreSpace};
 
 /// A store that keeps what it is told while somebody has asked for it.
 #[derive(Debug)]
 pub(crate) struct RecordedStore {
-    store: Box<dyn Store>,
+    store: SlowerStore,
     tape: Tape,
+}
+
+/// A store whose disk takes so much longer for a sync, of which each batch takes one.
+#[derive(Debug)]
+pub(crate) struct SlowerStore {
+    store: Box<dyn Store>,
+    by: Duration,
 }
 
 /// What a store is told, as far as somebody has asked for it. Cheap to clone.
@@ -40,11 +47,44 @@ pub(crate) struct Straight {
 #[derive(Debug)]
 pub(crate) struct Recorded {
     tapes: [Tape; 2],
+    slower_by: Duration,
 }
 
 impl RecordedStore {
-    pub(crate) fn new(store: Box<dyn Store>, tape: Tape) -> Self {
+    pub(crate) fn new(store: SlowerStore, tape: Tape) -> Self {
         Self { store, tape }
+    }
+}
+
+impl SlowerStore {
+    /// Opens the store in a folder.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_store`].
+    pub(crate) fn open(folder: &Path, by: Duration) -> Result<Self, OpenStoreError> {
+        Ok(Self { store: open_store(folder, &StoreConfig::default())?, by })
+    }
+}
+
+impl Store for SlowerStore {
+    fn load(&mut self) -> Result<Vec<Row>, StoreError> {
+        self.store.load()
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        if !self.by.is_zero() {
+            std::thread::sleep(self.by);
+        }
+        self.store.apply(changes)
+    }
+
+    fn space(&self) -> StoreSpace {
+        self.store.space()
+    }
+
+    fn look_for_space(&mut self) {
+        self.store.look_for_space();
     }
 }
 
@@ -101,9 +141,9 @@ impl Tape {
 }
 
 impl Recorded {
-    pub(crate) fn begin(tapes: [Tape; 2]) -> Self {
+    pub(crate) fn begin(tapes: [Tape; 2], slower_by: Duration) -> Self {
         tapes.iter().for_each(Tape::begin);
-        Self { tapes }
+        Self { tapes, slower_by }
     }
 
     /// Writes them to two stores at once, in batches as long as a batch may be, then some of them one by one. Both have been
@@ -116,7 +156,7 @@ impl Recorded {
         let mut stores = Vec::new();
         for tape in &self.tapes {
             let folder = tempfile::tempdir_in(folder)?;
-            let mut store = open_store(folder.path(), &StoreConfig::default()).map_err(io::Error::other)?;
+            let mut store = SlowerStore::open(folder.path(), self.slower_by).map_err(io::Error::other)?;
             store.load().map_err(io::Error::other)?;
             let changes = tape.take();
             // To apply a batch again does no harm.
@@ -128,7 +168,7 @@ impl Recorded {
         }
         let began_at = Instant::now();
         std::thread::scope(|scope| {
-            let write = |(changes, store, _): &mut (Vec<Change>, Box<dyn Store>, _)| {
+            let write = |(changes, store, _): &mut (Vec<Change>, SlowerStore, _)| {
                 changes.chunks(BATCH_RECORDS_MAX).try_for_each(|batch| store.apply(batch))
             };
             let writers: Vec<_> = stores.iter_mut().map(|store| scope.spawn(move || write(store))).collect();
