@@ -404,13 +404,15 @@ impl Engine {
     }
 
     /// Drains the queues until they have nothing more to say, and then lets peers see how many places they have.
+    ///
+    /// The store gets its next batch last, with all that has followed from the one before: whatever misses a batch waits for
+    /// the whole of it.
     fn drain(&mut self, now: Instant) {
         loop {
-            self.drain_stores(now);
             self.tell_rooms();
             let mut is_busy = self.drain_send_queue(now);
             is_busy |= self.drain_receive_queue();
-            if !is_busy {
+            if !is_busy && !self.drain_stores(now) {
                 break;
             }
         }

@@ -152,25 +152,28 @@ impl Engine {
         }
     }
 
-    /// Sends what is to be stored on its way, if nothing else is.
-    pub(super) fn drain_stores(&mut self, now: Instant) {
+    /// Sends what is to be stored on its way, if nothing else is. Returns whether something was sent.
+    pub(super) fn drain_stores(&mut self, now: Instant) -> bool {
         let Some(storing) = self.storing.as_mut() else {
-            return self.release_tokens();
+            self.release_tokens();
+            return false;
         };
         if !storing.is_idle() {
-            return;
+            return false;
         }
-        let Ok(place) = storing.line.batches.try_reserve() else { return };
+        let Ok(place) = storing.line.batches.try_reserve() else { return false };
         if storing.look_at.is_some_and(|at| at <= now) {
             storing.look_at = Some(now + LOOK_PAUSE);
             storing.under_way = Some((None, None));
-            return place.send(StoreBatch(Vec::new()));
+            place.send(StoreBatch(Vec::new()));
+            return true;
         }
         let clock = self.env.clock();
         let sent = self.send.poll_store(now, &clock);
         let received = self.receive.poll_store(now, &clock);
         let has_all = received.is_none();
-        if sent.is_some() || received.is_some() {
+        let has_some = sent.is_some() || received.is_some();
+        if has_some {
             storing.under_way =
                 Some((sent.as_ref().map(|batch| batch.id), received.as_ref().map(|batch| batch.id)));
             let changes = sent.into_iter().chain(received).flat_map(|batch| batch.changes);
@@ -182,6 +185,7 @@ impl Engine {
             // Every end of a handler that was heard of is durable.
             self.release_tokens();
         }
+        has_some
     }
 }
 
