@@ -14,6 +14,7 @@ mod planted;
 
 mod body_intake;
 mod body_log;
+mod boxes;
 mod budget;
 mod clock;
 mod command_map;

@@ -44,6 +44,7 @@ use self::waiting::Waiting;
 pub use self::words::{
     Attachment, Delivery, DeliveryPart, Freed, ReceiveCounts, Reply, Start, Stop, StopReason,
 };
+use crate::boxes::Boxes;
 use crate::journal::Journal;
 use crate::peers::{LocalId, PeerIndex, Peers};
 use crate::scheduler::Scheduler;
@@ -76,6 +77,8 @@ pub struct ReceiveQueue {
     stale_rows: BTreeSet<PeerIndex>,
     /// Rows of commands whose sender's store is gone.
     purged: Vec<RowKey>,
+    /// Memory for the next commands.
+    boxes: Boxes<Known>,
     tokens_stored: VecDeque<(NodeId, CommandKey)>,
     starts: VecDeque<Start>,
     answers: VecDeque<Answer>,
@@ -111,6 +114,7 @@ impl ReceiveQueue {
             durable: Journal::new(),
             stale_rows: BTreeSet::new(),
             purged: Vec::new(),
+            boxes: Boxes::default(),
             tokens_stored: VecDeque::new(),
             starts: VecDeque::new(),
             answers: VecDeque::new(),
@@ -462,7 +466,7 @@ impl ReceiveQueue {
             self.alarms.insert((deadline_at, LocalId { peer, key }));
         }
         let arrival = self.waiting.push(accepted.class, &accepted.name, LocalId { peer, key });
-        let mut known = Box::new(Known::queued(at, arrival, log, accepted));
+        let mut known = self.boxes.fill(Known::queued(at, arrival, log, accepted));
         known.runs = sender.interrupted.remove(&key).unwrap_or(0);
         known.may_have_run = known.runs > 0;
         if let Some(body) = &mut known.result_body {
@@ -512,7 +516,8 @@ impl ReceiveQueue {
         let runs = sender.interrupted.remove(&key).unwrap_or(0);
         let known = Known { runs, may_have_run: runs > 0, ..Known::tombstone(at, outcome.clone()) };
         let outcome = known.final_outcome(outcome);
-        sender.known.insert(key, Box::new(Known { state: State::Ending(outcome.clone()), ..known }));
+        let known = Known { state: State::Ending(outcome.clone()), ..known };
+        sender.known.insert(key, self.boxes.fill(known));
         self.note_end(id, &outcome);
     }
 

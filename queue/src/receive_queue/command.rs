@@ -12,6 +12,7 @@ use super::waiting::Arrival;
 use super::words::{Attachment, Start, StopReason};
 use crate::body_intake::BodyIntake;
 use crate::body_log::BodyLog;
+use crate::boxes::Reused;
 use crate::clock::ClockReading;
 use crate::store::{AcceptedRow, Row, RowKey, RunRow, StoredDeadline};
 use crate::stream_log::StreamLog;
@@ -85,6 +86,14 @@ pub(super) struct Accepted {
     pub(super) deadline_at: Option<Instant>,
     has_body: bool,
     wants_result_body: bool,
+}
+
+impl Reused for Known {
+    fn let_go(&mut self) {
+        (self.state, self.accepted) = (State::Running, None);
+        (self.log, self.stored_output) = (StreamLog::default(), StoredOutput::default());
+        (self.body, self.result_body) = (None, None);
+    }
 }
 
 impl Known {

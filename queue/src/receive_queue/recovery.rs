@@ -107,7 +107,7 @@ impl ReceiveQueue {
         let peer = self.senders.meet(peer);
         let sender = &mut self.senders[peer];
         sender.kept_bytes += known.kept_bytes;
-        sender.known.insert(key, Box::new(known));
+        sender.known.insert(key, self.boxes.fill(known));
         // A row of the sender tells all that it had settled, perhaps before the rows of the commands were deleted.
         if sender.has_settled(key) {
             self.purge(LocalId { peer, key });
@@ -142,7 +142,7 @@ impl ReceiveQueue {
         sender.usage.add_command(accepted.class, 0);
         let Some(token) = token else {
             known.accepted = Some(recovered);
-            sender.known.insert(key, Box::new(known));
+            sender.known.insert(key, self.boxes.fill(known));
             let reason =
                 if accepted.idempotent { UnknownReason::Poisoned } else { UnknownReason::HandlerLost };
             return self.end(id, Outcome::Unknown(reason));
@@ -158,7 +158,7 @@ impl ReceiveQueue {
         self.running += 1;
         occupy(&mut self.running_by_name, &accepted.name);
         self.alarms.extend(known.alarms().map(|at| (at, id)));
-        sender.known.insert(key, Box::new(known));
+        sender.known.insert(key, self.boxes.fill(known));
     }
 }
 

@@ -12,6 +12,7 @@ use runnel_codec::{
 use super::batch_answers::BatchAnswers;
 use super::command::Known;
 use super::usage::SenderUsage;
+use crate::boxes::Boxes;
 use crate::clock::ClockReading;
 use crate::command_map::CommandMap;
 use crate::positions::Reaches;
@@ -187,10 +188,13 @@ impl Sender {
     }
 
     /// Forgets the commands that have ended and are in `settled`, now that this is stored.
-    pub(super) fn prune(&mut self, settled: &Settled) {
+    pub(super) fn prune(&mut self, settled: &Settled, boxes: &mut Boxes<Known>) {
         for range in ranges_of(settled) {
             let kept_bytes = &mut self.kept_bytes;
-            let forget = |known: Box<Known>| *kept_bytes -= known.kept_bytes;
+            let forget = |known: Box<Known>| {
+                *kept_bytes -= known.kept_bytes;
+                boxes.take_back(known);
+            };
             self.known.extract(settled.epoch, range, |known| known.has_ended(), forget);
         }
     }

@@ -99,7 +99,7 @@ impl ReceiveQueue {
             Note::Started(id) => self.started(id),
             Note::Token(id, _) => self.tokens_stored.push_back((self.senders.name(id.peer).clone(), id.key)),
             Note::Ended { id, .. } => self.ended(id),
-            Note::Settled(from, settled) => self.senders[from].prune(&settled),
+            Note::Settled(from, settled) => self.senders[from].prune(&settled, &mut self.boxes),
             Note::Position(from, position) => self.senders[from].handle_position(position),
         }
     }
