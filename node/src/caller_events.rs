@@ -3,6 +3,7 @@
 //! What is told is kept by kind, not in a queue: a command is stored once, takes each step once and has one outcome, and
 //! updates are bounded by the credit that the caller's side grants, each having at least one byte.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,9 +68,17 @@ impl Step {
 
 /// Makes both ends of the way from the engine to a caller.
 pub(crate) fn caller_events() -> (Teller, CallerEvents) {
-    let line = Arc::new(Line::default());
+    let line = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
     (Teller(line.clone()), CallerEvents(line))
 }
+
+thread_local! {
+    /// Ways that nobody needs at present, of callers on this thread: who calls again and again takes none from the heap.
+    static SPARE: RefCell<Vec<Arc<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ways that are kept on a thread: a caller that goes on takes the one that it has just given back.
+const SPARE_MAX: usize = 64;
 
 impl Teller {
     /// Returns whether anybody listens.
@@ -158,6 +167,20 @@ impl CallerEvents {
     }
 }
 
+impl Drop for CallerEvents {
+    fn drop(&mut self) {
+        let Some(line) = Arc::get_mut(&mut self.0) else { return };
+        *line = Line::default();
+        // On a thread that ends there is nothing to keep it in.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(self.0.clone());
+            }
+        });
+    }
+}
+
 impl Line {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
@@ -243,6 +266,19 @@ mod tests {
         tokio::task::yield_now().await;
         drop(teller);
         assert_eq!(waiting.await.expect("no panic"), None);
+    }
+
+    #[tokio::test]
+    async fn the_next_caller_hears_nothing_of_the_one_before() {
+        let (wakes, mut notes, teller, events) = ends();
+        assert!(teller.update(&mut notes, 1, "a".into()));
+        let place = Arc::as_ptr(&events.0);
+        teller.outcome(&mut notes, Outcome::Cancelled);
+        drop(events);
+        let (teller, mut events) = caller_events();
+        assert_eq!(Arc::as_ptr(&events.0), place, "it is used again");
+        teller.outcome(&mut notes, Outcome::Expired);
+        assert_eq!(events.next(&wakes).await, Some(CallerEvent::Outcome(Outcome::Expired)));
     }
 
     #[tokio::test]
