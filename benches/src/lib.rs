@@ -20,7 +20,7 @@ pub use elsewhere::needs_linux;
 pub use load::{Caller, run};
 pub use nodes::{Handling, NodePair};
 pub use queued::{QueuedCommands, echo_command, link_up, wide_room};
-pub use raw::{RawClient, RawPair, RawServer};
+pub use raw::RawPair;
 pub use runnel_workload::{BODY_BYTES, Fleet};
 
 /// The settings of every criterion bench: short, so that all of them together take minutes.

@@ -5,7 +5,6 @@
 //! stream for it. The other side reads each stream to its end and answers with as many bytes as Runnel would. Nothing
 //! is decoded or remembered for a command, and threads wake each other once for all that has come meanwhile.
 
-mod apart;
 mod ends;
 pub(crate) mod settings;
 mod switchboard;
@@ -20,7 +19,6 @@ use runnel_workload::{BODY_BYTES, Fleet};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-pub use self::apart::{RawClient, RawServer};
 use self::switchboard::{Call, Connected, Switchboard};
 use crate::commands::{Bulk, Echo, Note, WireSizes};
 use crate::load::{Caller, callers_runtime, run};

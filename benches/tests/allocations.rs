@@ -17,8 +17,7 @@ fn a_small_command_takes_no_more_heap_blocks_than_it_did() {
     }
 }
 
-/// Half a block above what is counted: one more for each command does not pass, and what packets share may differ. One is
-/// meant. Whoever needs fewer lowers it.
-const CONTROLLER_BLOCKS_MAX: f64 = 3.0;
+/// One for each command, and what commands share; half a block above what is counted, since sharing differs.
+const CONTROLLER_BLOCKS_MAX: f64 = 1.6;
 
-const WORKER_BLOCKS_MAX: f64 = 2.0;
+const WORKER_BLOCKS_MAX: f64 = 0.7;

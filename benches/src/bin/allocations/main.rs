@@ -5,11 +5,13 @@
 //! ```
 //!
 //! Echoes of 64 bytes through an inline handler, 64 in flight, once all tables have grown: in two processes, each with
-//! one thread. What raw quinn takes for the same bytes is quinn's; a type of arguments without heap tells apart what
-//! callers and handlers are given. `ends.rs` is what the processes do, `run.rs` leads them, `cost.rs` is what they say.
+//! one thread. A block is quinn's if quinn's code asked for it; a type of arguments without heap tells apart what callers
+//! and handlers are given. `ends.rs` is what the processes do, `profile.rs` counts in them, `run.rs` leads them, `cost.rs` is
+//! what they say.
 
 mod cost;
 mod ends;
+mod profile;
 mod run;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! What is asked for, who is measured when, and how it is told.
 
 use std::error::Error;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use runnel_workload::write_identities;
 use serde_json::json;
 
-use super::cost::{EndCost, HEAD, Heap, PerCommand};
+use super::cost::{EndCost, HEAD, Owners};
 use super::ends::{self, IN_FLIGHT, System};
 
 /// Counts the heap blocks of a small command at each end.
@@ -37,11 +37,11 @@ struct Options {
     server: Option<SocketAddr>,
 }
 
-/// What a command costs both ends.
+/// What commands cost both ends.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
-    controller: PerCommand,
-    worker: PerCommand,
+    controller: Owners,
+    worker: Owners,
 }
 
 /// A process, which says one line for each line it is told.
@@ -71,10 +71,10 @@ fn be_an_end(options: &Options, system: System, identities: &Path) -> Done<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match options.server {
-            None => ends::serve(system, identities).await,
+            None => ends::serve(identities).await,
             Some(server) => ends::drive(system, identities, server, options.commands).await,
         }
-    });
+    })?;
     Ok(())
 }
 
@@ -84,9 +84,9 @@ fn measure(options: &Options) -> Done<()> {
     let folder = tempfile::tempdir()?;
     write_identities(folder.path());
     let cost = |system| cost(system, folder.path(), commands);
-    let (runnel, fixed, quinn) = (cost(System::Runnel)?, cost(System::RunnelFixed)?, cost(System::Quinn)?);
-    let controller = EndCost::new(runnel.controller, fixed.controller, quinn.controller);
-    let worker = EndCost::new(runnel.worker, fixed.worker, quinn.worker);
+    let (runnel, fixed) = (cost(System::Runnel)?, cost(System::RunnelFixed)?);
+    let controller = EndCost::new(runnel.controller, fixed.controller, commands);
+    let worker = EndCost::new(runnel.worker, fixed.worker, commands);
     let mut out = io::stdout();
     if options.json {
         writeln!(out, "{}", json!({ "controller": controller, "worker": worker }))?;
@@ -109,10 +109,9 @@ fn cost(system: System, identities: &Path, commands: u32) -> Done<Cost> {
     let mut controller =
         Process::start(system, identities, &["--server", &address, "--commands", &commands_text])?;
     controller.hear()?;
-    let before = worker.count()?;
-    let of_controller = controller.count()?;
-    let of_worker = worker.count()?.since(before);
-    Ok(Cost { controller: of_controller.per_command(commands), worker: of_worker.per_command(commands) })
+    worker.ask("count")?;
+    let of_controller = controller.ask("count")?.parse()?;
+    Ok(Cost { controller: of_controller, worker: worker.ask("enough")?.parse()? })
 }
 
 fn page(table: &str, commands: u32) -> String {
@@ -131,24 +130,30 @@ impl Process {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // dhat says there that it is done; what else is said shows if the process ends.
+            .stderr(Stdio::piped())
             .spawn()?;
         let input = child.stdin.take().ok_or("its input is a pipe")?;
         let output = BufReader::new(child.stdout.take().ok_or("its output is a pipe")?);
         Ok(Self { child, input, output })
     }
 
-    /// Asks for a count, and waits for it.
-    fn count(&mut self) -> Done<Heap> {
-        writeln!(self.input, "count")?;
+    /// Tells it something, and waits for what it says to that.
+    fn ask(&mut self, what: &str) -> Done<String> {
+        writeln!(self.input, "{what}")?;
         self.input.flush()?;
-        Ok(self.hear()?.parse()?)
+        self.hear()
     }
 
     /// Waits for the next line.
     fn hear(&mut self) -> Done<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line)? {
-            0 => Err("a process ended early".into()),
+            0 => {
+                let mut said = String::new();
+                self.child.stderr.take().ok_or("it is read once")?.read_to_string(&mut said)?;
+                Err(format!("a process ended early: {said}").into())
+            }
             _ => Ok(line.trim().to_owned()),
         }
     }
