@@ -1,24 +1,23 @@
 //! One stream of a link: bytes waiting to be written, and a decoder for what is read.
 
-use std::fmt;
+mod id;
+
 use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use runnel_codec::{
     Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, StreamKind,
     encode_control, encode_frame_split, encode_head_split, encode_message, encode_stream_kind,
     frame_encoded_len, head_encoded_len, message_encoded_len, piece_prefix,
 };
 
+pub use self::id::StreamId;
+pub(super) use self::id::id_of;
 use super::openings::Pair;
 use super::outbox::Outbox;
 use super::reader::{Item, Reader, Readers};
-
-/// Number of a stream within its link, as in QUIC (RFC 9000, section 2.1). Later streams of a side have larger ones.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(u64);
 
 /// A stream and what is under way on it.
 pub(super) struct Stream {
@@ -104,30 +103,6 @@ pub(super) enum StreamEvent {
     Writable,
     /// The peer broke the rules.
     Broken(DecodeError),
-}
-
-impl StreamId {
-    /// Reads a number from the wire.
-    pub fn from_wire(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number that goes on the wire.
-    pub fn to_wire(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Debug for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 impl Stream {
@@ -625,11 +600,6 @@ impl Stream {
         let counts = self.class != Class::Urgent || frame.is_bulk();
         if counts { frame_encoded_len(frame) as u64 } else { 0 }
     }
-}
-
-/// Returns the number that QUIC gave a stream.
-pub(super) fn id_of((send, _): &Pair) -> StreamId {
-    StreamId(VarInt::from(send.id()).into_inner())
 }
 
 /// A batch is written and read whole, or the link ends.
