@@ -19,6 +19,15 @@ pub(super) struct InFlight {
     ended: HashMap<StreamId, u64>,
 }
 
+/// Counts of budgeted bytes on one stream, in both directions.
+#[derive(Debug, Default)]
+pub(super) struct StreamBytes {
+    written: u64,
+    taken: u64,
+    /// Those of them that the link has counted.
+    taken_counted: u64,
+}
+
 impl InFlight {
     /// Bytes written and not yet taken by the peer.
     pub(super) fn bytes(&self) -> u64 {
@@ -71,6 +80,38 @@ impl InFlight {
             self.taken_reported = self.taken;
             self.taken
         })
+    }
+}
+
+impl StreamBytes {
+    /// Bytes written to it so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes taken off it so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub(super) fn add_written(&mut self, bytes: u64) {
+        self.written += bytes;
+    }
+
+    pub(super) fn add_taken(&mut self, bytes: u64) {
+        self.taken += bytes;
+    }
+
+    /// So many bytes were taken off it in all.
+    pub(super) fn set_taken(&mut self, bytes: u64) {
+        self.taken = bytes;
+    }
+
+    /// Returns the bytes that were taken since this was last asked.
+    pub(super) fn count_taken(&mut self) -> u64 {
+        let news = self.taken - self.taken_counted;
+        self.taken_counted = self.taken;
+        news
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use runnel_codec::StreamCopy;
 
+use super::outbox::Outbox;
 use super::stream::StreamId;
 
 /// Copies that wait for their moment, in the order in which it comes.
@@ -22,6 +23,16 @@ struct Waiting {
     at: Instant,
     stream: StreamId,
     offset: u64,
+    bytes: BytesMut,
+}
+
+/// What was written to one stream and is still to be copied.
+#[derive(Debug, Default)]
+pub(super) struct Uncopied {
+    /// What is written to it is copied, if it is of an urgent command.
+    is_on: bool,
+    /// Bytes written to it, all told.
+    written_bytes: u64,
     bytes: BytesMut,
 }
 
@@ -49,6 +60,31 @@ impl Copies {
     /// Returns when the next moment comes.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.front().map(|waiting| waiting.at)
+    }
+}
+
+impl Uncopied {
+    /// Has what is written from now on copied, or not.
+    pub(super) fn set_on(&mut self, is_on: bool) {
+        self.is_on = is_on;
+    }
+
+    /// The last `bytes` in the outbox were just written. What is too long ends the copies of this stream.
+    pub(super) fn handle_written(&mut self, outbox: &Outbox, bytes: usize, is_urgent: bool) {
+        if self.is_on && is_urgent {
+            self.is_on = outbox.copy_last(bytes, &mut self.bytes);
+        }
+        self.written_bytes += bytes as u64;
+    }
+
+    /// Returns where on the stream the bytes are that were written since this was last asked, and the bytes, if they are to
+    /// be copied.
+    pub(super) fn take(&mut self) -> Option<(u64, BytesMut)> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        Some((self.written_bytes - bytes.len() as u64, bytes))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One stream of a link: bytes waiting to be written, and a decoder for what is read.
 
 mod id;
+mod purpose;
 
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -10,11 +11,15 @@ use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use runnel_codec::{
     Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, StreamKind,
     encode_control, encode_frame_split, encode_head_split, encode_message, encode_stream_kind,
-    frame_encoded_len, head_encoded_len, message_encoded_len, piece_prefix,
+    head_encoded_len, message_encoded_len, piece_prefix,
 };
 
 pub use self::id::StreamId;
 pub(super) use self::id::id_of;
+pub(super) use self::purpose::Role;
+use self::purpose::{Purpose, RANK_OF_NEW};
+use super::budget::StreamBytes;
+use super::copies::Uncopied;
 use super::openings::Pair;
 use super::outbox::Outbox;
 use super::reader::{Item, Reader, Readers};
@@ -22,12 +27,9 @@ use super::reader::{Item, Reader, Readers};
 /// A stream and what is under way on it.
 pub(super) struct Stream {
     id: StreamId,
-    role: Role,
-    class: Class,
+    purpose: Purpose,
     send: Option<SendStream>,
     recv: Option<RecvStream>,
-    /// It was opened here.
-    is_ours: bool,
     /// There from the first bytes of the peer's half to its end.
     reader: Option<Reader>,
     /// Updates that the head of a command of ours told of.
@@ -51,30 +53,8 @@ pub(super) struct Stream {
     /// Bytes given to the reader, and those of them that came on the stream itself.
     read_bytes: u64,
     arrived_bytes: u64,
-    /// What is written to it is copied, if it is of an urgent command.
-    is_copied: bool,
-    /// Bytes written to it, all told.
-    pushed_bytes: u64,
-    /// Written, and not yet taken for a copy.
-    uncopied: BytesMut,
-    /// Budgeted bytes written to it.
-    written: u64,
-    /// Budgeted bytes taken off it, and those of them that the link has counted.
-    taken: u64,
-    taken_counted: u64,
-}
-
-/// What a stream is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The peer opened it and has not said what it is.
-    Unknown,
-    /// The control stream.
-    Control,
-    /// It carries a command.
-    Command,
-    /// It carries messages.
-    Batch,
+    uncopied: Uncopied,
+    bytes: StreamBytes,
 }
 
 /// What happened on a stream.
@@ -115,54 +95,54 @@ impl Stream {
 
     /// A stream that the peer opened, and that has not come itself.
     pub(super) fn announced(id: StreamId) -> Self {
-        Self { is_announced: true, ..Self::new(id, Role::Unknown, Class::Urgent) }
+        Self { is_announced: true, ..Self::new(id, Purpose::unknown()) }
     }
 
     /// The control stream, opened here.
     pub(super) fn control(pair: Pair, limits: Limits) -> Self {
-        let mut stream = Self::new(id_of(&pair), Role::Control, Class::Urgent);
-        (stream.reader, stream.is_ours, stream.is_known) = (Some(Reader::control(limits)), true, true);
+        let mut stream = Self::new(id_of(&pair), Purpose::ours(Role::Control, Class::Urgent));
+        (stream.reader, stream.is_known) = (Some(Reader::control(limits)), true);
         stream.attach(pair);
         stream
     }
 
     /// A stream for a command, opened here. Its head and payload wait to be written, and its end, unless a body follows.
     pub(super) fn opened(pair: Pair, head: &Head, payload: Bytes, outbox: Outbox, is_copied: bool) -> Self {
-        let mut stream = Self::new(id_of(&pair), Role::Command, head.class);
-        (stream.is_ours, stream.is_known, stream.finishes) = (true, true, !head.has_body);
+        let mut stream = Self::new(id_of(&pair), Purpose::ours(Role::Command, head.class));
+        (stream.is_known, stream.finishes) = (true, !head.has_body);
         (stream.outbox, stream.updates_received) = (outbox, head.updates_received);
         stream.attach(pair);
-        stream.is_copied = is_copied;
+        stream.uncopied.set_on(is_copied);
         stream.push(|tail| encode_head_split(head, tail));
         if head.class != Class::Urgent {
-            stream.written = head_encoded_len(head) as u64;
+            stream.bytes.add_written(head_encoded_len(head) as u64);
         }
-        stream.set_rank(head.class);
+        stream.set_rank(stream.purpose.rank());
         if !payload.is_empty() {
             let prefix = piece_prefix(PieceKind::Payload, payload.len());
-            stream.written += (prefix.as_slice().len() + payload.len()) as u64;
+            stream.bytes.add_written((prefix.as_slice().len() + payload.len()) as u64);
             stream.push(|tail| {
                 tail.extend_from_slice(prefix.as_slice());
                 payload
             });
-            stream.set_rank(head.class.of_bulk_bytes());
+            stream.set_rank(stream.purpose.bulk_rank());
         }
         stream
     }
 
     /// A stream for messages of one class, opened here. It is finished behind them.
     pub(super) fn batch(pair: Pair, class: Class, messages: &[Head]) -> Self {
-        let mut stream = Self::new(id_of(&pair), Role::Batch, class);
-        (stream.is_ours, stream.is_known) = (true, true);
+        let mut stream = Self::new(id_of(&pair), Purpose::ours(Role::Batch, class));
+        stream.is_known = true;
         stream.reader = Some(Reader::Silent { is_broken: false });
         stream.attach(pair);
-        stream.set_rank(class);
+        stream.set_rank(stream.purpose.rank());
         let bytes: usize = messages.iter().map(message_encoded_len).sum();
         let mut batch = BytesMut::with_capacity(bytes + 1);
         encode_stream_kind(StreamKind::Batch, &mut batch);
         messages.iter().for_each(|head| encode_message(head, &mut batch));
         if class != Class::Urgent {
-            stream.written = batch.len() as u64;
+            stream.bytes.add_written(batch.len() as u64);
         }
         stream.push_bytes(batch.freeze());
         stream.finish();
@@ -170,16 +150,14 @@ impl Stream {
     }
 
     /// Without its halves.
-    fn new(id: StreamId, role: Role, class: Class) -> Self {
+    fn new(id: StreamId, purpose: Purpose) -> Self {
         Self {
             id,
-            role,
-            class,
+            purpose,
             send: None,
             recv: None,
             head: None,
             is_known: false,
-            is_ours: false,
             reader: None,
             updates_received: 0,
             discards: false,
@@ -191,12 +169,8 @@ impl Stream {
             is_announced: false,
             read_bytes: 0,
             arrived_bytes: 0,
-            is_copied: false,
-            pushed_bytes: 0,
-            uncopied: BytesMut::new(),
-            written: 0,
-            taken: 0,
-            taken_counted: 0,
+            uncopied: Uncopied::default(),
+            bytes: StreamBytes::default(),
         }
     }
 
@@ -220,7 +194,7 @@ impl Stream {
     }
 
     pub(super) fn role(&self) -> Role {
-        self.role
+        self.purpose.role
     }
 
     /// Returns whether both halves are done.
@@ -230,7 +204,7 @@ impl Stream {
 
     /// Returns whether we opened it and the peer has answered.
     pub(super) fn is_answered(&self) -> bool {
-        self.is_ours && self.read_bytes > 0
+        self.purpose.is_ours && self.read_bytes > 0
     }
 
     /// Returns whether the peer's half is still to be read.
@@ -245,7 +219,7 @@ impl Stream {
 
     /// Returns whether the peer opened it for a command or for messages.
     pub(super) fn is_incoming_command(&self) -> bool {
-        matches!(self.role, Role::Command | Role::Batch) && !self.is_ours
+        self.purpose.is_incoming_command()
     }
 
     /// Returns the bytes held of a head that has begun and is not complete.
@@ -256,7 +230,7 @@ impl Stream {
 
     /// Returns whether the next that comes is the head of a command or of a message, if anything comes.
     pub(super) fn expects_head(&self) -> bool {
-        !self.is_ours && matches!(self.role, Role::Unknown | Role::Batch)
+        self.purpose.expects_head()
     }
 
     /// Returns the bytes that wait to be written.
@@ -266,25 +240,23 @@ impl Stream {
 
     /// Returns the budgeted bytes written to it so far.
     pub(super) fn written(&self) -> u64 {
-        self.written
+        self.bytes.written()
     }
 
     /// Returns the budgeted bytes taken off it so far.
     pub(super) fn taken(&self) -> u64 {
-        self.taken
+        self.bytes.taken()
     }
 
     /// Returns the budgeted bytes that were taken since this was last asked.
     pub(super) fn count_taken(&mut self) -> u64 {
-        let news = self.taken - self.taken_counted;
-        self.taken_counted = self.taken;
-        news
+        self.bytes.count_taken()
     }
 
     /// It has turned out to be the control stream.
     pub(super) fn become_control(&mut self) {
-        self.role = Role::Control;
-        self.set_rank(Class::Urgent);
+        self.purpose.role = Role::Control;
+        self.set_rank(self.purpose.rank());
     }
 
     /// Writes a frame behind what waits already. Returns its budgeted bytes.
@@ -293,9 +265,9 @@ impl Stream {
             return 0;
         }
         self.push(|tail| encode_frame_split(frame, tail));
-        self.set_rank(if frame.is_bulk() { self.class.of_bulk_bytes() } else { self.class });
-        let budgeted = self.budgeted(frame);
-        self.written += budgeted;
+        self.set_rank(if frame.is_bulk() { self.purpose.bulk_rank() } else { self.purpose.rank() });
+        let budgeted = self.purpose.budgeted(frame);
+        self.bytes.add_written(budgeted);
         budgeted
     }
 
@@ -316,10 +288,7 @@ impl Stream {
             return;
         }
         let pushed = self.outbox.push(encode);
-        if self.is_copied && self.role == Role::Command && self.class == Class::Urgent {
-            self.is_copied = self.outbox.copy_last(pushed, &mut self.uncopied);
-        }
-        self.pushed_bytes += pushed as u64;
+        self.uncopied.handle_written(&self.outbox, pushed, self.purpose.is_urgent_command());
         self.is_crowded |= self.outbox.bytes() > PENDING_BYTES_HIGH;
     }
 
@@ -329,25 +298,21 @@ impl Stream {
 
     /// Has what is written from now on copied, if it is of an urgent command.
     pub(super) fn set_copied(&mut self, is_copied: bool) {
-        self.is_copied = is_copied;
+        self.uncopied.set_on(is_copied);
     }
 
     /// Returns where on the stream the bytes are that were written since this was last asked, and the bytes, if they are to
     /// be copied.
     pub(super) fn take_uncopied(&mut self) -> Option<(u64, BytesMut)> {
-        if self.uncopied.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::take(&mut self.uncopied);
-        Some((self.pushed_bytes - bytes.len() as u64, bytes))
+        self.uncopied.take()
     }
 
     /// The stream has come of which a copy had told.
     pub(super) fn attach(&mut self, (send, recv): Pair) {
         self.is_announced = false;
         (self.send, self.recv) = (Some(send), Some(recv));
-        if self.role == Role::Command {
-            self.set_rank(self.class);
+        if self.purpose.role == Role::Command {
+            self.set_rank(self.purpose.rank());
         }
         if let Some(code) = self.reset_with.take() {
             self.reset(code);
@@ -376,7 +341,7 @@ impl Stream {
         let mut send = self.send.take()?;
         self.outbox.clear();
         send.reset(code.to_wire().into()).ok()?;
-        Some(self.written)
+        Some(self.bytes.written())
     }
 
     /// Reads and drops what still comes.
@@ -392,7 +357,7 @@ impl Stream {
         let Some(send) = self.send.as_mut() else { return };
         match self.outbox.poll_write(cx, send) {
             Poll::Ready(Ok(())) | Poll::Pending => {}
-            Poll::Ready(Err(WriteError::Stopped(_))) if self.role == Role::Batch => {
+            Poll::Ready(Err(WriteError::Stopped(_))) if self.purpose.role == Role::Batch => {
                 self.send = None;
                 events.push(StreamEvent::Broken(BATCH_CUT));
                 return;
@@ -445,14 +410,16 @@ impl Stream {
                     self.let_go_of_reader(readers);
                     match end {
                         Ok(()) if self.discards => {}
-                        Ok(()) if self.role == Role::Batch && !self.is_ours => self.end_our_half(),
+                        Ok(()) if self.purpose.role == Role::Batch && !self.purpose.is_ours => {
+                            self.end_our_half()
+                        }
                         Ok(()) => events.push(StreamEvent::Finished),
                         Err(error) => events.push(StreamEvent::Broken(error)),
                     }
                 }
                 Poll::Ready(Err(ReadError::Reset(code))) => {
                     self.recv = None;
-                    if self.role == Role::Batch {
+                    if self.purpose.role == Role::Batch {
                         events.push(StreamEvent::Broken(BATCH_CUT));
                         continue;
                     }
@@ -490,7 +457,7 @@ impl Stream {
     }
 
     fn reader(&mut self, readers: &mut Readers) -> &mut Reader {
-        let (is_ours, updates_received) = (self.is_ours, self.updates_received);
+        let (is_ours, updates_received) = (self.purpose.is_ours, self.updates_received);
         self.reader.get_or_insert_with(|| match is_ours {
             true => readers.replies(updates_received),
             false => readers.opened(),
@@ -511,9 +478,9 @@ impl Stream {
         {
             match item {
                 Item::IsControl => events.push(StreamEvent::IsControl),
-                Item::IsBatch => self.role = Role::Batch,
+                Item::IsBatch => self.purpose.role = Role::Batch,
                 Item::Message(head) => {
-                    self.class = head.class;
+                    self.purpose.class = head.class;
                     messages.push(head);
                 }
                 Item::Control(frame) => events.push(StreamEvent::Control(frame)),
@@ -524,19 +491,18 @@ impl Stream {
         if !messages.is_empty() {
             events.push(StreamEvent::Messages(messages));
         }
-        if matches!(self.role, Role::Command | Role::Batch)
-            && self.class != Class::Urgent
+        if matches!(self.purpose.role, Role::Command | Role::Batch)
+            && self.purpose.class != Class::Urgent
             && let Some(reader) = &self.reader
         {
-            self.taken = reader.completed_bytes();
+            self.bytes.set_taken(reader.completed_bytes());
         }
         Ok(())
     }
 
     fn take_head(&mut self, head: Head, events: &mut Vec<StreamEvent>) {
-        self.role = Role::Command;
-        self.class = head.class;
-        self.set_rank(head.class);
+        (self.purpose.role, self.purpose.class) = (Role::Command, head.class);
+        self.set_rank(self.purpose.rank());
         if head.payload_bytes > 0 {
             self.head = Some(Box::new(head));
         } else {
@@ -546,8 +512,8 @@ impl Stream {
     }
 
     fn take_frame(&mut self, frame: StreamFrame, events: &mut Vec<StreamEvent>) {
-        if self.class == Class::Urgent {
-            self.taken += self.budgeted(&frame);
+        if self.purpose.class == Class::Urgent {
+            self.bytes.add_taken(self.purpose.budgeted(&frame));
         }
         match (frame, self.head.take()) {
             (StreamFrame::Payload(payload), Some(head)) => {
@@ -582,11 +548,7 @@ impl Stream {
 
     /// Sets the rank among the link's streams. A stream keeps its old one as long as it waits, so this comes before a
     /// write.
-    fn set_rank(&mut self, class: Class) {
-        let rank = match self.role {
-            Role::Control => i32::MAX,
-            _ => RANK_OF_NEW + i32::from(Class::Normal.to_wire()) - i32::from(class.to_wire()),
-        };
+    fn set_rank(&mut self, rank: i32) {
         if self.rank != rank
             && let Some(send) = &self.send
         {
@@ -594,11 +556,6 @@ impl Stream {
             // It fails only for a stream that has ended, where rank means nothing.
             send.set_priority(rank).ok();
         }
-    }
-
-    fn budgeted(&self, frame: &StreamFrame) -> u64 {
-        let counts = self.class != Class::Urgent || frame.is_bulk();
-        if counts { frame_encoded_len(frame) as u64 } else { 0 }
     }
 }
 
@@ -616,6 +573,3 @@ const PENDING_BYTES_HIGH: usize = 128 << 10;
 
 /// Bytes waiting below which a crowded stream is writable again.
 const PENDING_BYTES_LOW: usize = 32 << 10;
-
-/// The rank that quinn gives a new stream. Normal commands keep it, which saves them a call.
-const RANK_OF_NEW: i32 = 0;
