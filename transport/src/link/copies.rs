@@ -33,6 +33,8 @@ pub(super) struct Uncopied {
     is_on: bool,
     /// Bytes written to it, all told.
     written_bytes: u64,
+    /// Where on the stream the bytes are, and the bytes.
+    offset: u64,
     bytes: BytesMut,
 }
 
@@ -72,6 +74,9 @@ impl Uncopied {
     /// The last `bytes` in the outbox were just written. What is too long ends the copies of this stream.
     pub(super) fn handle_written(&mut self, outbox: &Outbox, bytes: usize, is_urgent: bool) {
         if self.is_on && is_urgent {
+            if self.bytes.is_empty() {
+                self.offset = self.written_bytes;
+            }
             self.is_on = outbox.copy_last(bytes, &mut self.bytes);
         }
         self.written_bytes += bytes as u64;
@@ -80,11 +85,8 @@ impl Uncopied {
     /// Returns where on the stream the bytes are that were written since this was last asked, and the bytes, if they are to
     /// be copied.
     pub(super) fn take(&mut self) -> Option<(u64, BytesMut)> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::take(&mut self.bytes);
-        Some((self.written_bytes - bytes.len() as u64, bytes))
+        let is_any = !self.bytes.is_empty();
+        is_any.then(|| (self.offset, std::mem::take(&mut self.bytes)))
     }
 }
 
@@ -99,6 +101,8 @@ const WAITING_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -121,5 +125,17 @@ mod tests {
         let (mut copies, now) = (Copies::default(), Instant::now());
         copies.handle_written(now, StreamId::from_wire(0), 0, &[0; COPY_BYTES_MAX + 1]);
         assert_eq!(copies.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_copy_tells_where_its_bytes_are_whatever_was_written_behind_them() {
+        let (mut outbox, mut uncopied) = (Outbox::default(), Uncopied::default());
+        uncopied.set_on(true);
+        for bytes in [&b"head"[..], &[0; COPY_BYTES_MAX * 2], b"more"] {
+            let pushed = outbox.push(|_| Bytes::copy_from_slice(bytes));
+            uncopied.handle_written(&outbox, pushed, true);
+        }
+        assert_eq!(uncopied.take(), Some((0, BytesMut::from(&b"head"[..]))));
+        assert_eq!(uncopied.take(), None);
     }
 }
