@@ -1,25 +1,27 @@
-//! One stream of a link: bytes waiting to be written, and a decoder for what is read.
+//! One stream of a link: what it is for, and what comes of reading and of writing it.
+//!
+//! Its halves turn what we say into bytes (`sending`), and bytes into what the peer says (`receiving`). Here is what they
+//! mean to each other: a head gives our half its rank, an abort of one half may be the end of the other.
 
+mod event;
 mod id;
 mod purpose;
+mod receiving;
+mod sending;
 
-use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
-use runnel_codec::{
-    Class, CloseCode, ControlFrame, DecodeError, Head, Limits, PieceKind, StreamFrame, StreamKind,
-    encode_control, encode_frame_split, encode_head_split, encode_message, encode_stream_kind,
-    head_encoded_len, message_encoded_len, piece_prefix,
-};
+use bytes::{Bytes, BytesMut};
+use runnel_codec::{Class, CloseCode, ControlFrame, DecodeError, Head, Limits, StreamFrame};
 
+pub(super) use self::event::StreamEvent;
 pub use self::id::StreamId;
 pub(super) use self::id::id_of;
+use self::purpose::Purpose;
 pub(super) use self::purpose::Role;
-use self::purpose::{Purpose, RANK_OF_NEW};
+use self::receiving::{Arrival, Receiving};
+use self::sending::{Sending, Written};
 use super::budget::StreamBytes;
-use super::copies::Uncopied;
 use super::openings::Pair;
 use super::outbox::Outbox;
 use super::reader::{Item, Reader, Readers};
@@ -28,61 +30,16 @@ use super::reader::{Item, Reader, Readers};
 pub(super) struct Stream {
     id: StreamId,
     purpose: Purpose,
-    send: Option<SendStream>,
-    recv: Option<RecvStream>,
-    /// There from the first bytes of the peer's half to its end.
-    reader: Option<Reader>,
-    /// Updates that the head of a command of ours told of.
-    updates_received: u64,
+    sending: Sending,
+    receiving: Receiving,
+    /// Budgeted bytes.
+    bytes: StreamBytes,
     /// A head whose announced payload has not come yet.
     head: Option<Box<Head>>,
     /// Its head has been passed on, or we opened it.
     is_known: bool,
     /// What comes is read and dropped.
     discards: bool,
-    /// It has buffers only while something waits.
-    outbox: Outbox,
-    /// More was pending than [`PENDING_BYTES_HIGH`], and not yet less than [`PENDING_BYTES_LOW`].
-    is_crowded: bool,
-    finishes: bool,
-    /// To abort our half with as soon as it is there.
-    reset_with: Option<CloseCode>,
-    rank: i32,
-    /// The peer's stream is known from a copy and has not come itself.
-    is_announced: bool,
-    /// Bytes given to the reader, and those of them that came on the stream itself.
-    read_bytes: u64,
-    arrived_bytes: u64,
-    uncopied: Uncopied,
-    bytes: StreamBytes,
-}
-
-/// What happened on a stream.
-pub(super) enum StreamEvent {
-    /// It is the control stream.
-    IsControl,
-    Control(ControlFrame),
-    Head {
-        head: Head,
-        payload: Bytes,
-    },
-    Messages(Vec<Head>),
-    Frame(StreamFrame),
-    Finished,
-    /// The peer aborted its half.
-    Lost {
-        code: Option<CloseCode>,
-        /// Its head has been passed on, or we opened it.
-        is_known: bool,
-    },
-    /// The peer wants no more of our half, to which this many budgeted bytes were written.
-    Stopped {
-        code: Option<CloseCode>,
-        written: u64,
-    },
-    Writable,
-    /// The peer broke the rules.
-    Broken(DecodeError),
 }
 
 impl Stream {
@@ -95,98 +52,47 @@ impl Stream {
 
     /// A stream that the peer opened, and that has not come itself.
     pub(super) fn announced(id: StreamId) -> Self {
-        Self { is_announced: true, ..Self::new(id, Purpose::unknown()) }
+        let (sending, receiving) = (Sending::awaited(), Receiving::awaited());
+        Self { is_known: false, ..Self::new(id, Purpose::unknown(), sending, receiving) }
     }
 
     /// The control stream, opened here.
     pub(super) fn control(pair: Pair, limits: Limits) -> Self {
-        let mut stream = Self::new(id_of(&pair), Purpose::ours(Role::Control, Class::Urgent));
-        (stream.reader, stream.is_known) = (Some(Reader::control(limits)), true);
-        stream.attach(pair);
-        stream
+        let (id, purpose) = (id_of(&pair), Purpose::ours(Role::Control, Class::Urgent));
+        let receiving = Receiving::with_reader(pair.1, Reader::control(limits));
+        Self::new(id, purpose, Sending::open(pair.0), receiving)
     }
 
     /// A stream for a command, opened here. Its head and payload wait to be written, and its end, unless a body follows.
     pub(super) fn opened(pair: Pair, head: &Head, payload: Bytes, outbox: Outbox, is_copied: bool) -> Self {
-        let mut stream = Self::new(id_of(&pair), Purpose::ours(Role::Command, head.class));
-        (stream.is_known, stream.finishes) = (true, !head.has_body);
-        (stream.outbox, stream.updates_received) = (outbox, head.updates_received);
-        stream.attach(pair);
-        stream.uncopied.set_on(is_copied);
-        stream.push(|tail| encode_head_split(head, tail));
-        if head.class != Class::Urgent {
-            stream.bytes.add_written(head_encoded_len(head) as u64);
-        }
-        stream.set_rank(stream.purpose.rank());
+        let (id, purpose) = (id_of(&pair), Purpose::ours(Role::Command, head.class));
+        let receiving = Receiving::answers(pair.1, head.updates_received);
+        let mut stream = Self::new(id, purpose, Sending::open(pair.0).with_outbox(outbox), receiving);
+        stream.set_copied(is_copied);
+        stream.bytes.add_written(stream.sending.push_head(purpose, head));
         if !payload.is_empty() {
-            let prefix = piece_prefix(PieceKind::Payload, payload.len());
-            stream.bytes.add_written((prefix.as_slice().len() + payload.len()) as u64);
-            stream.push(|tail| {
-                tail.extend_from_slice(prefix.as_slice());
-                payload
-            });
-            stream.set_rank(stream.purpose.bulk_rank());
+            stream.bytes.add_written(stream.sending.push_payload(purpose, payload));
+        }
+        if !head.has_body {
+            stream.finish();
         }
         stream
     }
 
     /// A stream for messages of one class, opened here. It is finished behind them.
     pub(super) fn batch(pair: Pair, class: Class, messages: &[Head]) -> Self {
-        let mut stream = Self::new(id_of(&pair), Purpose::ours(Role::Batch, class));
-        stream.is_known = true;
-        stream.reader = Some(Reader::Silent { is_broken: false });
-        stream.attach(pair);
-        stream.set_rank(stream.purpose.rank());
-        let bytes: usize = messages.iter().map(message_encoded_len).sum();
-        let mut batch = BytesMut::with_capacity(bytes + 1);
-        encode_stream_kind(StreamKind::Batch, &mut batch);
-        messages.iter().for_each(|head| encode_message(head, &mut batch));
-        if class != Class::Urgent {
-            stream.bytes.add_written(batch.len() as u64);
-        }
-        stream.push_bytes(batch.freeze());
+        let (id, purpose) = (id_of(&pair), Purpose::ours(Role::Batch, class));
+        let receiving = Receiving::with_reader(pair.1, Reader::Silent { is_broken: false });
+        let mut stream = Self::new(id, purpose, Sending::open(pair.0), receiving);
+        stream.bytes.add_written(stream.sending.push_messages(purpose, messages));
         stream.finish();
         stream
     }
 
-    /// Without its halves.
-    fn new(id: StreamId, purpose: Purpose) -> Self {
-        Self {
-            id,
-            purpose,
-            send: None,
-            recv: None,
-            head: None,
-            is_known: false,
-            reader: None,
-            updates_received: 0,
-            discards: false,
-            outbox: Outbox::default(),
-            is_crowded: false,
-            finishes: false,
-            reset_with: None,
-            rank: RANK_OF_NEW,
-            is_announced: false,
-            read_bytes: 0,
-            arrived_bytes: 0,
-            uncopied: Uncopied::default(),
-            bytes: StreamBytes::default(),
-        }
-    }
-
-    /// Returns its outbox, for another stream, if nothing waits in it.
-    pub(super) fn take_outbox(&mut self) -> Option<Outbox> {
-        let is_idle = self.outbox.bytes() == 0 && !self.outbox.is_bare();
-        is_idle.then(|| std::mem::take(&mut self.outbox))
-    }
-
-    /// Has an outbox of another stream, if it has none of its own.
-    pub(super) fn lend_outbox(&mut self, spare: &mut Vec<Outbox>) {
-        if self.outbox.is_bare()
-            && let Some(outbox) = spare.pop()
-        {
-            self.outbox = outbox;
-        }
+    /// A stream of ours.
+    fn new(id: StreamId, purpose: Purpose, sending: Sending, receiving: Receiving) -> Self {
+        let bytes = StreamBytes::default();
+        Self { id, purpose, sending, receiving, bytes, head: None, is_known: true, discards: false }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -199,22 +105,17 @@ impl Stream {
 
     /// Returns whether both halves are done.
     pub(super) fn is_over(&self) -> bool {
-        self.send.is_none() && self.recv.is_none() && !self.is_announced
+        self.sending.is_over() && self.receiving.is_over()
     }
 
     /// Returns whether we opened it and the peer has answered.
     pub(super) fn is_answered(&self) -> bool {
-        self.purpose.is_ours && self.read_bytes > 0
+        self.purpose.is_ours && self.receiving.has_begun()
     }
 
     /// Returns whether the peer's half is still to be read.
     pub(super) fn is_read(&self) -> bool {
-        self.recv.is_some()
-    }
-
-    /// Returns whether anything may still be written.
-    fn is_written(&self) -> bool {
-        self.send.is_some() || self.is_announced && self.reset_with.is_none()
+        self.receiving.is_open()
     }
 
     /// Returns whether the peer opened it for a command or for messages.
@@ -224,8 +125,8 @@ impl Stream {
 
     /// Returns the bytes held of a head that has begun and is not complete.
     pub(super) fn head_bytes(&self) -> Option<usize> {
-        let bytes = self.reader.as_ref().map_or(0, Reader::buffered_bytes);
-        (self.expects_head() && self.recv.is_some() && bytes > 0).then_some(bytes)
+        let bytes = self.receiving.buffered_bytes();
+        (self.expects_head() && self.receiving.is_open() && bytes > 0).then_some(bytes)
     }
 
     /// Returns whether the next that comes is the head of a command or of a message, if anything comes.
@@ -235,7 +136,7 @@ impl Stream {
 
     /// Returns the bytes that wait to be written.
     pub(super) fn pending_bytes(&self) -> usize {
-        self.outbox.bytes()
+        self.sending.pending_bytes()
     }
 
     /// Returns the budgeted bytes written to it so far.
@@ -253,95 +154,64 @@ impl Stream {
         self.bytes.count_taken()
     }
 
+    /// Has an outbox of another stream, if it has none of its own.
+    pub(super) fn lend_outbox(&mut self, spare: &mut Vec<Outbox>) {
+        self.sending.lend_outbox(spare);
+    }
+
+    /// Returns its outbox, for another stream, if nothing waits in it.
+    pub(super) fn take_outbox(&mut self) -> Option<Outbox> {
+        self.sending.take_outbox()
+    }
+
     /// It has turned out to be the control stream.
     pub(super) fn become_control(&mut self) {
         self.purpose.role = Role::Control;
-        self.set_rank(self.purpose.rank());
+        self.sending.set_rank(self.purpose.rank());
     }
 
     /// Writes a frame behind what waits already. Returns its budgeted bytes.
     pub(super) fn push_frame(&mut self, frame: &StreamFrame) -> u64 {
-        if !self.is_written() || self.finishes {
-            return 0;
-        }
-        self.push(|tail| encode_frame_split(frame, tail));
-        self.set_rank(if frame.is_bulk() { self.purpose.bulk_rank() } else { self.purpose.rank() });
-        let budgeted = self.purpose.budgeted(frame);
+        let budgeted = self.sending.push_frame(self.purpose, frame);
         self.bytes.add_written(budgeted);
         budgeted
     }
 
     pub(super) fn push_control(&mut self, frame: &ControlFrame) {
-        self.push(|tail| {
-            encode_control(frame, tail);
-            Bytes::new()
-        });
+        self.sending.push_control(frame);
     }
 
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
-        self.push(|_| bytes);
-    }
-
-    /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns.
-    fn push(&mut self, encode: impl FnOnce(&mut BytesMut) -> Bytes) {
-        if !self.is_written() {
-            return;
-        }
-        let pushed = self.outbox.push(encode);
-        self.uncopied.handle_written(&self.outbox, pushed, self.purpose.is_urgent_command());
-        self.is_crowded |= self.outbox.bytes() > PENDING_BYTES_HIGH;
+        self.sending.push_bytes(bytes);
     }
 
     pub(super) fn finish(&mut self) {
-        self.finishes = true;
+        self.sending.finish();
     }
 
     /// Has what is written from now on copied, if it is of an urgent command.
     pub(super) fn set_copied(&mut self, is_copied: bool) {
-        self.uncopied.set_on(is_copied);
+        self.sending.set_copied(is_copied);
     }
 
     /// Returns where on the stream the bytes are that were written since this was last asked, and the bytes, if they are to
     /// be copied.
     pub(super) fn take_uncopied(&mut self) -> Option<(u64, BytesMut)> {
-        self.uncopied.take()
+        self.sending.take_uncopied()
     }
 
     /// The stream has come of which a copy had told.
     pub(super) fn attach(&mut self, (send, recv): Pair) {
-        self.is_announced = false;
-        (self.send, self.recv) = (Some(send), Some(recv));
+        self.sending.attach(send);
+        self.receiving.attach(recv);
         if self.purpose.role == Role::Command {
-            self.set_rank(self.purpose.rank());
-        }
-        if let Some(code) = self.reset_with.take() {
-            self.reset(code);
-        }
-    }
-
-    /// Reads what a copy says, as far as it is news and joins on to what was read.
-    pub(super) fn read_copy(
-        &mut self,
-        offset: u64,
-        bytes: Bytes,
-        readers: &mut Readers,
-        events: &mut Vec<StreamEvent>,
-    ) {
-        let is_read = self.recv.is_some() || self.is_announced;
-        if is_read && offset <= self.read_bytes {
-            self.read_from(offset, bytes, readers, events);
+            self.sending.set_rank(self.purpose.rank());
         }
     }
 
     /// Aborts our half. Returns the budgeted bytes written to it, if it was still open.
     pub(super) fn reset(&mut self, code: CloseCode) -> Option<u64> {
-        if self.is_announced {
-            self.reset_with = Some(code);
-        }
-        let mut send = self.send.take()?;
-        self.outbox.clear();
-        send.reset(code.to_wire().into()).ok()?;
-        Some(self.bytes.written())
+        self.sending.reset(code).then(|| self.bytes.written())
     }
 
     /// Reads and drops what still comes.
@@ -354,35 +224,18 @@ impl Stream {
 
     /// Writes what waits, as far as it is taken.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) {
-        let Some(send) = self.send.as_mut() else { return };
-        match self.outbox.poll_write(cx, send) {
-            Poll::Ready(Ok(())) | Poll::Pending => {}
-            Poll::Ready(Err(WriteError::Stopped(_))) if self.purpose.role == Role::Batch => {
-                self.send = None;
+        match self.sending.poll_write(cx) {
+            None => {}
+            Some(Written::Writable) => events.push(StreamEvent::Writable),
+            Some(Written::Stopped(_)) if self.purpose.role == Role::Batch => {
+                self.sending.abandon();
                 events.push(StreamEvent::Broken(BATCH_CUT));
-                return;
             }
-            Poll::Ready(Err(WriteError::Stopped(code))) => {
-                let code = CloseCode::from_wire(code.into_inner());
+            Some(Written::Stopped(code)) => {
                 if let Some(written) = self.reset(CloseCode::Stopped) {
                     events.push(StreamEvent::Stopped { code, written });
                 }
-                return;
             }
-            Poll::Ready(Err(_)) => {
-                // The link is gone, and says so itself.
-                self.send = None;
-                return;
-            }
-        }
-        if self.is_crowded && self.outbox.bytes() < PENDING_BYTES_LOW {
-            self.is_crowded = false;
-            events.push(StreamEvent::Writable);
-        }
-        if self.outbox.bytes() == 0 && self.finishes {
-            // It may have been stopped: then nobody waits for the end either.
-            send.finish().ok();
-            self.send = None;
         }
     }
 
@@ -394,88 +247,66 @@ impl Stream {
         events: &mut Vec<StreamEvent>,
     ) -> bool {
         for _ in 0..READS_MAX {
-            let Some(recv) = self.recv.as_mut() else { return true };
-            let result = pin!(recv.read_chunk(READ_BYTES_MAX, true)).poll(cx);
-            match result {
+            match self.receiving.poll_arrival(cx) {
                 Poll::Pending => return true,
-                Poll::Ready(Ok(Some(chunk))) => {
-                    let offset = self.arrived_bytes;
-                    self.arrived_bytes += chunk.bytes.len() as u64;
-                    self.read_from(offset, chunk.bytes, readers, events);
+                Poll::Ready(Arrival::Bytes(offset, bytes)) => {
+                    let is_news = self.receiving.push(offset, bytes, readers);
+                    self.take_news(is_news, events);
                 }
-                Poll::Ready(Ok(None)) => {
-                    self.recv = None;
-                    let reader = self.reader(readers);
-                    let end = reader.finish();
-                    self.let_go_of_reader(readers);
-                    match end {
-                        Ok(()) if self.discards => {}
-                        Ok(()) if self.purpose.role == Role::Batch && !self.purpose.is_ours => {
-                            self.end_our_half()
-                        }
-                        Ok(()) => events.push(StreamEvent::Finished),
-                        Err(error) => events.push(StreamEvent::Broken(error)),
-                    }
-                }
-                Poll::Ready(Err(ReadError::Reset(code))) => {
-                    self.recv = None;
-                    if self.purpose.role == Role::Batch {
-                        events.push(StreamEvent::Broken(BATCH_CUT));
-                        continue;
-                    }
-                    if !self.is_known {
-                        // Nobody else will ever end our half.
-                        self.reset(CloseCode::Stopped);
-                    }
-                    let code = CloseCode::from_wire(code.into_inner());
-                    events.push(StreamEvent::Lost { code, is_known: self.is_known && !self.discards });
-                }
-                Poll::Ready(Err(_)) => self.recv = None,
+                Poll::Ready(Arrival::End) => self.handle_end(readers, events),
+                Poll::Ready(Arrival::Reset(code)) => self.handle_reset(code, events),
             }
         }
         false
     }
 
-    /// Reads bytes from an offset on, without those that were read already.
-    fn read_from(
+    /// Reads what a copy says, as far as it is news and joins on to what was read.
+    pub(super) fn read_copy(
         &mut self,
         offset: u64,
-        mut bytes: Bytes,
+        bytes: Bytes,
         readers: &mut Readers,
         events: &mut Vec<StreamEvent>,
     ) {
-        let known = usize::try_from(self.read_bytes - offset).unwrap_or(usize::MAX);
-        if known >= bytes.len() {
-            return;
-        }
-        bytes.advance(known);
-        self.read_bytes += bytes.len() as u64;
-        self.reader(readers).push(bytes);
-        if let Err(error) = self.decode(events) {
-            self.break_off(error, events);
-        }
-    }
-
-    fn reader(&mut self, readers: &mut Readers) -> &mut Reader {
-        let (is_ours, updates_received) = (self.purpose.is_ours, self.updates_received);
-        self.reader.get_or_insert_with(|| match is_ours {
-            true => readers.replies(updates_received),
-            false => readers.opened(),
-        })
+        let is_news = self.receiving.push_copy(offset, bytes, readers);
+        self.take_news(is_news, events);
     }
 
     /// Nothing is read any more.
     pub(super) fn let_go_of_reader(&mut self, readers: &mut Readers) {
-        if let Some(reader) = self.reader.take() {
-            readers.keep(reader);
+        self.receiving.let_go_of_reader(readers);
+    }
+
+    fn handle_end(&mut self, readers: &mut Readers, events: &mut Vec<StreamEvent>) {
+        match self.receiving.finish(readers) {
+            Ok(()) if self.discards => {}
+            // All has come, and nothing is said in answer.
+            Ok(()) if self.purpose.role == Role::Batch && !self.purpose.is_ours => self.sending.end(),
+            Ok(()) => events.push(StreamEvent::Finished),
+            Err(error) => events.push(StreamEvent::Broken(error)),
         }
     }
 
-    fn decode(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
+    fn handle_reset(&mut self, code: Option<CloseCode>, events: &mut Vec<StreamEvent>) {
+        if self.purpose.role == Role::Batch {
+            return events.push(StreamEvent::Broken(BATCH_CUT));
+        }
+        if !self.is_known {
+            // Nobody else will ever end our half.
+            self.reset(CloseCode::Stopped);
+        }
+        events.push(StreamEvent::Lost { code, is_known: self.is_known && !self.discards });
+    }
+
+    fn take_news(&mut self, is_news: bool, events: &mut Vec<StreamEvent>) {
+        if is_news && let Err(error) = self.take_items(events) {
+            self.break_off(error, events);
+        }
+    }
+
+    fn take_items(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), DecodeError> {
         let mut messages = Vec::new();
-        while let Some(reader) = &mut self.reader
-            && let Some(item) = reader.next_item()?
-        {
+        while let Some(item) = self.receiving.next_item()? {
             match item {
                 Item::IsControl => events.push(StreamEvent::IsControl),
                 Item::IsBatch => self.purpose.role = Role::Batch,
@@ -493,16 +324,16 @@ impl Stream {
         }
         if matches!(self.purpose.role, Role::Command | Role::Batch)
             && self.purpose.class != Class::Urgent
-            && let Some(reader) = &self.reader
+            && let Some(bytes) = self.receiving.completed_bytes()
         {
-            self.bytes.set_taken(reader.completed_bytes());
+            self.bytes.set_taken(bytes);
         }
         Ok(())
     }
 
     fn take_head(&mut self, head: Head, events: &mut Vec<StreamEvent>) {
         (self.purpose.role, self.purpose.class) = (Role::Command, head.class);
-        self.set_rank(self.purpose.rank());
+        self.sending.set_rank(self.purpose.rank());
         if head.payload_bytes > 0 {
             self.head = Some(Box::new(head));
         } else {
@@ -527,34 +358,11 @@ impl Stream {
 
     /// The peer broke the rules: mostly the link ends, but a stream of a kind that may be skipped is only refused.
     fn break_off(&mut self, error: DecodeError, events: &mut Vec<StreamEvent>) {
-        if let Some(mut recv) = self.recv.take() {
-            // It may have ended already; then there is nothing to stop.
-            recv.stop(error.close_code().to_wire().into()).ok();
-        }
+        self.receiving.stop(error.close_code());
         if error.spares_link() {
             self.reset(error.close_code());
         } else {
             events.push(StreamEvent::Broken(error));
-        }
-    }
-
-    /// All has come, and nothing is said in answer.
-    fn end_our_half(&mut self) {
-        if let Some(mut send) = self.send.take() {
-            // It may have been stopped: then nobody waits for the end either.
-            send.finish().ok();
-        }
-    }
-
-    /// Sets the rank among the link's streams. A stream keeps its old one as long as it waits, so this comes before a
-    /// write.
-    fn set_rank(&mut self, rank: i32) {
-        if self.rank != rank
-            && let Some(send) = &self.send
-        {
-            self.rank = rank;
-            // It fails only for a stream that has ended, where rank means nothing.
-            send.set_priority(rank).ok();
         }
     }
 }
@@ -564,12 +372,3 @@ const BATCH_CUT: DecodeError = DecodeError::UnexpectedFrame { frame: "the reset"
 
 /// Chunks read from one stream before the others get their turn.
 const READS_MAX: usize = 16;
-
-/// Longest chunk read at once.
-const READ_BYTES_MAX: usize = 64 << 10;
-
-/// Bytes waiting on one stream above which it is crowded: two of the largest pieces.
-const PENDING_BYTES_HIGH: usize = 128 << 10;
-
-/// Bytes waiting below which a crowded stream is writable again.
-const PENDING_BYTES_LOW: usize = 32 << 10;
