@@ -5,8 +5,11 @@
 //! stream at once; what the receiver does with it is bounded by credit, above.
 
 mod budget;
+mod control;
 mod copies;
+mod ending;
 mod event;
+mod greeting;
 mod heads;
 mod open;
 mod openings;
@@ -16,6 +19,7 @@ mod reader;
 mod stats;
 mod stream;
 mod stream_map;
+mod streams;
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
@@ -16,6 +16,10 @@ pub(super) type Pair = (SendStream, RecvStream);
 /// A stream that is there already is had without an allocation; only a wait needs one.
 pub(super) struct Openings {
     connection: Connection,
+    /// A stream of ours that is open and not used yet.
+    place: Option<Pair>,
+    /// Streams that the peer has opened.
+    accepted: u64,
     opening: Option<Wait>,
     accepting: Option<Wait>,
     receiving: Option<DatagramWait>,
@@ -26,11 +30,35 @@ type DatagramWait = Pin<Box<dyn Future<Output = Result<Bytes, ConnectionError>> 
 
 impl Openings {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, opening: None, accepting: None, receiving: None }
+        Self { connection, place: None, accepted: 0, opening: None, accepting: None, receiving: None }
     }
 
-    /// Returns a new stream of ours, once the peer's limit allows one.
-    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pair, ConnectionError>> {
+    /// Gets the next stream of ours, unless there is one, once the peer's limit allows it. Returns whether it is there now.
+    pub(super) fn poll_place(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.place.is_none()
+            && let Poll::Ready(Ok(pair)) = self.poll_open(cx)
+        {
+            self.place = Some(pair);
+        }
+        self.place.is_some()
+    }
+
+    /// Returns a stream of ours that is not used yet.
+    pub(super) fn take_place(&mut self) -> Option<Pair> {
+        self.place.take()
+    }
+
+    /// Returns whether there is a stream of ours that is not used yet.
+    pub(super) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Returns how many streams the peer has opened, the control stream among them.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pair, ConnectionError>> {
         if self.opening.is_none() {
             let at_once = pin!(self.connection.open_bi()).poll(cx);
             if at_once.is_ready() {
@@ -46,6 +74,12 @@ impl Openings {
 
     /// Returns the next stream that the peer has opened.
     pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pair, ConnectionError>> {
+        let accepted = ready!(self.poll_accept_next(cx));
+        self.accepted += u64::from(accepted.is_ok());
+        Poll::Ready(accepted)
+    }
+
+    fn poll_accept_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pair, ConnectionError>> {
         if self.accepting.is_none() {
             let at_once = pin!(self.connection.accept_bi()).poll(cx);
             if at_once.is_ready() {

@@ -19,6 +19,23 @@ pub(super) struct Outbox {
     bytes: usize,
 }
 
+/// Empty outboxes, kept for their buffers: most streams are written in one go, and need one for that long.
+#[derive(Debug, Default)]
+pub(super) struct Outboxes(Vec<Outbox>);
+
+impl Outboxes {
+    pub(super) fn take(&mut self) -> Option<Outbox> {
+        self.0.pop()
+    }
+
+    /// Keeps an outbox for later streams, up to a bound.
+    pub(super) fn keep(&mut self, outbox: Outbox) {
+        if self.0.len() < OUTBOXES_MAX && outbox.is_worth_keeping() {
+            self.0.push(outbox);
+        }
+    }
+}
+
 impl Outbox {
     /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns. Returns how many
     /// bytes they are.
@@ -88,10 +105,13 @@ impl Outbox {
     }
 
     /// Returns whether its buffers are worth keeping for another stream: those that grew large are not.
-    pub(super) fn is_worth_keeping(&self) -> bool {
+    fn is_worth_keeping(&self) -> bool {
         (1..=TAIL_BYTES_KEPT).contains(&self.tail.capacity()) && self.pieces.capacity() <= PIECES_KEPT
     }
 }
+
+/// Outboxes kept for later streams.
+const OUTBOXES_MAX: usize = 64;
 
 /// What is reserved for small frames: a head with its arguments, or all answers to a command, mostly fit.
 const TAIL_BYTES_TYPICAL: usize = 256;

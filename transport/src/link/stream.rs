@@ -23,7 +23,7 @@ use self::receiving::{Arrival, Receiving};
 use self::sending::{Sending, Written};
 use super::budget::StreamBytes;
 use super::openings::Pair;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Outboxes};
 use super::reader::{Item, Reader, Readers};
 
 /// A stream and what is under way on it.
@@ -155,7 +155,7 @@ impl Stream {
     }
 
     /// Has an outbox of another stream, if it has none of its own.
-    pub(super) fn lend_outbox(&mut self, spare: &mut Vec<Outbox>) {
+    pub(super) fn lend_outbox(&mut self, spare: &mut Outboxes) {
         self.sending.lend_outbox(spare);
     }
 

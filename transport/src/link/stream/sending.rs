@@ -12,7 +12,7 @@ use runnel_codec::{
 
 use super::purpose::{Purpose, RANK_OF_NEW};
 use crate::link::copies::Uncopied;
-use crate::link::outbox::Outbox;
+use crate::link::outbox::{Outbox, Outboxes};
 
 /// Our half of a stream.
 pub(super) struct Sending {
@@ -221,9 +221,9 @@ impl Sending {
     }
 
     /// Has an outbox of another stream, if it has none of its own.
-    pub(super) fn lend_outbox(&mut self, spare: &mut Vec<Outbox>) {
+    pub(super) fn lend_outbox(&mut self, spare: &mut Outboxes) {
         if self.outbox.is_bare()
-            && let Some(outbox) = spare.pop()
+            && let Some(outbox) = spare.take()
         {
             self.outbox = outbox;
         }
