@@ -3,6 +3,9 @@
 //! It has no task of its own: its owner calls [`Link::poll_event`] until it is pending. Each of its streams has a waker
 //! of its own, so that only those are touched that have something to do. Everything that arrives is taken off its
 //! stream at once; what the receiver does with it is bounded by credit, above.
+//!
+//! What its owner writes goes through `open/outgoing.rs` and `stream/sending.rs` into an `outbox.rs`, and from there to
+//! QUIC; what the peer has written comes by `openings.rs`, `stream/receiving.rs` and `open/incoming.rs`, and is an event.
 
 mod budget;
 mod control;
