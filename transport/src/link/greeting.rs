@@ -21,9 +21,10 @@ impl Greeting {
         self.is_done = true;
     }
 
-    /// Passes on what happened on a command's stream, or keeps it until the welcome.
+    /// Passes on what happened on a command's stream, or keeps it until the welcome and behind what came before that.
     pub(super) fn say(&mut self, event: LinkEvent, events: &mut VecDeque<LinkEvent>) {
-        if self.is_done { events.push_back(event) } else { self.early.push(event) }
+        let is_next = self.is_done && self.early.is_empty();
+        if is_next { events.push_back(event) } else { self.early.push(event) }
     }
 
     /// Passes on what came before the welcome, once that was said.
@@ -56,8 +57,10 @@ mod tests {
         greeting.pass_on(&mut events);
         assert_eq!(events, []);
         greeting.handle_welcome();
-        greeting.pass_on(&mut events);
         greeting.say(finished(4), &mut events);
-        assert_eq!(events, [finished(0), finished(4)]);
+        assert_eq!(events, [], "what came before is said first");
+        greeting.pass_on(&mut events);
+        greeting.say(finished(8), &mut events);
+        assert_eq!(events, [finished(0), finished(4), finished(8)]);
     }
 }

@@ -125,11 +125,11 @@ impl Open {
 
     /// Looks whether the connection has ended, and takes new streams, from the peer and for ourselves.
     fn poll_connection(&mut self, cx: &mut Context<'_>, events: &mut VecDeque<LinkEvent>) {
+        self.greeting.pass_on(events);
         if self.ending.is_found() {
             return;
         }
         self.ending.poll(cx);
-        self.greeting.pass_on(events);
         while let Poll::Ready(Ok(pair)) = self.openings.poll_accept(cx) {
             self.accept(pair);
         }
