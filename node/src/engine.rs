@@ -4,8 +4,8 @@
 //! words to links, callers and handlers and brings back what those say. The order is always the same: take what has
 //! happened, drain every `poll_*`, arm the timer. It never waits: not for a disk, not for a handler, not for a peer.
 //!
-//! Start at [`Engine::poll`]. `links` has what happens to links, `outgoing` what this node sends, `incoming` what it
-//! receives, `shutdown` how it ends.
+//! Start at [`Engine::poll`]. `links` and `hello` have what happens to links, `outgoing` what this node sends, `incoming`
+//! what it receives, `shutdown` how it ends.
 
 mod batches;
 mod bodies;
@@ -15,6 +15,7 @@ mod dispatch;
 mod early;
 #[cfg(test)]
 mod fixtures;
+mod hello;
 mod incoming;
 mod lateness;
 mod link_set;
