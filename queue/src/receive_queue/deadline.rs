@@ -1,12 +1,36 @@
-//! Deadlines of commands that were received, when the machine sleeps.
+//! Deadlines of commands that were received, and the time that a handler has to stop.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use runnel_codec::{FailureKind, Outcome};
 
 use super::ReceiveQueue;
 use super::command::State;
+use super::words::{Stop, StopReason};
 use crate::peers::LocalId;
 
 impl ReceiveQueue {
+    /// Looks at the time: deadlines, and handlers that do not stop.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.durable.handle_timeout(now);
+        while let Some((_, id)) = self.alarms.first().filter(|(at, _)| *at <= now).copied() {
+            self.alarms.pop_first();
+            let Some(known) = self.known_mut(id) else { continue };
+            match (&known.state, known.stop) {
+                (State::Running, Some((reason, Some(until)))) if until <= now => {
+                    let kind = match reason {
+                        StopReason::Cancelled => FailureKind::Cancelled,
+                        StopReason::DeadlineExceeded => FailureKind::DeadlineExceeded,
+                    };
+                    self.end(id, Outcome::failed(kind, "the handler did not stop in time"));
+                }
+                (State::Running, None) => self.stop(now, id, StopReason::DeadlineExceeded),
+                (State::Running, Some(_)) => {}
+                _ => self.call_off(id, Outcome::Expired),
+            }
+        }
+    }
+
     /// The machine has slept, and the clock of `now` stood still meanwhile: deadlines have come nearer by as much. The
     /// time that handlers have to stop has not: they slept too.
     pub fn handle_slept(&mut self, slept: Duration) {
@@ -25,5 +49,14 @@ impl ReceiveQueue {
                 self.alarms.extend(known.alarms().map(|at| (at, LocalId { peer, key })));
             }
         }
+    }
+
+    /// Tells a running command to stop; it has a time to do so.
+    pub(super) fn stop(&mut self, now: Instant, id: LocalId, reason: StopReason) {
+        let until = now.checked_add(self.config.stop_grace);
+        let Some(known) = self.known_mut(id).filter(|known| known.stop.is_none()) else { return };
+        known.stop = Some((reason, until));
+        self.alarms.extend(until.map(|until| (until, id)));
+        self.stops.push_back(Stop { from: self.senders.name(id.peer).clone(), key: id.key, reason });
     }
 }

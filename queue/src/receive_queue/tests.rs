@@ -12,7 +12,7 @@ mod stored;
 
 use std::time::Duration;
 
-use runnel_codec::{Class, ClassMap, Epoch, RejectionKind, Seq};
+use runnel_codec::{Class, ClassMap, Epoch, FailureKind, RejectionKind, Seq, UpdatePolicy};
 
 use super::*;
 use crate::clock::ClockReading;
