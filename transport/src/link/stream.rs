@@ -209,7 +209,7 @@ impl Stream {
         }
     }
 
-    /// Aborts our half. Returns the budgeted bytes written to it, if it was still open.
+    /// Aborts our half. Returns the budgeted bytes written to it, unless it had been ended or aborted before.
     pub(super) fn reset(&mut self, code: CloseCode) -> Option<u64> {
         self.sending.reset(code).then(|| self.bytes.written())
     }
@@ -372,3 +372,18 @@ const BATCH_CUT: DecodeError = DecodeError::UnexpectedFrame { frame: "the reset"
 
 /// Chunks read from one stream before the others get their turn.
 const READS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_to_a_stream_that_is_reset_before_it_comes_is_told_once() {
+        let mut stream = Stream::announced(StreamId::from_wire(0));
+        let written = stream.push_frame(&StreamFrame::ResultBody(Bytes::from_static(b"result")));
+        assert!(written > 0);
+        assert_eq!(stream.reset(CloseCode::Detached), Some(written));
+        assert_eq!(stream.reset(CloseCode::Detached), None);
+        assert_eq!(stream.push_frame(&StreamFrame::ResultBody(Bytes::from_static(b"more"))), 0);
+    }
+}

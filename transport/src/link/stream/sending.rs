@@ -175,18 +175,18 @@ impl Sending {
         }
     }
 
-    /// Aborts it. Returns whether it was open.
+    /// Aborts it, at once or as soon as the stream is there. Returns whether it had not been ended or aborted before.
     pub(super) fn reset(&mut self, code: CloseCode) -> bool {
-        match &mut self.half {
-            Half::Awaited | Half::ToReset(_) => {
+        self.outbox.clear();
+        match std::mem::replace(&mut self.half, Half::Over) {
+            Half::Open(mut send) => send.reset(code.to_wire().into()).is_ok(),
+            Half::Awaited => {
                 self.half = Half::ToReset(code);
-                false
+                true
             }
-            Half::Open(send) => {
-                let is_reset = send.reset(code.to_wire().into()).is_ok();
-                self.half = Half::Over;
-                self.outbox.clear();
-                is_reset
+            Half::ToReset(first) => {
+                self.half = Half::ToReset(first);
+                false
             }
             Half::Over => false,
         }
