@@ -44,6 +44,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// A stream that the peer opened.
+    #[inline]
     pub(super) fn accepted(pair: Pair) -> Self {
         let mut stream = Self::announced(id_of(&pair));
         stream.attach(pair);
@@ -51,6 +52,7 @@ impl Stream {
     }
 
     /// A stream that the peer opened, and that has not come itself.
+    #[inline]
     pub(super) fn announced(id: StreamId) -> Self {
         let (sending, receiving) = (Sending::awaited(), Receiving::awaited());
         Self { is_known: false, ..Self::new(id, Purpose::unknown(), sending, receiving) }
@@ -64,6 +66,7 @@ impl Stream {
     }
 
     /// A stream for a command, opened here. Its head and payload wait to be written, and its end, unless a body follows.
+    #[inline]
     pub(super) fn opened(pair: Pair, head: &Head, payload: Bytes, outbox: Outbox, is_copied: bool) -> Self {
         let (id, purpose) = (id_of(&pair), Purpose::ours(Role::Command, head.class));
         let receiving = Receiving::answers(pair.1, head.updates_received);
@@ -90,6 +93,7 @@ impl Stream {
     }
 
     /// A stream of ours.
+    #[inline]
     fn new(id: StreamId, purpose: Purpose, sending: Sending, receiving: Receiving) -> Self {
         let bytes = StreamBytes::default();
         Self { id, purpose, sending, receiving, bytes, head: None, is_known: true, discards: false }
@@ -171,6 +175,7 @@ impl Stream {
     }
 
     /// Writes a frame behind what waits already. Returns its budgeted bytes.
+    #[inline]
     pub(super) fn push_frame(&mut self, frame: &StreamFrame) -> u64 {
         let budgeted = self.sending.push_frame(self.purpose, frame);
         self.bytes.add_written(budgeted);
@@ -201,6 +206,7 @@ impl Stream {
     }
 
     /// The stream has come of which a copy had told.
+    #[inline]
     pub(super) fn attach(&mut self, (send, recv): Pair) {
         self.sending.attach(send);
         self.receiving.attach(recv);
@@ -223,6 +229,7 @@ impl Stream {
     }
 
     /// Writes what waits, as far as it is taken.
+    #[inline]
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, events: &mut Vec<StreamEvent>) {
         match self.sending.poll_write(cx) {
             None => {}
@@ -240,6 +247,7 @@ impl Stream {
     }
 
     /// Reads what has come, up to a bound. Returns whether nothing more is there now.
+    #[inline]
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

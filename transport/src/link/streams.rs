@@ -49,6 +49,7 @@ impl Streams {
     }
 
     /// Adds a stream, which is polled once it is woken. Returns its index.
+    #[inline]
     pub(super) fn add(&mut self, stream: Stream) -> usize {
         let id = stream.id();
         let index = self.streams.insert(stream);
@@ -58,6 +59,7 @@ impl Streams {
     }
 
     /// Takes a stream away that is over.
+    #[inline]
     pub(super) fn remove(&mut self, index: usize) {
         let mut stream = self.streams.remove(index);
         self.indices.remove(&stream.id());
@@ -65,6 +67,7 @@ impl Streams {
     }
 
     /// Returns the index of a stream, unless it has ended.
+    #[inline]
     pub(super) fn index_of(&self, id: StreamId) -> Option<usize> {
         self.indices.get(&id).copied()
     }
@@ -73,16 +76,19 @@ impl Streams {
         self.streams.get(self.index_of(id)?)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Stream> {
         self.streams.get_mut(index)
     }
 
     /// Returns an outbox for a stream of which something is written at once.
+    #[inline]
     pub(super) fn spare_outbox(&mut self) -> Outbox {
         self.outboxes.take().unwrap_or_default()
     }
 
     /// Returns a stream to which something is to be written, with an outbox, if it has this role.
+    #[inline]
     pub(super) fn with_outbox(&mut self, index: usize, role: Role) -> Option<&mut Stream> {
         let stream = self.streams.get_mut(index).filter(|stream| stream.role() == role)?;
         stream.lend_outbox(&mut self.outboxes);
@@ -91,6 +97,7 @@ impl Streams {
 
     /// Writes what waits on a stream, and reads what has come, unless it has to wait: then it is
     /// [resumed](Self::resume_paused) later.
+    #[inline]
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -137,6 +144,7 @@ impl Streams {
     }
 
     /// Returns what wakes something: the connection, or a stream that is there.
+    #[inline]
     pub(super) fn waker(&self, turn: Turn) -> Waker {
         self.ready.waker(turn.number())
     }

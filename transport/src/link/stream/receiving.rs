@@ -41,26 +41,31 @@ pub(super) enum Arrival {
 
 impl Receiving {
     /// The half of a stream of the peer's that has not come.
+    #[inline]
     pub(super) fn awaited() -> Self {
         Self { half: Half::Awaited, reader: None, answers_behind: None, read_bytes: 0, arrived_bytes: 0 }
     }
 
     /// The answers to a command of ours.
+    #[inline]
     pub(super) fn answers(recv: RecvStream, updates_received: u64) -> Self {
         Self { half: Half::Open(recv), answers_behind: Some(updates_received), ..Self::awaited() }
     }
 
     /// The peer's half of another stream of ours.
+    #[inline]
     pub(super) fn with_reader(recv: RecvStream, reader: Reader) -> Self {
         Self { half: Half::Open(recv), reader: Some(reader), ..Self::awaited() }
     }
 
     /// The stream has come.
+    #[inline]
     pub(super) fn attach(&mut self, recv: RecvStream) {
         self.half = Half::Open(recv);
     }
 
     /// Returns what comes next.
+    #[inline]
     pub(super) fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
         let Half::Open(recv) = &mut self.half else { return Poll::Pending };
         let arrived = ready!(pin!(recv.read_chunk(READ_BYTES_MAX, true)).poll(cx));
@@ -92,6 +97,7 @@ impl Receiving {
     }
 
     /// Takes bytes from an offset on, without those that were read already. Returns whether there is news.
+    #[inline]
     pub(super) fn push(&mut self, offset: u64, mut bytes: Bytes, readers: &mut Readers) -> bool {
         let known = usize::try_from(self.read_bytes - offset).unwrap_or(usize::MAX);
         if known >= bytes.len() {
@@ -104,11 +110,13 @@ impl Receiving {
     }
 
     /// Returns the next item, or `None` when more bytes are needed.
+    #[inline]
     pub(super) fn next_item(&mut self) -> Result<Option<Item>, DecodeError> {
         self.reader.as_mut().map_or(Ok(None), Reader::next_item)
     }
 
     /// Checks that the half may end where it did. Nothing is read any more.
+    #[inline]
     pub(super) fn finish(&mut self, readers: &mut Readers) -> Result<(), DecodeError> {
         let end = self.reader(readers).finish();
         self.let_go_of_reader(readers);
@@ -125,6 +133,7 @@ impl Receiving {
     }
 
     /// Nothing is read any more.
+    #[inline]
     pub(super) fn let_go_of_reader(&mut self, readers: &mut Readers) {
         if let Some(reader) = self.reader.take() {
             readers.keep(reader);

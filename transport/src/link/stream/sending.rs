@@ -46,6 +46,7 @@ pub(super) enum Written {
 
 impl Sending {
     /// The half of a stream that has not come.
+    #[inline]
     pub(super) fn awaited() -> Self {
         Self {
             half: Half::Awaited,
@@ -57,15 +58,18 @@ impl Sending {
         }
     }
 
+    #[inline]
     pub(super) fn open(send: SendStream) -> Self {
         Self { half: Half::Open(send), ..Self::awaited() }
     }
 
+    #[inline]
     pub(super) fn with_outbox(self, outbox: Outbox) -> Self {
         Self { outbox, ..self }
     }
 
     /// The stream has come.
+    #[inline]
     pub(super) fn attach(&mut self, send: SendStream) {
         let half = std::mem::replace(&mut self.half, Half::Open(send));
         if let Half::ToReset(code) = half {
@@ -74,6 +78,7 @@ impl Sending {
     }
 
     /// Has the head of a command written. Returns its budgeted bytes.
+    #[inline]
     pub(super) fn push_head(&mut self, purpose: Purpose, head: &Head) -> u64 {
         self.push(purpose.is_urgent_command(), |tail| encode_head_split(head, tail));
         self.set_rank(purpose.rank());
@@ -105,6 +110,7 @@ impl Sending {
     }
 
     /// Has a frame of a command written, unless this half ends. Returns its budgeted bytes.
+    #[inline]
     pub(super) fn push_frame(&mut self, purpose: Purpose, frame: &StreamFrame) -> u64 {
         if !self.is_written() || self.finishes {
             return 0;
@@ -128,6 +134,7 @@ impl Sending {
 
     /// Has something written behind what waits: what `encode` appends, and then the bytes that it returns. It is copied as
     /// well if it is urgent, on a path that loses packets.
+    #[inline]
     fn push(&mut self, is_urgent: bool, encode: impl FnOnce(&mut BytesMut) -> Bytes) {
         if !self.is_written() {
             return;
@@ -143,6 +150,7 @@ impl Sending {
     }
 
     /// Writes what waits, as far as it is taken.
+    #[inline]
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Option<Written> {
         let Half::Open(send) = &mut self.half else { return None };
         match self.outbox.poll_write(cx, send) {
@@ -167,6 +175,7 @@ impl Sending {
     }
 
     /// Ends it now.
+    #[inline]
     pub(super) fn end(&mut self) {
         if let Half::Open(send) = &mut self.half {
             // It may have been stopped: then nobody waits for the end either.
@@ -199,6 +208,7 @@ impl Sending {
 
     /// Sets the rank among the link's streams. A stream keeps its old one as long as it waits, so this comes before a
     /// write.
+    #[inline]
     pub(super) fn set_rank(&mut self, rank: i32) {
         if self.rank != rank
             && let Half::Open(send) = &self.half
@@ -221,6 +231,7 @@ impl Sending {
     }
 
     /// Has an outbox of another stream, if it has none of its own.
+    #[inline]
     pub(super) fn lend_outbox(&mut self, spare: &mut Outboxes) {
         if self.outbox.is_bare()
             && let Some(outbox) = spare.take()
@@ -230,6 +241,7 @@ impl Sending {
     }
 
     /// Returns its outbox, for another stream, if nothing waits in it.
+    #[inline]
     pub(super) fn take_outbox(&mut self) -> Option<Outbox> {
         let is_idle = self.outbox.bytes() == 0 && !self.outbox.is_bare();
         is_idle.then(|| std::mem::take(&mut self.outbox))
