@@ -15,6 +15,8 @@ pub struct RateConfig {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bottleneck {
     free_at: Option<Instant>,
+    /// Bytes that it took, with the headers of IP and UDP.
+    carried_bytes: u64,
 }
 
 impl Bottleneck {
@@ -26,10 +28,16 @@ impl Bottleneck {
         if waiting > u128::from(config.queue_bytes) {
             return None;
         }
-        let bits = (bytes as u64 + HEADER_BYTES) * 8;
-        let leaves_at = begins_at + Duration::from_nanos(bits * 1_000_000_000 / rate);
+        let bytes = bytes as u64 + HEADER_BYTES;
+        let leaves_at = begins_at + Duration::from_nanos(bytes * 8 * 1_000_000_000 / rate);
         self.free_at = Some(leaves_at);
+        self.carried_bytes += bytes;
         Some(leaves_at)
+    }
+
+    /// Returns how many bytes it took so far, with the headers of IP and UDP.
+    pub(super) fn carried_bytes(&self) -> u64 {
+        self.carried_bytes
     }
 }
 
@@ -50,6 +58,7 @@ mod tests {
         assert_eq!(leave[0], Some(now + Duration::from_millis(1)));
         assert_eq!(leave[9], Some(now + Duration::from_millis(10)));
         assert_eq!(leave.iter().flatten().count(), 11, "one leaves while ten wait");
+        assert_eq!(bottleneck.carried_bytes(), 11_000, "what is dropped is not carried, headers are");
         let later = now + Duration::from_secs(1);
         assert_eq!(bottleneck.admit(later, &config, 972), Some(later + Duration::from_millis(1)));
     }

@@ -195,6 +195,12 @@ impl Network {
         self.lock().counts
     }
 
+    /// Returns how many bytes the narrow place on the way from one host to another has taken so far, with the headers of
+    /// IP and UDP; of a path without a rate, none.
+    pub fn carried_bytes(&self, from: IpAddr, to: IpAddr) -> u64 {
+        self.lock().paths.get(&(from, to)).map_or(0, Path::carried_bytes)
+    }
+
     /// Binds a socket of a host; port 0 takes a new one.
     pub(super) fn bind(self: &Arc<Self>, address: SocketAddr) -> io::Result<Arc<SimSocket>> {
         let mut state = self.lock();

@@ -106,6 +106,11 @@ impl Path {
         let again_at = (luck.duplicate < config.duplicated).then(|| at + config.jitter);
         Fate::Arrives { at, again_at }
     }
+
+    /// Returns how many bytes its narrowest place has taken, with the headers of IP and UDP.
+    pub(super) fn carried_bytes(&self) -> u64 {
+        self.bottleneck.carried_bytes()
+    }
 }
 
 impl Luck {

@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use runnel::codec::{Class, Command, Never};
 use runnel::{Config, Handlers, SubmitOptions};
 use runnel_tests::endless::{Endless, Taken, Way, handle_endless};
-use runnel_tests::sim::{Pair, PathConfig};
+use runnel_tests::sim::{CONTROLLER_HOST, Pair, PathConfig, WORKER_HOST};
 use runnel_transport::CongestionControl;
 use tokio::time::{Instant, interval, sleep};
 
@@ -39,6 +39,9 @@ pub(crate) struct Figures {
     pub(crate) latencies: Vec<Duration>,
     /// Bytes of bodies that came, as a part of what the link carries.
     pub(crate) used: f64,
+    /// Bytes of all packets on the way of the bulk, or of the commands if there is none, as a part of the same: with
+    /// headers, urgent commands, acknowledgements, and what was sent again.
+    pub(crate) on_the_wire: f64,
 }
 
 /// Gives its argument back, on the engine's thread.
@@ -69,15 +72,16 @@ async fn run(case: &Case, time: Duration) -> Figures {
         }
     }
     sleep(WARM_UP).await;
-    let (before, began_at) = (taken.bytes(), Instant::now());
+    let (before, began_at) = ((taken.bytes(), case.bulk.carried_bytes(&pair)), Instant::now());
     let mut latencies = ping(&pair, case.interval, time).await;
-    let bytes = taken.bytes() - before;
-    let bits_per_second = bytes as f64 * 8.0 / began_at.elapsed().as_secs_f64();
-    latencies.sort_unstable();
     let rate = case.path.rate.map_or(1.0, |rate| rate.bits_per_second as f64);
+    let part = |bytes: u64| bytes as f64 * 8.0 / began_at.elapsed().as_secs_f64() / rate;
+    let used = part(taken.bytes() - before.0);
+    let on_the_wire = part(case.bulk.carried_bytes(&pair) - before.1);
+    latencies.sort_unstable();
     bulk.end().await;
     pair.stop().await;
-    Figures { latencies, used: bits_per_second / rate }
+    Figures { latencies, used, on_the_wire }
 }
 
 /// Submits an urgent command in each interval, and returns how long each took.
@@ -126,6 +130,14 @@ impl Bulk {
             Self::None => None,
             Self::Up => Some(Way::Up),
             Self::Down => Some(Way::Down),
+        }
+    }
+
+    /// Returns how many bytes the link has carried its way so far.
+    fn carried_bytes(self, pair: &Pair) -> u64 {
+        match self {
+            Self::None | Self::Up => pair.network.carried_bytes(CONTROLLER_HOST, WORKER_HOST),
+            Self::Down => pair.network.carried_bytes(WORKER_HOST, CONTROLLER_HOST),
         }
     }
 }
