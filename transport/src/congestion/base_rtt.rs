@@ -19,7 +19,7 @@ impl BaseRtt {
     pub(super) fn handle_sample(&mut self, now: Instant, sample: Duration) {
         let lowest = self.lowest.map_or(sample, |lowest| lowest.min(sample));
         self.lowest = Some(lowest);
-        if sample <= lowest + lowest / 32 + TOLERANCE {
+        if self.is_near(sample) {
             self.confirmed_at = now;
         }
     }
@@ -32,6 +32,12 @@ impl BaseRtt {
     /// Returns the lowest time, or zero before the first sample.
     pub(super) fn get(&self) -> Duration {
         self.lowest.unwrap_or_default()
+    }
+
+    /// Returns whether a round-trip time is about the lowest.
+    pub(super) fn is_near(&self, rtt: Duration) -> bool {
+        let lowest = self.get();
+        rtt <= lowest + lowest / 32 + TOLERANCE
     }
 
     /// Returns how long a round trip of `rtt` waits in queues.

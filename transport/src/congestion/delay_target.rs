@@ -16,6 +16,8 @@ pub(super) struct DelayTarget {
     window: u64,
     phase: Phase,
     base: BaseRtt,
+    /// Whether the base was where it was taken to be when it was last looked for.
+    is_base_sure: bool,
     round: Round,
     loss: Loss,
     /// How much the window grew last, in bytes.
@@ -33,7 +35,7 @@ enum Phase {
     Startup,
     /// The window follows the queue.
     Steady,
-    /// The window is halved for two round trips, to see the path without the queue that it causes itself.
+    /// The window is smaller for a few round trips, to see the path without the queue that it causes itself.
     Draining(Drain),
     /// Others fill the buffer: the window takes its share.
     Competing(Competition),
@@ -44,8 +46,22 @@ struct Drain {
     why: Why,
     /// The window before.
     window: u64,
-    /// Whether a round has passed, so that what is seen is seen without the queue.
-    has_settled: bool,
+    /// The base round-trip time before.
+    base: Duration,
+    /// What the path holds without a queue, in bytes.
+    pipe: u64,
+    stage: Stage,
+}
+
+/// How far a drain has come: a round each.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The window is a little below what the path holds, which hardly idles.
+    Glance,
+    /// The window is half of that.
+    Halved,
+    /// It still is, and what is seen was sent without the queue.
+    Settled,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +99,7 @@ impl DelayTarget {
             window: INITIAL_PACKETS * mtu,
             phase: Phase::Startup,
             base: BaseRtt::new(now),
+            is_base_sure: false,
             round: Round::new(now),
             loss: Loss::default(),
             step: mtu,
@@ -154,7 +171,7 @@ impl DelayTarget {
         if seen.is_app_limited {
             // Its queue is not of this sender's making, and shows the path as it is.
             if self.base.age(now) >= BASE_KEPT {
-                self.base.replace(now, seen.rtt_min);
+                self.replace_base(now, seen.rtt_min);
             }
             self.step = self.mtu;
             return;
@@ -210,19 +227,41 @@ impl DelayTarget {
     }
 
     fn drain(&mut self, rtt: Duration, why: Why) {
-        let pipe = self.window as f64 * self.base.get().as_secs_f64() / rtt.as_secs_f64();
-        self.phase = Phase::Draining(Drain { why, window: self.window, has_settled: false });
-        self.window = whole(pipe / 2.0);
+        let base = self.base.get();
+        let pipe = whole(self.window as f64 * base.as_secs_f64() / rtt.as_secs_f64());
+        let is_glance = self.is_base_sure && matches!(why, Why::BaseIsOld);
+        let stage = if is_glance { Stage::Glance } else { Stage::Halved };
+        self.enter(Drain { why, window: self.window, base, pipe, stage });
+    }
+
+    fn enter(&mut self, drain: Drain) {
+        self.window = match drain.stage {
+            Stage::Glance => drain.pipe / 8 * 7,
+            Stage::Halved | Stage::Settled => drain.pipe / 2,
+        };
+        self.phase = Phase::Draining(drain);
     }
 
     fn handle_draining_round(&mut self, now: Instant, seen: &Seen, drain: Drain) {
-        if !drain.has_settled {
-            self.phase = Phase::Draining(Drain { has_settled: true, ..drain });
-            return;
+        let is_base_back = self.base.age(now) < seen.took && self.base.is_near(drain.base);
+        if is_base_back && matches!(drain.why, Why::BaseIsOld) {
+            self.is_base_sure = true;
+            self.window = drain.window;
+            return self.settle(now);
         }
+        match drain.stage {
+            Stage::Glance => self.enter(Drain { stage: Stage::Halved, ..drain }),
+            Stage::Halved => self.enter(Drain { stage: Stage::Settled, ..drain }),
+            Stage::Settled => self.leave(now, seen, drain),
+        }
+    }
+
+    /// After a drain that was not over at once.
+    fn leave(&mut self, now: Instant, seen: &Seen, drain: Drain) {
+        self.is_base_sure = false;
         let kept = if matches!(drain.why, Why::BaseIsOld) { BASE_KEPT } else { BASE_KEPT * 3 };
         if self.base.age(now) >= kept {
-            self.base.replace(now, seen.rtt_min);
+            self.replace_base(now, seen.rtt_min);
         }
         let queueing = self.base.queueing(seen.rtt_min);
         let is_alone = queueing <= self.target.mul_f64(LONG_QUEUE);
@@ -277,6 +316,11 @@ impl DelayTarget {
         self.step = self.mtu;
         self.pressed = None;
         self.drained_at = now;
+    }
+
+    fn replace_base(&mut self, now: Instant, rtt: Duration) {
+        self.base.replace(now, rtt);
+        self.is_base_sure = false;
     }
 
     /// The queue to aim at: longer with a smaller window, so that who has less takes more, and at least two packets.

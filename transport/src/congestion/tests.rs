@@ -34,12 +34,20 @@ fn check(report: &Report, used_min: f64, queueing_max: Duration) {
 
 #[test]
 fn a_sender_fills_its_path_with_a_short_queue() {
-    check(&alone(PATH), 0.98, Duration::from_millis(12));
+    check(&alone(PATH), 0.997, Duration::from_millis(12));
     check(
         &alone(Path { rate: 100.0 * MBIT, rtt: Duration::from_millis(20), ..PATH }),
-        0.98,
+        0.997,
         Duration::from_millis(12),
     );
+}
+
+#[test]
+fn a_look_for_the_base_hardly_idles_a_path_that_is_known() {
+    for (mbit, rtt_ms) in [(5.0, 50), (20.0, 50), (100.0, 20)] {
+        let path = Path { rate: mbit * MBIT, rtt: Duration::from_millis(rtt_ms), ..PATH };
+        check(&run(path, &[(Kind::Delay, 0)], 60, 15, 1), 0.998, Duration::from_millis(12));
+    }
 }
 
 #[test]
@@ -79,10 +87,13 @@ fn a_slow_path_is_used_although_one_packet_takes_longer_than_the_target() {
 
 #[test]
 fn a_path_that_becomes_longer_is_found_out() {
-    let later_rtt = Some((Duration::from_secs(5), Duration::from_millis(100)));
-    let report =
-        run(Path { later_rtt, buffer: Duration::from_millis(100), ..PATH }, &[(Kind::Delay, 0)], 60, 45, 1);
-    check(&report, 0.95, Duration::from_millis(12));
+    // Before the base was ever looked for, and when it was found before.
+    for later_s in [5, 25] {
+        let later_rtt = Some((Duration::from_secs(later_s), Duration::from_millis(100)));
+        let path = Path { later_rtt, buffer: Duration::from_millis(100), ..PATH };
+        let report = run(path, &[(Kind::Delay, 0)], later_s + 55, later_s + 40, 1);
+        check(&report, 0.95, Duration::from_millis(12));
+    }
 }
 
 #[test]
