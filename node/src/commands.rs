@@ -2,6 +2,7 @@
 
 mod exec;
 mod files;
+mod folders;
 mod system;
 
 use std::sync::Arc;
@@ -14,6 +15,10 @@ pub use self::exec::{Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpda
 pub use self::files::{
     FileKind, FsDone, FsFound, FsGet, FsGetArgs, FsPut, FsPutArgs, TreeCount, count, pack, unpack,
 };
+pub use self::folders::{
+    FoldersConfig, FsEntries, FsEntry, FsKind, FsList, FsListArgs, FsMade, FsMkdir, FsMkdirArgs, FsRemove,
+    FsRemoveArgs, FsRemoved, FsStat, FsStatArgs, FsStatResult, os_error,
+};
 pub use self::system::{Ping, SystemInfo, SystemInfoResult};
 
 /// Registers the built-in commands of a worker.
@@ -21,7 +26,13 @@ pub fn register_built_ins(handlers: &mut Handlers, confinement: Confinement) {
     let confinement = Arc::new(confinement);
     exec::register(handlers, confinement.clone());
     files::register(handlers, &confinement);
+    folders::register(handlers, &confinement, FoldersConfig::default());
     system::register(handlers);
+}
+
+/// Has the commands about folders keep to these limits, in place of those of [`register_built_ins`].
+pub fn register_folder_commands(handlers: &mut Handlers, confinement: Confinement, config: FoldersConfig) {
+    folders::register(handlers, &Arc::new(confinement), config);
 }
 
 /// Has `exec` run each program under a supervisor, in place of the `exec` of [`register_built_ins`]: programs outlive this

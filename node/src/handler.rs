@@ -233,6 +233,13 @@ impl StopSignal {
             _ => StopReason::Cancelled,
         }
     }
+
+    /// Returns why the command is to stop, if it is: for code that blocks and looks now and then.
+    pub fn reason(&self) -> Option<StopReason> {
+        let reason = *self.0.borrow();
+        // Without an engine nobody waits for the outcome any more.
+        reason.or_else(|| self.0.has_changed().is_err().then_some(StopReason::Cancelled))
+    }
 }
 
 impl HandlerError {
@@ -250,7 +257,7 @@ impl HandlerError {
         Self { kind, message: message.into() }
     }
 
-    fn into_outcome(self) -> Outcome {
+    pub(crate) fn into_outcome(self) -> Outcome {
         Outcome::failed(self.kind, self.message)
     }
 }

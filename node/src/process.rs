@@ -23,6 +23,7 @@ use group::Group;
 use lifetime::{Action, Lifetime};
 use output::Output;
 
+pub(crate) use confine::resolve_existing;
 pub use confine::{Confinement, ConfinementError};
 pub use event::{ExitCause, ExitReason, ExitStatus, OutputStream, ProcessEvent};
 pub use spec::{ProcessSpec, SpawnError, StdinMode};

@@ -169,7 +169,7 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// Follows the links of the part of `path` that exists and appends the part that does not.
-fn resolve_existing(path: &Path) -> Result<PathBuf, ConfinementError> {
+pub(crate) fn resolve_existing(path: &Path) -> Result<PathBuf, ConfinementError> {
     let examine = |source| ConfinementError::Io { path: path.to_owned(), source };
     let mut existing = path;
     let mut missing = Vec::new();
