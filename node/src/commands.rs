@@ -16,8 +16,9 @@ pub use self::files::{
     FileKind, FsDone, FsFound, FsGet, FsGetArgs, FsPut, FsPutArgs, TreeCount, count, pack, unpack,
 };
 pub use self::folders::{
-    FoldersConfig, FsEntries, FsEntry, FsKind, FsList, FsListArgs, FsMade, FsMkdir, FsMkdirArgs, FsRemove,
-    FsRemoveArgs, FsRemoved, FsStat, FsStatArgs, FsStatResult, os_error,
+    FoldersConfig, FsCopy, FsCopyArgs, FsEntries, FsEntry, FsFoundPaths, FsGlob, FsGlobArgs, FsKind, FsList,
+    FsListArgs, FsMade, FsMkdir, FsMkdirArgs, FsRemove, FsRemoveArgs, FsRemoved, FsStat, FsStatArgs,
+    FsStatResult, os_error,
 };
 pub use self::system::{Ping, SystemInfo, SystemInfoResult};
 

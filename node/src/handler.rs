@@ -257,6 +257,19 @@ impl HandlerError {
         Self { kind, message: message.into() }
     }
 
+    /// Says what it kept from being done.
+    pub(crate) fn within(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// Says in addition what is known beside it.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(more);
+        self
+    }
+
     pub(crate) fn into_outcome(self) -> Outcome {
         Outcome::failed(self.kind, self.message)
     }
@@ -360,4 +373,21 @@ fn finish<C: Command>(result: Result<C::Result, HandlerError>) -> Outcome {
 
 fn panicked() -> Outcome {
     Outcome::failed(FailureKind::Panicked, "the handler panicked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_that_blocks_sees_why_it_is_to_stop() {
+        let (engine, signal) = watch::channel(None);
+        let stop = StopSignal(signal);
+        assert_eq!(stop.reason(), None);
+        engine.send_replace(Some(StopReason::DeadlineExceeded));
+        assert_eq!(stop.reason(), Some(StopReason::DeadlineExceeded));
+        engine.send_replace(None);
+        drop(engine);
+        assert_eq!(stop.reason(), Some(StopReason::Cancelled), "nobody waits for the outcome");
+    }
 }

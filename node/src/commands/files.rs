@@ -70,7 +70,7 @@ pub struct FsFound {
     pub mode: u32,
 }
 
-/// What was brought from one machine to the other.
+/// What was brought from one machine to the other, or copied on one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "runnel_codec::bincode")]
 pub struct FsDone {

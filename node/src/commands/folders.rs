@@ -1,4 +1,4 @@
-//! `fs.mkdir`, `fs.remove`, `fs.stat` and `fs.list`: folders and what is in them, by name.
+//! `fs.mkdir`, `fs.remove`, `fs.copy`, `fs.stat`, `fs.list` and `fs.glob`: folders and what is in them, by name.
 //!
 //! All of it asks the disk on threads that may block. A path is resolved as the worker's confinement says and then opened
 //! folder by folder without following links, so that nobody who changes names meanwhile leads a command out of the root.
@@ -7,9 +7,12 @@
 //! given back as an argument; what is around it can.
 
 mod config;
+mod copy;
+mod glob;
 mod list;
 mod mkdir;
 mod page;
+mod pattern;
 mod place;
 mod remove;
 mod stat;
@@ -23,10 +26,13 @@ use runnel_codec::{Command, Decode, Encode};
 use runnel_queue::StopReason;
 use rustix::fs::FileType;
 
+use self::place::PlaceError;
 use crate::handler::{Context, HandlerError, Handlers};
 use crate::process::Confinement;
 
 pub use self::config::FoldersConfig;
+pub use self::copy::{FsCopy, FsCopyArgs};
+pub use self::glob::{FsFoundPaths, FsGlob, FsGlobArgs};
 pub use self::list::{FsEntries, FsEntry, FsList, FsListArgs};
 pub use self::mkdir::{FsMade, FsMkdir, FsMkdirArgs};
 pub use self::remove::{FsRemove, FsRemoveArgs, FsRemoved};
@@ -108,8 +114,10 @@ pub(super) fn register(handlers: &mut Handlers, confinement: &Arc<Confinement>, 
     let mut registry = Registry { handlers, confinement, config: &Arc::new(config) };
     registry.on::<FsMkdir>(mkdir::run);
     registry.on::<FsRemove>(remove::run);
+    registry.on::<FsCopy>(copy::run);
     registry.on::<FsStat>(stat::run);
     registry.on::<FsList>(list::run);
+    registry.on::<FsGlob>(glob::run);
 }
 
 struct Registry<'a> {
@@ -141,6 +149,11 @@ impl Registry<'_> {
 /// Says what could not be done to which path.
 fn failed(what: &str, path: &Path, error: &io::Error) -> HandlerError {
     HandlerError::new(format!("{what} {}: {error}", path.display()))
+}
+
+/// Says what could not be done to a path that cannot be opened.
+fn refused(what: &str, path: &Path, error: PlaceError) -> HandlerError {
+    HandlerError::from(error).within(&format!("{what} {}", path.display()))
 }
 
 #[cfg(test)]

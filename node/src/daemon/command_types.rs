@@ -1,19 +1,24 @@
-//! The command types that the API understands: their arguments, updates and results in JSON.
+//! The command types that the API understands: their arguments, updates and results in JSON. Those about folders are in a
+//! file of their own.
 //!
 //! A new type is one more variant of [`ApiArgs`] and one more `impl ApiCommand`.
+
+mod folders;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use runnel::codec::{Command, Never};
 use runnel::commands::{
-    Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsDone, FsFound, FsGet,
-    FsGetArgs, FsPut, FsPutArgs, Ping, SystemInfo, SystemInfoResult,
+    Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsCopy, FsCopyArgs, FsDone,
+    FsFound, FsGet, FsGetArgs, FsGlob, FsGlobArgs, FsList, FsListArgs, FsMkdir, FsMkdirArgs, FsPut,
+    FsPutArgs, FsRemove, FsRemoveArgs, FsStat, FsStatArgs, Ping, SystemInfo, SystemInfoResult,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use self::folders::{CopyFields, GlobFields, ListFields, MkdirFields, RemoveFields, StatFields};
 use super::event::{Event, Output};
 
 /// The arguments of a command, of any type that the API understands.
@@ -22,6 +27,12 @@ pub(super) enum ApiArgs {
     Exec(ExecArgs),
     FsPut(FsPutArgs),
     FsGet(FsGetArgs),
+    FsMkdir(FsMkdirArgs),
+    FsRemove(FsRemoveArgs),
+    FsCopy(FsCopyArgs),
+    FsStat(FsStatArgs),
+    FsList(FsListArgs),
+    FsGlob(FsGlobArgs),
     Ping(u64),
     SystemInfo,
 }
@@ -110,6 +121,12 @@ impl ApiArgs {
             FsGet::NAME => {
                 read::<FsGetFields>(args).map(|fields| Self::FsGet(FsGetArgs { path: fields.path }))
             }
+            FsMkdir::NAME => read::<MkdirFields>(args).map(|fields| Self::FsMkdir(fields.into())),
+            FsRemove::NAME => read::<RemoveFields>(args).map(|fields| Self::FsRemove(fields.into())),
+            FsCopy::NAME => read::<CopyFields>(args).map(|fields| Self::FsCopy(fields.into())),
+            FsStat::NAME => read::<StatFields>(args).map(|fields| Self::FsStat(fields.into())),
+            FsList::NAME => read::<ListFields>(args).map(|fields| Self::FsList(fields.into())),
+            FsGlob::NAME => read::<GlobFields>(args).map(|fields| Self::FsGlob(fields.into())),
             Ping::NAME => read::<PingFields>(args).map(|fields| Self::Ping(fields.number)),
             SystemInfo::NAME => read::<NoFields>(args).map(|NoFields {}| Self::SystemInfo),
             _ => Err(ArgsError::UnknownType),
@@ -119,12 +136,15 @@ impl ApiArgs {
     /// Describes the command for people.
     pub(super) fn summary(&self) -> String {
         let text = match self {
-            Self::Exec(args) => {
-                let words = std::iter::once(&args.program).chain(&args.args);
-                words.map(|word| quote(word)).collect::<Vec<_>>().join(" ")
-            }
+            Self::Exec(args) => quote_all(std::iter::once(&args.program).chain(&args.args)),
             Self::FsPut(args) => quote(&args.path),
             Self::FsGet(args) => quote(&args.path),
+            Self::FsMkdir(args) => quote_all(&args.paths),
+            Self::FsRemove(args) => quote_all(&args.paths),
+            Self::FsCopy(args) => quote_all([&args.from, &args.to]),
+            Self::FsStat(args) => quote(&args.path),
+            Self::FsList(args) => quote(&args.path),
+            Self::FsGlob(args) => quote(&args.pattern),
             Self::Ping(number) => number.to_string(),
             Self::SystemInfo => String::new(),
         };
@@ -243,6 +263,10 @@ fn fields(value: Value) -> Map<String, Value> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
+}
+
+fn quote_all<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
+    words.into_iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a word as a shell would take it.

@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use runnel::codec::{Class, CommandId, NodeId, UpdatePolicy};
-use runnel::commands::{Exec, FsGet, FsPut, Ping, SystemInfo};
+use runnel::commands::{
+    Exec, FsCopy, FsGet, FsGlob, FsList, FsMkdir, FsPut, FsRemove, FsStat, Ping, SystemInfo,
+};
 use runnel::{
     Body, BodyReader, BodyWriter, Delivery, NodeHandle, Progress, QueueError, Submission, SubmitError,
     SubmitOptions, UpdateMark,
@@ -292,6 +294,12 @@ impl Commands {
             ApiArgs::Exec(args) => self.start::<Exec>(args, options, submit, writer).await,
             ApiArgs::FsPut(args) => self.start::<FsPut>(args, options, submit, writer).await,
             ApiArgs::FsGet(args) => self.start::<FsGet>(args, options, submit, writer).await,
+            ApiArgs::FsMkdir(args) => self.start::<FsMkdir>(args, options, submit, writer).await,
+            ApiArgs::FsRemove(args) => self.start::<FsRemove>(args, options, submit, writer).await,
+            ApiArgs::FsCopy(args) => self.start::<FsCopy>(args, options, submit, writer).await,
+            ApiArgs::FsStat(args) => self.start::<FsStat>(args, options, submit, writer).await,
+            ApiArgs::FsList(args) => self.start::<FsList>(args, options, submit, writer).await,
+            ApiArgs::FsGlob(args) => self.start::<FsGlob>(args, options, submit, writer).await,
             ApiArgs::Ping(args) => self.start::<Ping>(args, options, submit, writer).await,
             ApiArgs::SystemInfo => self.start::<SystemInfo>(&(), options, submit, writer).await,
         }

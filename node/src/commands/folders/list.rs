@@ -8,7 +8,7 @@ use rustix::fs::Dir;
 use super::page::Page;
 use super::place::Place;
 use super::walk::next_entry;
-use super::{FsKind, Work, failed};
+use super::{FsKind, Work, failed, refused};
 use crate::handler::HandlerError;
 
 /// `fs.list/1`: says what is in a folder, sorted by the bytes of the names, in answers of bounded length. Harmless to run
@@ -59,8 +59,8 @@ impl Command for FsList {
 
 pub(super) fn run(args: FsListArgs, work: &Work) -> Result<FsEntries, HandlerError> {
     let path = Path::new(&args.path);
-    let place = Place::target(&work.confinement, path)
-        .map_err(|error| HandlerError::new(format!("cannot list {}: {error}", path.display())))?;
+    let place =
+        Place::target(&work.confinement, path).map_err(|error| refused("cannot list", path, error))?;
     let cannot_list = |error| failed("cannot list", path, &error);
     let folder = place.open_folder().map_err(cannot_list)?;
     let mut entries = Dir::new(folder).map_err(|error| cannot_list(error.into()))?;

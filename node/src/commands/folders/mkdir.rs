@@ -4,8 +4,8 @@ use std::path::Path;
 
 use runnel_codec::{Command, Decode, Encode};
 
-use super::Work;
 use super::place::make_folders;
+use super::{Work, refused};
 use crate::handler::HandlerError;
 
 /// `fs.mkdir/1`: makes folders, and those above them that are missing. What exists is fine, so it is harmless to run again.
@@ -43,8 +43,9 @@ pub(super) fn run(args: FsMkdirArgs, work: &Work) -> Result<FsMade, HandlerError
     let mut folders = 0;
     for path in &args.paths {
         work.go_on()?;
-        folders += make_folders(&work.confinement, Path::new(path))
-            .map_err(|error| HandlerError::new(format!("cannot make the folder {path}: {error}")))?;
+        let path = Path::new(path);
+        folders += make_folders(&work.confinement, path)
+            .map_err(|error| refused("cannot make the folder", path, error))?;
     }
     Ok(FsMade { folders })
 }
@@ -77,6 +78,7 @@ mod tests {
         fs::write(yard.inside("file"), "").unwrap();
         let failure = message(make(&yard, &["before", "file", "after"]));
         assert!(failure.contains("file: ") && os_error(&failure) == Some(20), "{failure}");
+        assert_eq!(os_error(&message(make(&yard, &["file/below"]))), Some(20));
         assert!(yard.inside("before").is_dir() && !yard.inside("after").exists());
     }
 

@@ -11,14 +11,14 @@ use rustix::io::Errno;
 
 use super::place::{Place, PlaceError};
 use super::walk::{Bounds, Left, Next, Visitor, WalkError, walk};
-use super::{FsKind, Work, failed};
+use super::{FsKind, Work, failed, refused};
 use crate::handler::HandlerError;
 
 /// `fs.remove/1`: removes files, links and folders with all that is in them. What is not there is fine, so it is harmless to
 /// run again; what is told then is what the last run removed.
 ///
 /// A link is removed, and never followed. A path that fails does not keep the others from being removed; then the command
-/// fails in the end and names the first. Told to stop, or past its deadline, it stops between two entries.
+/// fails in the end, names the first, and says how much was removed. Told to stop, or past its deadline, it stops between two entries.
 #[derive(Debug)]
 pub enum FsRemove {}
 
@@ -64,9 +64,14 @@ pub(super) fn run(args: FsRemoveArgs, work: &Work) -> Result<FsRemoved, HandlerE
             Err(error) => failures.push(error),
         }
     }
+    let failed = failures.len();
     match failures.into_iter().next() {
         None => Ok(FsRemoved { paths, entries: removal.entries }),
-        Some(first) => Err(first),
+        Some(first) => Err(first.and(&format!(
+            "{failed} of {} paths failed, {} entries were removed",
+            args.paths.len(),
+            removal.entries
+        ))),
     }
 }
 
@@ -80,7 +85,7 @@ fn remove_path(path: &str, folders: bool, work: &Work, removal: &mut Removal) ->
         }
         Ok(place) => place,
         Err(PlaceError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(HandlerError::new(format!("cannot remove {}: {error}", path.display()))),
+        Err(error) => return Err(refused("cannot remove", path, error)),
     };
     match place.stat() {
         Ok(stat) if !folders && FileType::from_raw_mode(stat.st_mode).is_dir() => {
@@ -101,7 +106,15 @@ fn remove_path(path: &str, folders: bool, work: &Work, removal: &mut Removal) ->
 /// Removes what stands at a place, with all that is in it.
 pub(super) fn remove(place: &Place, bounds: &Bounds<'_>, removal: &mut Removal) -> Result<(), WalkError> {
     removal.marks.clear();
-    walk(place, bounds, removal)
+    match walk(place, bounds, removal) {
+        // Somebody else was faster.
+        Err(WalkError::Io { path, source })
+            if path.as_os_str().is_empty() && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
+        walked => walked,
+    }
 }
 
 /// How far a removal has come.
@@ -229,6 +242,7 @@ mod tests {
         let only_files = FsRemoveArgs { folders: false, ..args(&["tree/sub", "tree/file"]) };
         let failure = message(run(only_files, &yard.work()));
         assert_eq!(os_error(&failure), Some(21), "{failure}");
+        assert!(failure.ends_with("; 1 of 2 paths failed, 1 entries were removed"), "{failure}");
         assert!(yard.inside("tree/sub").exists() && !yard.inside("tree/file").exists());
     }
 

@@ -7,7 +7,7 @@ use runnel_codec::{Command, Decode, Encode};
 use rustix::fs::{FileType, Stat, readlinkat};
 
 use super::place::{Place, PlaceError};
-use super::{FsKind, Work, failed};
+use super::{FsKind, Work, refused};
 use crate::handler::HandlerError;
 
 /// `fs.stat/1`: says what is at a path. Harmless to run again.
@@ -68,8 +68,7 @@ pub(super) fn run(args: FsStatArgs, work: &Work) -> Result<Option<FsStatResult>,
     match look(path, args.follow, work) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_missing() => Ok(None),
-        Err(PlaceError::Io(error)) => Err(failed("cannot look at", path, &error)),
-        Err(PlaceError::Confined(refusal)) => Err(refusal.into()),
+        Err(error) => Err(refused("cannot look at", path, error)),
     }
 }
 

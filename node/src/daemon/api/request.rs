@@ -164,7 +164,8 @@ impl SubmitFields {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "unknown-command-type",
                 format!(
-                    "this node cannot encode the arguments of {:?}; it knows exec/1, fs.put/1, fs.get/1, sys.ping/1, sys.info/1",
+                    "this node cannot encode the arguments of {:?}; it knows exec/1, fs.put/1, fs.get/1, fs.mkdir/1, \
+                     fs.remove/1, fs.copy/1, fs.stat/1, fs.list/1, fs.glob/1, sys.ping/1, sys.info/1",
                     self.command
                 ),
             ),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use runnel::codec::Command;
-use runnel::commands::{Exec, FsGet, FsPut, Ping, SystemInfo};
+use runnel::commands::{
+    Exec, FsCopy, FsGet, FsGlob, FsList, FsMkdir, FsPut, FsRemove, FsStat, Ping, SystemInfo,
+};
 use runnel::{Delivery, NotFound, Recovered};
 use tracing::{info, warn};
 
@@ -27,6 +29,12 @@ impl Commands {
                 Exec::NAME => self.resume::<Exec>(label, recovered).await,
                 FsPut::NAME => self.resume::<FsPut>(label, recovered).await,
                 FsGet::NAME => self.resume::<FsGet>(label, recovered).await,
+                FsMkdir::NAME => self.resume::<FsMkdir>(label, recovered).await,
+                FsRemove::NAME => self.resume::<FsRemove>(label, recovered).await,
+                FsCopy::NAME => self.resume::<FsCopy>(label, recovered).await,
+                FsStat::NAME => self.resume::<FsStat>(label, recovered).await,
+                FsList::NAME => self.resume::<FsList>(label, recovered).await,
+                FsGlob::NAME => self.resume::<FsGlob>(label, recovered).await,
                 Ping::NAME => self.resume::<Ping>(label, recovered).await,
                 SystemInfo::NAME => self.resume::<SystemInfo>(label, recovered).await,
                 _ => {
