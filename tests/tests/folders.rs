@@ -13,7 +13,7 @@ use runnel::commands::{
     register_folder_commands,
 };
 use runnel::process::Confinement;
-use runnel::{Handlers, NotDone, SubmitOptions};
+use runnel::{Config, Handlers, NotDone, Progress, SubmitOptions};
 use runnel_tests::sim::{Pair, PathConfig};
 
 async fn start(root: &Path, config: Option<FoldersConfig>) -> Pair {
@@ -137,6 +137,38 @@ async fn nothing_leads_out_of_the_root() {
     assert_eq!(std::fs::read_dir(&root).expect("the root").count(), 0);
     assert_eq!(std::fs::read(outside.join("kept")).expect("it is there"), b"kept");
     pair.stop().await;
+}
+
+/// The one thread that may block is held, so that the removal has started and not begun when it is cancelled.
+#[test]
+fn what_is_cancelled_before_it_has_begun_on_the_disk_removes_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    runtime.expect("a runtime").block_on(async {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::write(root.path().join("kept"), "").expect("room on the disk");
+        let mut handlers = Handlers::new();
+        let confinement = Confinement { root: Some(root.path().to_owned()), ..Confinement::default() };
+        register_built_ins(&mut handlers, confinement);
+        let mut config = Config::default();
+        config.receive_queue.stop_grace = Duration::from_millis(1);
+        let pair = Pair::start_configured(1, LOSSY, handlers, &config).await;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv().is_err());
+
+        let mut removal = pair.submit::<FsRemove>(removing(&["kept"]), SubmitOptions::default()).await;
+        assert!(matches!(removal.progress().await, Some(Ok(Progress::Started))));
+        pair.controller.cancel(removal.id()).await.expect("it runs");
+        match removal.outcome().await {
+            Err(NotDone::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Cancelled),
+            other => panic!("{other:?}"),
+        }
+        drop(release);
+        assert!(holding.await.expect("it was released"));
+        // The removal has had its turn on the thread once this has.
+        tokio::task::spawn_blocking(|| ()).await.expect("it is nothing");
+        assert!(root.path().join("kept").exists());
+        pair.stop().await;
+    });
 }
 
 const LOSSY: PathConfig = PathConfig::lossy(Duration::from_millis(5), Duration::from_millis(1), 0.02);

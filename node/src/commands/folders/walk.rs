@@ -221,3 +221,82 @@ pub(super) fn next_entry(entries: &mut Dir) -> io::Result<Option<(OsString, FsKi
     };
     Ok(Some((name, kind.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::commands::folders::testing::Yard;
+
+    /// Notes what it meets, and changes the disk when it meets a certain name.
+    struct Notes<'a> {
+        met: Vec<String>,
+        at: &'a str,
+        change: &'a dyn Fn(),
+        passes_over: bool,
+    }
+
+    impl Visitor for Notes<'_> {
+        fn meet(&mut self, _folder: BorrowedFd<'_>, name: &OsStr, kind: FsKind) -> io::Result<Next> {
+            let name = name.to_string_lossy().into_owned();
+            if name == self.at {
+                (self.change)();
+            }
+            self.met.push(name);
+            Ok(if kind == FsKind::Folder { Next::Into } else { Next::Past })
+        }
+
+        fn passes_over(&mut self, _error: &io::Error) -> bool {
+            self.passes_over
+        }
+    }
+
+    fn go(yard: &Yard, notes: &mut Notes<'_>) -> Result<(), WalkError> {
+        let place = Place::entry(&yard.confinement, Path::new("tree")).unwrap();
+        walk(&place, &Bounds { depth_max: 9, stopped: &|| None }, notes)
+    }
+
+    #[test]
+    fn a_folder_that_becomes_a_link_is_not_gone_into() {
+        for passes_over in [false, true] {
+            let yard = Yard::new();
+            fs::create_dir_all(yard.inside("tree/sub")).unwrap();
+            fs::write(yard.outside("secret"), "").unwrap();
+            let change = || {
+                fs::remove_dir(yard.inside("tree/sub")).unwrap();
+                symlink(yard.outside(""), yard.inside("tree/sub")).unwrap();
+            };
+            let mut notes = Notes { met: Vec::new(), at: "sub", change: &change, passes_over };
+            let ended = go(&yard, &mut notes);
+            assert_eq!(notes.met, ["tree", "sub"]);
+            match ended {
+                Ok(()) => assert!(passes_over),
+                Err(WalkError::Io { path, source }) => {
+                    assert_eq!((path, passes_over), (PathBuf::from("sub"), false), "{source}");
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_moved_away_is_still_the_one_that_was_opened() {
+        let yard = Yard::new();
+        fs::create_dir_all(yard.inside("tree/sub/deep")).unwrap();
+        fs::create_dir(yard.outside("deep")).unwrap();
+        fs::write(yard.outside("deep/secret"), "").unwrap();
+        // Once `sub` is open, what has its name leads elsewhere.
+        let change = || {
+            fs::rename(yard.inside("tree/sub"), yard.inside("moved")).unwrap();
+            symlink(yard.outside(""), yard.inside("tree/sub")).unwrap();
+        };
+        let mut notes = Notes { met: Vec::new(), at: "deep", change: &change, passes_over: false };
+        go(&yard, &mut notes).unwrap();
+        // The new name may be met or not, as systems like; it is a link, and nobody goes into it.
+        notes.met.dedup();
+        assert!(!notes.met.contains(&"secret".to_owned()), "{:?}", notes.met);
+        assert_eq!(notes.met[..3], ["tree", "sub", "deep"]);
+    }
+}
