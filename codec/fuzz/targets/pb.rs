@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use runnel_buildbot::banana::{Decoder, Dialect, Element, encode};
 use runnel_buildbot::jelly::{Failure, Value};
+use runnel_buildbot::worker::{BuilderCall, MindCall};
 use runnel_buildbot::{Broker, Credentials, Event, Limits};
 use runnel_codec_fuzz::chunks;
 
@@ -68,6 +69,7 @@ impl Connection {
                 self.call(perspective, vec![Value::Object(object), Value::Remote(perspective)]);
             }
             Event::Called(called) => {
+                let _read = (MindCall::of(&called), BuilderCall::of(&called));
                 let all = Value::Tuple(called.args);
                 for remote in all.remotes() {
                     self.call(remote, vec![Value::Remote(remote)]);

@@ -193,6 +193,13 @@ impl Broker {
         }
     }
 
+    /// Lets go of every reference that came with a call.
+    pub fn release_arguments(&mut self, called: &Called) {
+        for value in called.args.iter().chain(called.kwargs.iter().map(|(_, value)| value)) {
+            self.release_all(value);
+        }
+    }
+
     /// Returns the next thing that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

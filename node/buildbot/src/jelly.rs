@@ -102,6 +102,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl From<i128> for Value {
     fn from(value: i128) -> Self {
         match i64::try_from(value) {

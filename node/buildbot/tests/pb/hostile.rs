@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use runnel_buildbot::banana::Decoder;
 use runnel_buildbot::jelly::{Failure, Value};
-use runnel_buildbot::{Broker, Event, Limits};
+use runnel_buildbot::worker::{BuilderCall, MindCall};
+use runnel_buildbot::{Broker, Called, Event, Limits, ObjectId, RemoteId};
 
 use crate::samples;
 use crate::script::{Script, call, credentials, jelly, words};
@@ -87,4 +88,66 @@ proptest! {
             serve(&mut script.broker);
         }
     }
+
+    #[test]
+    fn arbitrary_arguments_are_read_or_refused(
+        kind in 0..COMMANDS.len(),
+        arguments in vec((0..ARGUMENTS.len(), samples::value()), 0..20),
+        value in samples::value(),
+    ) {
+        let object = ObjectId::from_wire(1);
+        for method in ["print", "setBuilderList", "interruptCommand"] {
+            let args = vec![value.clone()];
+            let called = Called { request: None, object, method: method.to_owned(), args, kwargs: vec![] };
+            let _read = (MindCall::of(&called), BuilderCall::of(&called));
+        }
+        let sink = Value::Remote(RemoteId::from_wire(1));
+        let arguments = arguments.into_iter().map(|(name, value)| (ARGUMENTS[name].into(), value));
+        let mut args = vec![sink.clone(), "7".into(), COMMANDS[kind].into()];
+        // What is needed is there, unless it is something else.
+        let needed = ["workdir", "command", "workersrc", "workerdest", "dir", "fromdir", "todir", "file", "path"];
+        let needed = needed.map(|name| (name.into(), "a".into()));
+        let more = [("writer".into(), sink.clone()), ("reader".into(), sink), ("blocksize".into(), Value::Int(9))];
+        args.push(Value::Dict(needed.into_iter().chain(more).chain(arguments).collect()));
+        let method = "startCommand".to_owned();
+        let called = Called { request: None, object, method, args, kwargs: vec![] };
+        let _read = BuilderCall::of(&called);
+    }
 }
+
+const COMMANDS: [&str; 11] = [
+    "shell",
+    "uploadFile",
+    "uploadDirectory",
+    "downloadFile",
+    "mkdir",
+    "rmdir",
+    "cpdir",
+    "stat",
+    "glob",
+    "listdir",
+    "rmfile",
+];
+
+const ARGUMENTS: [&str; 20] = [
+    "workdir",
+    "command",
+    "env",
+    "timeout",
+    "maxTime",
+    "max_lines",
+    "sigtermTime",
+    "want_stdout",
+    "initial_stdin",
+    "logfiles",
+    "usePTY",
+    "interruptSignal",
+    "workersrc",
+    "writer",
+    "blocksize",
+    "maxsize",
+    "keepstamp",
+    "compress",
+    "mode",
+    "dir",
+];
