@@ -20,7 +20,8 @@ try:
 except ImportError:
     import venv as twisted_venv
 
-    python = str(twisted_venv.python_of(TARGET / "tmp" / "twisted"))
+    requirements = HERE.parent / "tests" / "peer" / "twisted.txt"
+    python = str(twisted_venv.python_of(TARGET / "tmp" / "twisted", requirements))
     os.execv(python, [python, *sys.argv])
 
 from twisted.cred import checkers, portal

@@ -3,6 +3,8 @@
 //! The tests make themselves a virtual environment with Twisted below the target folder. Where there is no Python 3, or
 //! no package registry, they are skipped and say so.
 
+mod connection;
+mod environment;
 mod server;
 mod worker;
 
@@ -12,8 +14,9 @@ use bytes::Bytes;
 use runnel_buildbot::jelly::{Failure, JellyError, Value};
 use runnel_buildbot::{CallFailure, CloseReason, Event, Limits};
 
+use self::connection::Connection;
 use self::server::Server;
-use self::worker::{Connection, Worker};
+use self::worker::Worker;
 
 /// Runs a test against a server of its own. The time is far more than it takes: it ends a test that hangs.
 fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
@@ -59,7 +62,7 @@ fn a_worker_logs_in_and_is_attached() {
 fn a_wrong_password_or_name_is_refused() {
     with_server(async |server| {
         for (username, password) in [("worker1", "wrong"), ("worker2", "secret"), ("", "")] {
-            let mut connection = Connection::open(&server, username, password, Limits::default()).await;
+            let mut connection = Connection::open(server.port, username, password, Limits::default()).await;
             // What it knows of the mind it gives back first.
             let mut event = connection.next_event().await;
             if matches!(event, Event::Unreferenced { .. }) {

@@ -1,11 +1,11 @@
-//! The process of `tests/peer/server.py`, and the environment that it runs in.
+//! The process of `tests/peer/server.py`.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::LazyLock;
+use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
+
+use crate::environment::{Environment, peer_folder};
 
 /// A server with Twisted, which ends with this.
 pub(crate) struct Server {
@@ -15,16 +15,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server and waits until it listens, or says why there is none.
-    #[allow(clippy::print_stderr, reason = "a test that is skipped has to say so")]
     pub(crate) async fn start() -> Option<Self> {
-        let python = match &*PYTHON {
-            Ok(python) => python,
-            Err(why) => {
-                eprintln!("skipped: {why}");
-                return None;
-            }
-        };
-        let mut process = tokio::process::Command::new(python)
+        let mut process = Command::new(TWISTED.python()?)
             .arg(peer_folder().join("server.py"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -39,23 +31,4 @@ impl Server {
     }
 }
 
-/// A Python that has Twisted, made once for all tests of this process, or why there is none.
-static PYTHON: LazyLock<Result<PathBuf, String>> = LazyLock::new(python_with_twisted);
-
-fn python_with_twisted() -> Result<PathBuf, String> {
-    let made = Command::new("python3")
-        .arg(peer_folder().join("venv.py"))
-        .arg(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("twisted"))
-        .output();
-    let made = made.map_err(|error| format!("there is no python3: {error}"))?;
-    let complaint = String::from_utf8_lossy(&made.stderr).into_owned();
-    match made.status.code() {
-        Some(0) => Ok(PathBuf::from(String::from_utf8(made.stdout).expect("a path in UTF-8").trim_end())),
-        Some(3) => Err(complaint),
-        _ => panic!("venv.py failed: {complaint}"),
-    }
-}
-
-fn peer_folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peer")
-}
+static TWISTED: Environment = Environment::new("twisted");

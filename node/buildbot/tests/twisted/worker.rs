@@ -1,46 +1,12 @@
-//! A driver for a broker over TCP, and a small worker on top of it.
+//! A small worker.
 
 use std::collections::HashMap;
 
 use runnel_buildbot::jelly::{Failure, Value};
-use runnel_buildbot::{Broker, CallFailure, CallId, Called, Credentials, Event, Limits, ObjectId, RemoteId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use runnel_buildbot::{CallFailure, CallId, Called, Event, Limits, ObjectId, RemoteId};
 
+use crate::connection::Connection;
 use crate::server::Server;
-
-/// A broker and its socket.
-pub(crate) struct Connection {
-    pub(crate) broker: Broker,
-    stream: TcpStream,
-}
-
-impl Connection {
-    pub(crate) async fn open(server: &Server, username: &str, password: &str, limits: Limits) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port)).await.expect("the server listens");
-        let (username, password) = (username.to_owned(), password.to_owned());
-        Self { broker: Broker::new(limits, Credentials { username, password }), stream }
-    }
-
-    /// Writes what is to be written and reads until something happens.
-    pub(crate) async fn next_event(&mut self) -> Event {
-        let mut chunk = vec![0; 64 << 10];
-        loop {
-            while let Some(bytes) = self.broker.poll_transmit() {
-                if self.stream.write_all(&bytes).await.is_err() {
-                    self.broker.handle_end();
-                }
-            }
-            if let Some(event) = self.broker.poll_event() {
-                return event;
-            }
-            match self.stream.read(&mut chunk).await {
-                Ok(len) if len > 0 => self.broker.handle_bytes(&chunk[..len]),
-                _ => self.broker.handle_end(),
-            }
-        }
-    }
-}
 
 /// A worker that is logged in and answers what it is asked.
 pub(crate) struct Worker {
@@ -62,7 +28,7 @@ impl Worker {
 
     pub(crate) async fn log_in_within(server: &Server, limits: Limits) -> Self {
         let mut worker = Self {
-            connection: Connection::open(server, "worker1", "secret", limits).await,
+            connection: Connection::open(server.port, "worker1", "secret", limits).await,
             perspective: RemoteId::from_wire(0),
             builders: Vec::new(),
             served: Vec::new(),
