@@ -96,8 +96,11 @@ impl Broker {
         }
     }
 
-    /// Takes what came from the peer. Take all events before giving it more.
+    /// Takes what came from the peer. Take all events before giving it more. After the end it is dropped.
     pub fn handle_bytes(&mut self, chunk: &[u8]) {
+        if self.stage == Stage::Closed {
+            return;
+        }
         self.decoder.push(chunk);
         while self.stage != Stage::Closed {
             let handled = match self.decoder.next_element() {
@@ -145,12 +148,7 @@ impl Broker {
         if !self.references.is_held(target) {
             return Err(SendError::NotHeld(target));
         }
-        if self.calls.len() >= self.limits.calls_max {
-            return Err(SendError::TooManyCalls { max: self.limits.calls_max });
-        }
-        if self.output.len() >= self.limits.output_bytes_max {
-            return Err(SendError::OutputFull { max: self.limits.output_bytes_max });
-        }
+        self.check_room()?;
         self.send_call(Element::Int(target.to_wire()), method, args, kwargs, Purpose::Application)
     }
 
@@ -215,6 +213,25 @@ impl Broker {
         self.stage != Stage::Closed && self.output.len() < self.limits.output_bytes_max
     }
 
+    /// Checks that there is room for another call, before its arguments are put together.
+    ///
+    /// # Errors
+    ///
+    /// What [`call`](Self::call) would say for want of room, or because the connection has ended.
+    pub fn check_room(&self) -> Result<(), SendError> {
+        let (calls_max, output_bytes_max) = (self.limits.calls_max, self.limits.output_bytes_max);
+        if self.stage == Stage::Closed {
+            return Err(SendError::Closed);
+        }
+        if self.calls.len() >= calls_max {
+            return Err(SendError::TooManyCalls { max: calls_max });
+        }
+        if self.output.len() >= output_bytes_max {
+            return Err(SendError::OutputFull { max: output_bytes_max });
+        }
+        Ok(())
+    }
+
     /// Returns the object that the peer gets at the login, and calls first.
     pub fn mind(&self) -> ObjectId {
         self.mind
@@ -227,6 +244,7 @@ impl Broker {
         }
         self.stage = Stage::Closed;
         self.output = BytesMut::new();
+        self.decoder = Decoder::new(self.limits.clone());
         self.requests.clear();
         let mut calls: Vec<_> = self.calls.drain().collect();
         calls.sort_unstable_by_key(|&(number, _)| number);

@@ -171,3 +171,19 @@ fn a_connection_of_calls_costs_what_was_read_at_once() {
     });
     assert!(peak <= 30 * chunk.len(), "{peak} bytes for {} at once", chunk.len());
 }
+
+#[test]
+fn what_comes_after_the_end_is_not_kept() {
+    let credentials = Credentials { username: "worker1".to_owned(), password: "secret".to_owned() };
+    let mut broker = Broker::new(Limits::default(), credentials);
+    broker.handle_bytes(b"\x01\x80\x02\x82pb");
+    let half_a_string = [b"\x00\x00\x28\x82".as_slice(), &[0; 300_000]].concat();
+    let peak = peak_of(|| {
+        broker.handle_bytes(&half_a_string);
+        broker.handle_end();
+        broker.handle_bytes(&half_a_string);
+    });
+    assert!(peak <= 2 * half_a_string.len(), "{peak} bytes");
+    let left = peak_of(|| broker.handle_bytes(&half_a_string));
+    assert_eq!(left, 0);
+}

@@ -13,6 +13,7 @@ fn calls_that_wait_are_bounded() {
     let first = call(&mut script).expect("room");
     call(&mut script).expect("room");
     assert_eq!(call(&mut script), Err(SendError::TooManyCalls { max: 2 }));
+    assert_eq!(script.broker.check_room(), Err(SendError::TooManyCalls { max: 2 }));
     script.say(words("answer", [Element::Int(first.to_wire()), Element::Int(0)]));
     assert!(call(&mut script).is_ok());
 }
@@ -25,6 +26,7 @@ fn output_that_waits_stops_calls_and_reading() {
     assert!(!script.broker.wants_bytes());
     let refused = script.broker.call(PERSPECTIVE, "write", block(), vec![]);
     assert_eq!(refused, Err(SendError::OutputFull { max: 100 }));
+    assert_eq!(script.broker.check_room(), Err(SendError::OutputFull { max: 100 }));
     assert_eq!(script.heard().len(), 1);
     assert!(script.broker.wants_bytes());
     assert!(script.broker.call(PERSPECTIVE, "write", block(), vec![]).is_ok());
