@@ -21,10 +21,11 @@ use self::worker::Worker;
 const SUCCESS: i64 = 0;
 const FAILURE: i64 = 2;
 const EXCEPTION: i64 = 4;
+const RETRY: i64 = 5;
 const CANCELLED: i64 = 6;
 
-/// The builders of `tests/peer/master.cfg`.
-const BUILDERS: usize = 5;
+/// A build of each builder of `tests/peer/master.cfg`, and a second one of that whose worker vanishes.
+const BUILDS: usize = 7;
 
 #[test]
 fn a_master_runs_builds_with_every_command() {
@@ -41,12 +42,14 @@ async fn run() {
     };
     let mut worker = Worker::connect(master.port).await;
     let builds = tokio::select! {
-        builds = master.builds(BUILDERS) => builds,
+        builds = master.builds(BUILDS) => builds,
         end = worker.run() => panic!("the connection has ended: {end:?}"),
     };
     let build = |name: &str| builds.iter().find(|build| build.builder == name).expect("each builder has run");
     check_programs(build("shell"), &worker);
     check_endings(build("failure"), build("stop"));
+    let retried = builds.iter().filter(|build| build.builder == "retry").map(|build| build.result);
+    assert_eq!(retried.collect::<Vec<_>>(), [RETRY, SUCCESS]);
     check_files(build("files"), &worker);
     check_transfers(build("transfer"), &worker, &master);
     master.stop().await;

@@ -20,6 +20,7 @@ pub(crate) const MODIFIED_AT_MS: u64 = 1_700_000_000_500;
 pub(crate) const ARCHIVED: &[u8] = b"archived";
 
 pub(crate) struct Worker {
+    port: u16,
     connection: Connection,
     builders: HashMap<String, ObjectId>,
     /// Commands that were started and are not yet carried out.
@@ -30,12 +31,14 @@ pub(crate) struct Worker {
     /// Every command that was started.
     pub(crate) commands: Vec<Command>,
     ended: Option<CloseReason>,
+    has_vanished: bool,
 }
 
 impl Worker {
     pub(crate) async fn connect(port: u16) -> Self {
         Self {
-            connection: Connection::open(port, "worker1", "secret", Limits::default()).await,
+            port,
+            connection: open(port).await,
             builders: HashMap::new(),
             started: VecDeque::new(),
             interrupted: HashSet::new(),
@@ -43,6 +46,7 @@ impl Worker {
             files: HashMap::from([("build/there".to_owned(), Vec::new())]),
             commands: Vec::new(),
             ended: None,
+            has_vanished: false,
         }
     }
 
@@ -57,10 +61,26 @@ impl Worker {
                 return reason;
             }
             match self.started.pop_front() {
+                Some(start) if self.has_to_vanish(&start.command) => self.vanish().await,
                 Some(start) => self.carry_out(start).await,
                 None => self.next_event().await,
             }
         }
+    }
+
+    fn has_to_vanish(&self, command: &Command) -> bool {
+        let Command::Shell(shell) = command else {
+            return false;
+        };
+        !self.has_vanished && shell.program == Program::Line("vanish".to_owned())
+    }
+
+    /// Closes the connection in the midst of a command, and comes again.
+    async fn vanish(&mut self) {
+        self.has_vanished = true;
+        self.connection = open(self.port).await;
+        self.builders.clear();
+        self.outcomes.clear();
     }
 
     async fn next_event(&mut self) {
@@ -174,6 +194,7 @@ impl Worker {
                 self.tell(sink, Update::Stderr("oops\n".to_owned())).await;
                 Ok(0)
             }
+            "vanish" => Ok(0),
             "exit 3" => Ok(3),
             "broken" => Err(Failure::new("builtins.OSError", "no space left")),
             "wait" => {
@@ -251,6 +272,10 @@ impl Worker {
             self.next_event().await;
         }
     }
+}
+
+async fn open(port: u16) -> Connection {
+    Connection::open(port, "worker1", "secret", Limits::default()).await
 }
 
 /// An archive with one file, the name of which is `inner/file`.
