@@ -1,5 +1,5 @@
-//! What a Buildbot master says on a connection, in chunks, to an application that answers and calls: what the broker says
-//! can be read, and after the end it says nothing.
+//! What a Buildbot master says on a connection, in chunks, to an application that answers and calls: what the broker
+//! says can be read, and after the end it says nothing.
 
 #![no_main]
 

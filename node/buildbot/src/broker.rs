@@ -1,12 +1,13 @@
 //! The client's side of a connection of Perspective Broker: calls in both directions, within limits.
 //!
-//! A [`Broker`] is one connection, from its first byte on. It does no I/O and knows no time. Its driver gives it what came
-//! ([`handle_bytes`](Broker::handle_bytes)), then takes what happened ([`poll_event`](Broker::poll_event)) and what is to be written
-//! ([`poll_transmit`](Broker::poll_transmit)) until there is neither, and reads on while it
+//! A [`Broker`] is one connection, from its first byte on. It does no I/O and knows no time. Its driver gives it what
+//! came ([`handle_bytes`](Broker::handle_bytes)), then takes what happened ([`poll_event`](Broker::poll_event)) and
+//! what is to be written ([`poll_transmit`](Broker::poll_transmit)) until there is neither, and reads on while it
 //! [wants bytes](Broker::wants_bytes). So what a peer says costs memory in proportion to what was read at once, and a
 //! peer that does not read is not read either.
 //!
-//! It logs in by itself. The master calls the worker before it answers the login, so calls have to be served from the first.
+//! It logs in by itself. The master calls the worker before it answers the login, so calls have to be served from the
+//! first.
 
 mod error;
 mod event;
@@ -119,7 +120,8 @@ impl Broker {
         self.close(CloseReason::Ended);
     }
 
-    /// Makes an object that can be given to the peer in values, and that the peer can call as long as it holds a reference.
+    /// Makes an object that can be given to the peer in values, and that the peer can call as long as it holds a
+    /// reference.
     ///
     /// # Errors
     ///
@@ -176,8 +178,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Lets go of a reference that came in a value: once for each time that it came. With the last the peer is told, and
-    /// the object cannot be called again.
+    /// Lets go of a reference that came in a value: once for each time that it came. With the last the peer is told,
+    /// and the object cannot be called again.
     pub fn release(&mut self, remote: RemoteId) {
         if let Some(give_back) = self.references.release(remote) {
             self.give_back(&give_back);

@@ -11,7 +11,8 @@ macro_rules! number {
         pub struct $name(i64);
 
         impl $name {
-            /// Takes a number as it stands on the wire. Whether it means something is for the [`Broker`](crate::Broker).
+            /// Takes a number as it stands on the wire. Whether it means something is for the
+            /// [`Broker`](crate::Broker).
             pub const fn from_wire(number: i64) -> Self {
                 Self(number)
             }
@@ -43,7 +44,7 @@ number! {
     CallId, "call "
 }
 number! {
-    /// A call of the peer that this side has to answer. Unlike the others it is numbered here and not by the wire, so that a peer that
-    /// repeats its own numbers confuses nobody but itself.
+    /// A call of the peer that this side has to answer. Unlike the others it is numbered here and not by the wire, so
+    /// that a peer that repeats its own numbers confuses nobody but itself.
     RequestId, "request "
 }

@@ -1,8 +1,9 @@
 //! Jelly: how values of Python are written as lists of strings and numbers.
 //!
 //! What may be read is a list of types, and nothing else is made of what a peer says: no class is looked up, no module
-//! loaded. A message is a tree here; where the peer refers twice to one value both places get a copy, and a value that contains itself is
-//! refused. Twisted's documents specify the types ("PB and jelly"); `PB.md` has the subset.
+//! loaded. A message is a tree here; where the peer refers twice to one value both places get a copy, and a value that
+//! contains itself is refused. No document specifies it but what Twisted does: `PB.md` has the subset, `vectors/` its
+//! bytes.
 
 mod failure;
 mod read;

@@ -1,12 +1,12 @@
 //! What Buildbot's master and workers say to each other: Twisted's Perspective Broker, as far as a worker needs it.
 //!
-//! Four layers, from the bytes up: [`banana`] makes lists of strings and numbers of bytes, [`jelly`] makes values of Python of
-//! lists, a [`Broker`] carries calls of objects in both directions, and [`worker`] has what a master and a worker call, as
-//! types. `PB.md` describes the subset that is spoken.
+//! Four layers, from the bytes up: [`banana`] makes lists of strings and numbers of bytes, [`jelly`] makes values of
+//! Python of lists, a [`Broker`] carries calls of objects in both directions, and [`worker`] has what a master and a
+//! worker call, as types. `PB.md` describes the subset that is spoken.
 //!
-//! This crate never does I/O, reads no clock, draws no random numbers and starts nothing. What it reads from a peer never makes
-//! it panic, nothing is made of it but what a list of types allows, and it holds no more of it than [`Limits`] say. It knows
-//! nothing of Runnel.
+//! This crate never does I/O, reads no clock, draws no random numbers and starts nothing. What it reads from a peer
+//! never makes it panic, nothing is made of it but what a list of types allows, and it holds no more of it than
+//! [`Limits`] say. It knows nothing of Runnel.
 //!
 //! Start with [`Broker`], and with [`worker::MindCall`] for what the first calls are.
 //!

@@ -7,8 +7,8 @@
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Longest byte string, in bytes, read or written. Default: 655360 (640 KiB), which is Twisted's own limit. Less than 64
-    /// KiB counts as that.
+    /// Longest byte string, in bytes, read or written. Default: 655360 (640 KiB), which is Twisted's own limit. Less
+    /// than 64 KiB counts as that.
     ///
     /// Lower, a master's file blocks or patches end the connection; higher, Twisted ends it when it reads one.
     pub string_bytes_max: usize,
@@ -52,7 +52,8 @@ impl Limits {
         self.depth_max.min(DEPTH_CEILING)
     }
 
-    /// Returns limits within which a connection can work: an error, or what belongs to the login, always fits into a message.
+    /// Returns limits within which a connection can work: an error, or what belongs to the login, always fits into a
+    /// message.
     pub(crate) fn for_connection(self) -> Self {
         Self {
             string_bytes_max: self.string_bytes_max.max(64 << 10),

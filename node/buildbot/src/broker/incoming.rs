@@ -24,8 +24,8 @@ impl Broker {
         }
     }
 
-    /// Chooses a dialect, says our version and begins the login, without waiting for the peer's version: nothing is said
-    /// by that which the peer may not know.
+    /// Chooses a dialect, says our version and begins the login, without waiting for the peer's version: nothing is
+    /// said by that which the peer may not know.
     fn choose_dialect(&mut self, offer: &Element) -> Result<(), CloseReason> {
         let dialect = Dialect::choose(offer).map_err(CloseReason::NoDialect)?;
         self.send_own(&Element::word(dialect.name()));

@@ -6,9 +6,9 @@ use crate::ids::RemoteId;
 
 /// References that have come and were not given back.
 ///
-/// The peer counts each time that it sends a reference; the application holds each time that it sees one. The two differ where the
-/// peer refers twice to a value with a reference in it, or where the value was not read. When the application lets go of its
-/// last, all that the peer has counted goes back at once.
+/// The peer counts each time that it sends a reference; the application holds each time that it sees one. The two
+/// differ where the peer refers twice to a value with a reference in it, or where the value was not read. When the
+/// application lets go of its last, all that the peer has counted goes back at once.
 #[derive(Debug)]
 pub(super) struct References {
     max: usize,

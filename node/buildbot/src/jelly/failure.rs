@@ -13,12 +13,13 @@ pub struct Failure {
     pub value: String,
     /// Where it was raised, for people. A peer says "Traceback unavailable" unless it was told to send them.
     pub traceback: String,
-    /// The dotted names of the class and of what it inherits from, by which a peer decides whether it expects the exception.
+    /// The dotted names of the class and of what it inherits from, by which a peer decides whether it expects the
+    /// exception.
     pub parents: Vec<String>,
 }
 
-/// Longest text and traceback that are written, in bytes. What is longer is cut at a character: a failure always fits into
-/// a message.
+/// Longest text and traceback that are written, in bytes. What is longer is cut at a character: a failure always fits
+/// into a message.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
 /// Longest name of a class that is written, in bytes.

@@ -21,8 +21,8 @@ pub enum BuilderCall {
     StartBuild,
     /// `startCommand`: the answer is `None` as soon as it is started. An older command of the builder ends with that.
     StartCommand(Box<Start>),
-    /// `interruptCommand`: the command should end soon. The answer is `None`, also when there is no such command; the master then waits
-    /// for the command's end without any limit.
+    /// `interruptCommand`: the command should end soon. The answer is `None`, also when there is no such command; the
+    /// master then waits for the command's end without any limit.
     InterruptCommand {
         /// The command.
         command: MasterCommandId,
@@ -51,8 +51,8 @@ impl BuilderCall {
     ///
     /// # Errors
     ///
-    /// When there is no such method or command, or its arguments are not what they have to be. The objects that came with it
-    /// are to be [released](crate::Broker::release_arguments).
+    /// When there is no such method or command, or its arguments are not what they have to be. The objects that came
+    /// with it are to be [released](crate::Broker::release_arguments).
     pub fn of(called: &Called) -> Result<Self, Refusal> {
         match called.method.as_str() {
             "print" => Ok(Self::Print { message: message_of(called)? }),

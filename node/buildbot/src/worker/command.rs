@@ -67,7 +67,8 @@ pub(super) const COMMANDS: [(&str, &str); 11] = [
 ];
 
 impl Command {
-    /// Reads a command. The underscored names are those of the other protocol; the reference worker knows them here too.
+    /// Reads a command. The underscored names are those of the other protocol; the reference worker knows them here
+    /// too.
     pub(super) fn of(name: &str, args: Arguments<'_>) -> Result<Self, Refusal> {
         match name {
             "shell" => Ok(Self::Shell(Box::new(Shell::of(args)?))),

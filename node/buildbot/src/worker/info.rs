@@ -3,8 +3,8 @@
 use super::Command;
 use crate::jelly::Value;
 
-/// The answer to `getWorkerInfo`. The master uses it for properties, for paths of its own, and to refuse steps that the worker
-/// does not know.
+/// The answer to `getWorkerInfo`. The master uses it for properties, for paths of its own, and to refuse steps that the
+/// worker does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerInfo {
     /// The environment of the machine on which commands run: the master looks up `HOME` and `PATH` in it.
@@ -15,8 +15,8 @@ pub struct WorkerInfo {
     pub processors: u32,
     /// The worker's version, for people.
     pub version: String,
-    /// What else is known, as in `admin`, `host` and `os_id`: all of it becomes properties. A name that is taken by the above is left
-    /// out.
+    /// What else is known, as in `admin`, `host` and `os_id`: all of it becomes properties. A name that is taken by the
+    /// above is left out.
     pub texts: Vec<(String, String)>,
 }
 

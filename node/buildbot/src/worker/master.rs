@@ -10,8 +10,8 @@ use crate::jelly::{Failure, Value};
 pub enum MasterCall {
     /// To a command's sink: what the command has said. The master answers at once, before it has stored anything.
     Update(Vec<Update>),
-    /// To a command's sink: the command has ended, with an exception if the worker could not carry it out. The last call of each
-    /// command, exactly once.
+    /// To a command's sink: the command has ended, with an exception if the worker could not carry it out. The last
+    /// call of each command, exactly once.
     Complete(Option<Failure>),
     /// To a writer: the next block, of at most 640 KiB.
     Write(Bytes),

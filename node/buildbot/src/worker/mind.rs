@@ -14,8 +14,8 @@ pub enum MindCall {
     },
     /// `getWorkerInfo`: [`WorkerInfo`](super::WorkerInfo) is the answer.
     WorkerInfo,
-    /// `setBuilderList`: the builders of this worker from here on. The answer is a dictionary of their names with an object each,
-    /// the same as before for a builder that stays.
+    /// `setBuilderList`: the builders of this worker from here on. The answer is a dictionary of their names with an
+    /// object each, the same as before for a builder that stays.
     SetBuilders {
         /// In the master's order. No name comes twice.
         builders: Vec<BuilderName>,

@@ -16,8 +16,8 @@ pub struct Shell {
     pub folder: String,
     /// What is run.
     pub program: Program,
-    /// What is different in its environment, in the master's order. `${NAME}` in a value stands for what the worker's own
-    /// environment has.
+    /// What is different in its environment, in the master's order. `${NAME}` in a value stands for what the worker's
+    /// own environment has.
     pub env: Vec<(String, EnvChange)>,
     /// How long it may say nothing.
     pub silence_timeout: Option<Duration>,

@@ -119,8 +119,8 @@ impl Download {
     }
 }
 
-/// Returns the length of a block: at most what one message can have, whatever the master says, so that a transfer that is set
-/// up with longer blocks works all the same.
+/// Returns the length of a block: at most what one message can have, whatever the master says, so that a transfer that
+/// is set up with longer blocks works all the same.
 fn block_bytes_of(args: Arguments<'_>) -> Result<NonZeroUsize, Refusal> {
     let argument = "blocksize";
     let bytes = args.count(argument)?.ok_or(Refusal::Missing { argument })?;

@@ -69,8 +69,8 @@ pub struct FileStatus {
 }
 
 impl Update {
-    /// Returns the update as an item of what `update` is called with: a dictionary of one key, and a number that old masters
-    /// look at.
+    /// Returns the update as an item of what `update` is called with: a dictionary of one key, and a number that old
+    /// masters look at.
     pub(super) fn into_value(self) -> Value {
         let (key, value) = match self {
             Self::Stdout(text) => ("stdout", Value::Text(text)),

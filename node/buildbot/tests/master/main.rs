@@ -1,8 +1,8 @@
 //! A worker in front of an unmodified Buildbot master, which runs builds with ordinary steps on it.
 //!
-//! The worker runs nothing: it has files in memory, and says of a program what the test wants. What is tested is that it and
-//! the master understand each other. The master is installed below the target folder; where there is no Python 3, or no
-//! package registry, the test is skipped and says so.
+//! The worker runs nothing: it has files in memory, and says of a program what the test wants. What is tested is that
+//! it and the master understand each other. The master is installed below the target folder; where there is no Python
+//! 3, or no package registry, the test is skipped and says so.
 
 #[path = "../twisted/connection.rs"]
 mod connection;

@@ -2,9 +2,9 @@
 
     python3 venv.py FOLDER REQUIREMENTS
 
-The environment is a folder beside FOLDER, named after it and after the requirements; it is left alone if it is there. Several
-processes may do this at once: each makes one of its own, and the first to finish gives it the name. Exits with 3 if it
-cannot be made here, for want of the module venv or of the package registry.
+The environment is a folder beside FOLDER, named after it and after the requirements; it is left alone if it is there.
+Several processes may do this at once: each makes one of its own, and the first to finish gives it the name. Exits with 3
+if it cannot be made here, for want of the module venv or of the package registry.
 """
 
 import hashlib
