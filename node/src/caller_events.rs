@@ -68,7 +68,7 @@ impl Step {
 
 /// Makes both ends of the way from the engine to a caller.
 pub(crate) fn caller_events() -> (Teller, CallerEvents) {
-    let line = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let line = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default();
     (Teller(line.clone()), CallerEvents(line))
 }
 

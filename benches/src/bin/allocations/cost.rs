@@ -88,9 +88,11 @@ impl PerCommand {
 impl EndCost {
     /// Takes what so many commands cost, with values that have a heap block and with such that have none.
     pub(crate) fn new(with_values: Owners, without: Owners, commands: u32) -> Self {
-        let [all, quinn, both, ours] = [with_values.ours, without.quinn, with_values.quinn, without.ours]
-            .map(|heap| heap.per_command(commands));
-        Self { runnel: all.with(both), quinn, ours, values: all.less(ours) }
+        let [ours_and_values, quinn, quinn_beside_values, ours] =
+            [with_values.ours, without.quinn, with_values.quinn, without.ours]
+                .map(|heap| heap.per_command(commands));
+        let (runnel, values) = (ours_and_values.with(quinn_beside_values), ours_and_values.less(ours));
+        Self { runnel, quinn, ours, values }
     }
 
     /// Returns the row of a table with [`HEAD`].
