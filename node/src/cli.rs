@@ -4,24 +4,21 @@
 //! ends is one table, in [`exit`].
 
 mod abandon;
-mod api;
+mod asking;
 mod attach;
 mod cancel;
-mod client;
 mod completions;
 mod exit;
 mod fleet;
-mod follow;
 mod forget;
 mod get;
 mod ids;
-mod lines;
-mod listing;
 mod logs;
 mod new_epoch;
 mod node;
 mod nodes;
 mod outcome;
+mod patience;
 mod ps;
 mod put;
 mod relay;
@@ -37,11 +34,6 @@ mod watch;
 mod why;
 mod words;
 
-pub(crate) use self::api::{
-    CommandInfo, Event, Happening, NodeInfo, NodeList, Outcome, Stored, Stream as OutputStream,
-};
-pub(crate) use self::client::Client;
-pub(crate) use self::listing::{Which, list_commands};
 pub(crate) use self::relay::PathArgs;
 
 use std::io::{IsTerminal, Write};

@@ -17,15 +17,16 @@ use tempfile::{NamedTempFile, TempDir};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::api::{FileKind, Found};
 use super::exit::{Exit, Failure};
-use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
+use super::patience::Patience;
 use super::run::{OrderArgs, OrderBody};
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
 use super::transfer::{PieceReader, PieceSender, RemotePath, file_name, pieces, progress};
 use super::watch::{OnInterrupt, OnOverdue, Watch};
+use runnel_client::api::{FileKind, Found};
+use runnel_client::{Presence, Until};
 
 /// Arguments of `runnel get`.
 #[derive(Debug, Args)]

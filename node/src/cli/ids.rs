@@ -2,10 +2,10 @@
 
 use runnel::codec::CommandId;
 
-use super::api::CommandInfo;
-use super::client::Client;
 use super::exit::{Exit, Failure};
-use super::listing::{Which, list_commands};
+use runnel_client::Client;
+use runnel_client::api::CommandInfo;
+use runnel_client::{Which, list_commands};
 
 /// Returns the id that `text` stands for.
 pub(super) async fn resolve(client: &Client, text: &str) -> Result<String, Failure> {

@@ -3,12 +3,13 @@
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::follow::{Patience, Presence, Until};
 use super::ids;
 use super::outcome::ExitFrom;
+use super::patience::Patience;
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
 use super::watch::{OnInterrupt, OnOverdue, Watch};
+use runnel_client::{Presence, Until};
 
 /// Arguments of `runnel logs`.
 #[derive(Debug, Args)]

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::api::{LocalNode, NodeInfo, NodeList, SocketInfo};
 use super::exit::{Exit, Failure};
 use super::session::{Session, SessionArgs, paint, print};
 use super::table::{Cell, Colour, Table};
 use super::words::{duration, percent};
+use runnel_client::api::{LocalNode, NodeInfo, NodeList, SocketInfo};
 
 /// Arguments of `runnel nodes`.
 #[derive(Debug, Args)]
@@ -75,8 +75,9 @@ fn table(nodes: &[NodeInfo]) -> Table {
     ]);
     for node in nodes {
         let link = node.link.as_ref();
-        let of_link =
-            |show: &dyn Fn(&super::api::LinkInfo) -> String| link.map_or_else(|| "-".to_owned(), show);
+        let of_link = |show: &dyn Fn(&runnel_client::api::LinkInfo) -> String| {
+            link.map_or_else(|| "-".to_owned(), show)
+        };
         table.row([
             Cell::new(&node.node),
             Cell::new(node.role.as_deref().unwrap_or("?")),

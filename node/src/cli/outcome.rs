@@ -1,7 +1,7 @@
 //! What an outcome means on this side: an exit code, and a sentence.
 
-use super::api::Outcome;
 use super::exit::Exit;
+use runnel_client::api::Outcome;
 
 /// Whose exit code counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

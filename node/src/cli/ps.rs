@@ -3,13 +3,13 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::api::CommandInfo;
 use super::exit::{Exit, Failure};
-use super::listing::{Which, list_commands};
 use super::outcome::{ExitFrom, brief, exit_of};
 use super::session::{Session, SessionArgs, paint, print};
 use super::table::{Cell, Colour, Table};
 use super::words::duration;
+use runnel_client::api::CommandInfo;
+use runnel_client::{Which, list_commands};
 
 /// Arguments of `runnel ps`.
 #[derive(Debug, Args)]

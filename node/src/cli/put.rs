@@ -10,18 +10,16 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use futures_util::stream;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
 use indicatif::ProgressBar;
 use runnel::commands::{count, pack};
+use runnel_client::api::{FileKind, Left};
+use runnel_client::{Presence, RequestBody, Until, streamed};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::api::{FileKind, Left};
-use super::client::RequestBody;
 use super::exit::{Exit, Failure};
-use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
+use super::patience::Patience;
 use super::run::{OrderArgs, OrderBody};
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
@@ -189,13 +187,13 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn content(pieces: PieceReceiver, bar: ProgressBar) -> RequestBody {
-    let frames =
+    let pieces =
         stream::try_unfold((pieces, bar), async |(mut pieces, bar): (PieceReceiver, ProgressBar)| {
             let piece = pieces.recv().await.unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()))?;
             bar.inc(piece.len() as u64);
-            Ok((!piece.is_empty()).then(|| (Frame::data(piece), (pieces, bar))))
+            Ok((!piece.is_empty()).then_some((piece, (pieces, bar))))
         });
-    StreamBody::new(frames).boxed_unsync()
+    streamed(pieces)
 }
 
 /// Reads all of it, on a thread that may block. An error also breaks off what is sent.

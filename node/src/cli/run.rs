@@ -8,15 +8,16 @@ use runnel::codec::{Class, NodeId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{LocalNode, NodeList, Stored};
 use super::exit::{Exit, Failure};
-use super::follow::{Patience, Presence, Until};
 use super::outcome::ExitFrom;
+use super::patience::Patience;
 use super::session::{Session, SessionArgs, print};
 use super::signals::Signals;
 use super::stdin;
 use super::watch::{OnInterrupt, OnOverdue, Watch};
 use super::words::duration;
+use runnel_client::api::{LocalNode, NodeList, Stored};
+use runnel_client::{Presence, Until};
 
 /// Arguments of `runnel run`.
 #[derive(Debug, Args)]

@@ -7,10 +7,10 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::exit::{Exit, Failure};
 use super::table::Paint;
 use crate::daemon::default_socket;
+use runnel_client::Client;
 
 /// Options of every verb that asks the local node.
 #[derive(Clone, Debug, Args)]

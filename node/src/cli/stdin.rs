@@ -7,11 +7,9 @@ use std::os::unix::fs::MetadataExt;
 
 use bytes::BytesMut;
 use futures_util::stream;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
+use runnel_client::{RequestBody, streamed};
 use tokio::io::AsyncReadExt;
 
-use super::client::RequestBody;
 use super::session::Session;
 
 /// Returns whether standard input has anything to pass on: it is neither a terminal nor `/dev/null`.
@@ -35,9 +33,9 @@ fn content() -> RequestBody {
     let pieces = stream::try_unfold(tokio::io::stdin(), |mut stdin| async move {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES);
         let length = stdin.read_buf(&mut piece).await?;
-        Ok((length > 0).then(|| (Frame::data(piece.freeze()), stdin)))
+        Ok((length > 0).then(|| (piece.freeze(), stdin)))
     });
-    StreamBody::new(pieces).boxed_unsync()
+    streamed(pieces)
 }
 
 fn is_null() -> std::io::Result<bool> {

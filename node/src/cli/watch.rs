@@ -6,12 +6,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, Stderr, Stdout};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::api::{Found, Gap, Happening, Outcome, Output, Stream};
 use super::exit::{Exit, Failure};
-use super::follow::{EventLine, Follower, Patience, Presence, Until};
 use super::outcome::{self, ExitFrom};
+use super::patience::Patience;
 use super::session::Session;
 use super::signals::{Caught, Signals};
+use runnel_client::api::{Found, Gap, Happening, Outcome, Output, Stream};
+use runnel_client::{EventLine, Follower, Presence, Sign, Until};
 
 /// A command that is watched.
 #[derive(Debug)]
@@ -56,7 +57,13 @@ impl Watch<'_> {
     }
 
     async fn show_all(&self) -> Result<Exit, Failure> {
-        let mut follower = Follower::new(self.session, self.id, self.until, self.patience, self.presence);
+        let mut follower = Follower::new(
+            self.session.client.clone(),
+            self.id.to_owned(),
+            self.until,
+            self.patience.reconnect,
+            self.presence,
+        );
         let mut screen = Screen::new();
         let mut leave_at = None;
         loop {
@@ -67,7 +74,14 @@ impl Watch<'_> {
                     Err(_) => return Err(self.overdue()),
                 },
             };
-            let Some(EventLine { raw, what }) = next? else { return Ok(Exit::Success) };
+            let EventLine { raw, what, .. } = match next? {
+                Some(Sign::Event(event)) => event,
+                Some(sign) => {
+                    self.tell(&sign);
+                    continue;
+                }
+                None => return Ok(Exit::Success),
+            };
             if self.session.json {
                 screen.write(Stream::Stdout, format!("{raw}\n").as_bytes()).await?;
             }
@@ -84,6 +98,18 @@ impl Watch<'_> {
                 Happening::Gap(gap) if !self.session.json => self.session.note(&missing(gap)),
                 Happening::Output(_) | Happening::Overdue | Happening::Gap(_) | Happening::Other => {}
             }
+        }
+    }
+
+    fn tell(&self, sign: &Sign) {
+        match sign {
+            Sign::Away => {
+                let patience = humantime::format_duration(self.patience.reconnect);
+                self.session
+                    .note(&format!("the node went away; waiting up to {patience} for it to come back"));
+            }
+            Sign::Back => self.session.note("the node is back"),
+            Sign::Event(_) => {}
         }
     }
 

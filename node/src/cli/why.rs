@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::api::Why;
 use super::exit::{Exit, Failure};
 use super::ids;
 use super::session::{Session, SessionArgs, print};
+use runnel_client::api::Why;
 
 /// Arguments of `runnel why`.
 #[derive(Debug, Args)]

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use runnel::codec::Class;
+use runnel_client::api::{
+    CommandInfo, Event, Happening, NodeInfo, NodeList, Outcome, Stored, Stream as OutputStream,
+};
+use runnel_client::{Client, Which, list_commands};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -15,10 +19,6 @@ use super::fleet::Fleet;
 use super::live::{Audience, Live, View};
 use super::plan::{Planned, Task, expected_output};
 use super::upload::Upload;
-use crate::cli::{
-    Client, CommandInfo, Event, Happening, NodeInfo, NodeList, Outcome, OutputStream, Stored, Which,
-    list_commands,
-};
 
 /// What the demo is to do.
 pub(super) struct Drive {

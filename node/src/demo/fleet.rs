@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::folder::DemoFolder;
-use crate::cli::{Client, NodeList};
+use runnel_client::Client;
+use runnel_client::api::NodeList;
 
 /// A fleet that runs.
 pub(super) struct Fleet {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::drive::Links;
 use super::percentiles;
-use crate::cli::{CommandInfo, NodeInfo};
+use runnel_client::api::{CommandInfo, NodeInfo};
 
 /// Who looks on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
+use runnel_client::api::{Event, Happening, Stored};
+use runnel_client::{Client, streamed};
 use serde_json::json;
-
-use crate::cli::{Client, Event, Happening, Stored};
 
 /// A file of noise.
 #[derive(Clone, Debug)]
@@ -40,8 +38,7 @@ impl Upload {
             "args": { "path": NAME, "kind": "file" },
         });
         let stored: Stored = client.post("/v1/commands", &request).await?;
-        let pieces = self.pieces().map(|piece| Ok(Frame::data(piece)));
-        let body = StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync();
+        let body = streamed(futures_util::stream::iter(self.pieces().map(Ok)));
         client.put(&format!("/v1/commands/{}/body", stored.id), body).await?;
         let mut lines = client.lines(&format!("/v1/commands/{}/events?follow=true", stored.id)).await?;
         let mut outcome = None;

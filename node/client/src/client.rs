@@ -1,13 +1,13 @@
-//! A small client of the local node: HTTP/1.1 and JSON over its Unix socket, one connection a request.
+//! Requests to the local node: HTTP/1.1 and JSON over its Unix socket, one connection a request.
 
-mod error;
-
+use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -15,63 +15,67 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::error::ClientError;
-use super::lines::LineBuffer;
+use crate::error::ClientError;
+use crate::lines::LineBuffer;
 
 /// What is sent with a request.
-pub(crate) type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
+pub type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 
-/// The local node, as the command line sees it.
+/// The local node, as its clients see it. Requests may be made side by side.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub struct Client {
     socket: PathBuf,
 }
 
 /// An answer whose content comes as a stream.
-pub(crate) struct Content {
+#[derive(Debug)]
+pub struct Content {
     body: Incoming,
     /// Moves the octets of the connection; ends with the content.
     _connection: AbortOnDropHandle<()>,
 }
 
 /// An answer of lines, each an object.
-pub(crate) struct Lines {
+#[derive(Debug)]
+pub struct Lines {
     content: Content,
     buffer: LineBuffer,
 }
 
 impl Client {
-    pub(crate) fn new(socket: PathBuf) -> Self {
+    /// Asks the node that listens on this socket. Connects with each request.
+    pub fn new(socket: PathBuf) -> Self {
         Self { socket }
     }
 
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`], here and below.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let content = self.send(Method::GET, path, empty()).await?;
         content.json().await
     }
 
     /// Sends an object, and reads one.
-    pub(crate) async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        value: &Value,
-    ) -> Result<T, ClientError> {
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, value: &Value) -> Result<T, ClientError> {
         let content = self.send(Method::POST, path, full(value.to_string())).await?;
         content.json().await
     }
 
     /// Sends nothing and expects nothing.
-    pub(crate) async fn tell(&self, path: &str) -> Result<(), ClientError> {
+    pub async fn tell(&self, path: &str) -> Result<(), ClientError> {
         self.send(Method::POST, path, empty()).await.map(|_| ())
     }
 
     /// Sends a stream, and returns when all of it was taken.
-    pub(crate) async fn put(&self, path: &str, body: RequestBody) -> Result<(), ClientError> {
+    pub async fn put(&self, path: &str, body: RequestBody) -> Result<(), ClientError> {
         self.send(Method::PUT, path, body).await.map(|_| ())
     }
 
     /// Sends a stream, and reads what came of it.
-    pub(crate) async fn post_stream<T: DeserializeOwned>(
+    pub async fn post_stream<T: DeserializeOwned>(
         &self,
         path: &str,
         body: RequestBody,
@@ -79,12 +83,14 @@ impl Client {
         self.send(Method::POST, path, body).await?.json().await
     }
 
-    pub(crate) async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+    /// Reads lines as they come.
+    pub async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
         let content = self.send(Method::GET, path, empty()).await?;
         Ok(Lines { content, buffer: LineBuffer::default() })
     }
 
-    pub(crate) async fn content(&self, path: &str) -> Result<Content, ClientError> {
+    /// Reads a stream as it comes.
+    pub async fn content(&self, path: &str) -> Result<Content, ClientError> {
         self.send(Method::GET, path, empty()).await
     }
 
@@ -117,7 +123,7 @@ impl Content {
     }
 
     /// Returns the next piece, or `None` at the end. Cancel-safe: what came stays in the connection.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             if let Ok(octets) = frame?.into_data() {
                 return Ok(Some(octets));
@@ -126,7 +132,7 @@ impl Content {
         Ok(None)
     }
 
-    async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+    pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let Self { body, _connection } = self;
         let octets = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let octets = octets.map_err(ClientError::Answer)?.to_bytes();
@@ -136,7 +142,7 @@ impl Content {
 
 impl Lines {
     /// Returns the next line that is not empty, or `None` at the end. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Result<Option<String>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
         loop {
             while let Some(line) = self.buffer.pop() {
                 if !line.is_empty() {
@@ -147,6 +153,11 @@ impl Lines {
             self.buffer.push(&octets)?;
         }
     }
+}
+
+/// Sends pieces as they come. An error breaks the request off, so that nobody takes what was sent for the whole.
+pub fn streamed(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> RequestBody {
+    StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
 }
 
 fn empty() -> RequestBody {

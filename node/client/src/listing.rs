@@ -3,11 +3,12 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{Client, ClientError};
+use crate::client::Client;
+use crate::error::ClientError;
 
 /// Which commands are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub enum Which {
     /// Those that have not ended.
     Open,
     /// Also those that have ended, as long as the node keeps them.
@@ -22,8 +23,14 @@ struct Page<T> {
 
 /// Asks for commands, oldest first. One that ends meanwhile may be missing, or be there with its end.
 ///
+/// # Errors
+///
+/// See [`ClientError`].
+///
+/// # Cancel safety
+///
 /// Dropping the future loses nothing but the answers.
-pub(crate) async fn list_commands<T: DeserializeOwned>(
+pub async fn list_commands<T: DeserializeOwned>(
     client: &Client,
     which: Which,
 ) -> Result<Vec<T>, ClientError> {

@@ -1,76 +1,10 @@
-//! Why the local node could not be asked, or would not do it.
+//! What a question to the local node that failed means for whoever asked on the command line.
 
 use std::io;
-use std::path::PathBuf;
 
-use hyper::StatusCode;
-use serde::Deserialize;
+use runnel_client::{ClientError, FollowError};
 
-use super::Content;
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::lines::LineTooLong;
-
-/// Why a request was not answered as hoped.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// Nobody listens on the socket.
-    #[error("no node listens on {}", socket.display())]
-    NoDaemon { socket: PathBuf, source: io::Error },
-    /// The connection broke: the node went away, or is no node.
-    #[error("the connection to the node broke off")]
-    Lost(#[from] hyper::Error),
-    /// The node says no.
-    #[error("{}", .0.message)]
-    Refused(Refusal),
-    /// The answer is too large, or broke off.
-    #[error("the node's answer could not be read: {0}")]
-    Answer(Box<dyn std::error::Error + Send + Sync>),
-    /// What came is not what node/API.md says.
-    #[error("the node's answer is not understood (is it of another version?): {0}")]
-    Malformed(serde_json::Error),
-    /// A line is longer than we take.
-    #[error(transparent)]
-    Line(#[from] LineTooLong),
-}
-
-/// What the node says when it says no.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Refusal {
-    pub(crate) code: String,
-    pub(crate) message: String,
-}
-
-#[derive(Deserialize)]
-struct RefusalAnswer {
-    error: Refusal,
-}
-
-impl ClientError {
-    /// Reads why the node said no.
-    pub(super) async fn refused(status: StatusCode, content: Content) -> Self {
-        match content.json::<RefusalAnswer>().await {
-            Ok(answer) => Self::Refused(answer.error),
-            Err(Self::Malformed(_)) => {
-                let message = format!("the node answered {status} and no reason");
-                Self::Refused(Refusal { code: "bad-answer".to_owned(), message })
-            }
-            Err(error) => error,
-        }
-    }
-
-    /// Returns the stable word of a node that said no.
-    pub(in crate::cli) fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused(refusal) => Some(&refusal.code),
-            _ => None,
-        }
-    }
-
-    /// Returns whether it may be there again in a moment.
-    pub(in crate::cli) fn is_lost(&self) -> bool {
-        matches!(self, Self::NoDaemon { .. } | Self::Lost(_))
-    }
-}
+use super::exit::{Exit, Failure};
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
@@ -92,6 +26,21 @@ impl From<ClientError> for Failure {
             }
             ClientError::Answer(_) | ClientError::Malformed(_) | ClientError::Line(_) => {
                 Self::new(Exit::Failed, error.to_string())
+            }
+        }
+    }
+}
+
+impl From<FollowError> for Failure {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Client(error) => error.into(),
+            FollowError::Forgotten { .. } => Self::new(Exit::Unknown, error.to_string()),
+            FollowError::GivenUp { id } => {
+                let text = format!(
+                    "the node went away, and {id} may go on without it; when the node is back: runnel attach {id}"
+                );
+                Self::new(Exit::NoDaemon, text)
             }
         }
     }
@@ -124,6 +73,8 @@ fn exit_of(code: &str) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use runnel_client::Refusal;
+
     use super::*;
 
     #[test]
@@ -155,5 +106,12 @@ mod tests {
             assert_eq!(failure.exit(), exit);
             assert!(failure.line(true).is_some_and(|line| line.contains(&format!("\"code\":\"{code}\""))));
         }
+    }
+
+    #[test]
+    fn who_is_left_by_the_node_is_told_how_to_come_back() {
+        let failure = Failure::from(FollowError::GivenUp { id: "ctl.w1.9f86d081884c7d65.1".to_owned() });
+        assert_eq!(failure.exit(), Exit::NoDaemon);
+        assert!(failure.line(false).is_some_and(|line| line.contains("runnel attach ctl.w1.")));
     }
 }

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 /// Cuts a stream of octets into lines.
 #[derive(Debug, Default)]
-pub(super) struct LineBuffer {
+pub(crate) struct LineBuffer {
     content: BytesMut,
     /// How much of it is known to hold no end of a line.
     searched: usize,
@@ -15,16 +15,16 @@ pub(super) struct LineBuffer {
 /// A line has more octets than a reader takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a line from the node is longer than {LINE_BYTES_MAX} bytes")]
-pub(crate) struct LineTooLong;
+pub struct LineTooLong;
 
 /// Longest line, in bytes: a piece of output has at most 1 MiB, and JSON may write each octet as six.
 ///
 /// Lower, the output of strange programs cannot be shown; higher, whoever listens on the socket makes us hold more.
-pub(super) const LINE_BYTES_MAX: usize = 8 << 20;
+pub const LINE_BYTES_MAX: usize = 8 << 20;
 
 impl LineBuffer {
     /// Takes what came.
-    pub(super) fn push(&mut self, octets: &[u8]) -> Result<(), LineTooLong> {
+    pub(crate) fn push(&mut self, octets: &[u8]) -> Result<(), LineTooLong> {
         self.content.extend_from_slice(octets);
         self.unfinished = match octets.iter().rposition(|octet| *octet == b'\n') {
             Some(end) => octets.len() - end - 1,
@@ -34,7 +34,7 @@ impl LineBuffer {
     }
 
     /// Returns the next whole line without its end. Octets that are no UTF-8 are replaced.
-    pub(super) fn pop(&mut self) -> Option<String> {
+    pub(crate) fn pop(&mut self) -> Option<String> {
         let Some(length) = self.content[self.searched..].iter().position(|octet| *octet == b'\n') else {
             self.searched = self.content.len();
             return None;

@@ -7,117 +7,166 @@ use serde_json::Value;
 
 /// Answer to a new command.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Stored {
-    pub(crate) id: String,
+pub struct Stored {
+    /// Its id.
+    pub id: String,
 }
 
 /// Answer to a body that was left.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Left {
-    pub(crate) body: String,
+pub struct Left {
+    /// Its name.
+    pub body: String,
 }
 
 /// A command, as the list shows it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct CommandInfo {
-    pub(crate) id: String,
-    pub(crate) to: String,
-    pub(crate) command: String,
-    pub(crate) class: String,
-    pub(crate) stage: String,
-    pub(crate) outcome: Option<Outcome>,
+pub struct CommandInfo {
+    /// Its id.
+    pub id: String,
+    /// The node that is to run it.
+    pub to: String,
+    /// Its type.
+    pub command: String,
+    /// Its class.
+    pub class: String,
+    /// How far it has come.
+    pub stage: String,
+    /// Once it has ended.
+    pub outcome: Option<Outcome>,
+    /// Whether its deadline has passed without an outcome.
     #[serde(default)]
-    pub(crate) is_overdue: bool,
-    pub(crate) age_ms: u64,
-    pub(crate) ended_ms: Option<u64>,
-    pub(crate) deadline_ms: Option<u64>,
+    pub is_overdue: bool,
+    /// Time since it was stored.
+    pub age_ms: u64,
+    /// Time since it ended.
+    pub ended_ms: Option<u64>,
+    /// Time left, if there is a deadline and it has not ended.
+    pub deadline_ms: Option<u64>,
+    /// For people.
     #[serde(default)]
-    pub(crate) summary: String,
+    pub summary: String,
 }
 
 /// All nodes that the local one knows.
 #[derive(Debug, Deserialize)]
-pub(crate) struct NodeList {
-    pub(crate) nodes: Vec<NodeInfo>,
+pub struct NodeList {
+    /// By name.
+    pub nodes: Vec<NodeInfo>,
+    /// The local node's own.
     #[serde(default)]
-    pub(crate) sockets: Vec<SocketInfo>,
+    pub sockets: Vec<SocketInfo>,
 }
 
 /// What the system grants a socket of the local node.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct SocketInfo {
-    pub(crate) address: String,
-    pub(crate) buffer_bytes_asked: u64,
-    pub(crate) receive_buffer_bytes: Option<u64>,
-    pub(crate) send_buffer_bytes: Option<u64>,
-    pub(crate) send_segments: u64,
-    pub(crate) send_segments_offered: u64,
+pub struct SocketInfo {
+    /// Where it is bound.
+    pub address: String,
+    /// What the buffers should be.
+    pub buffer_bytes_asked: u64,
+    /// What they are, if the system says.
+    pub receive_buffer_bytes: Option<u64>,
+    /// The same.
+    pub send_buffer_bytes: Option<u64>,
+    /// Packets that may leave in one system call.
+    pub send_segments: u64,
+    /// What the system offered of that.
+    pub send_segments_offered: u64,
 }
 
 /// The local node itself.
 #[derive(Debug, Deserialize)]
-pub(crate) struct LocalNode {
+pub struct LocalNode {
+    /// How its store is.
     #[serde(default)]
-    pub(crate) store: String,
+    pub store: String,
 }
 
 /// A node, as the local one sees it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct NodeInfo {
-    pub(crate) node: String,
-    pub(crate) role: Option<String>,
-    pub(crate) state: String,
-    pub(crate) link: Option<LinkInfo>,
-    pub(crate) unreachable_ms: Option<u64>,
-    pub(crate) queued: u64,
-    pub(crate) in_flight: u64,
+pub struct NodeInfo {
+    /// Its name.
+    pub node: String,
+    /// From its certificate, once it was met.
+    pub role: Option<String>,
+    /// `up`, `suspect` or `down`.
+    pub state: String,
+    /// The link to it, if there is one.
+    pub link: Option<LinkInfo>,
+    /// How long there has been none.
+    pub unreachable_ms: Option<u64>,
+    /// Commands for it that are on no stream.
+    pub queued: u64,
+    /// Those that are.
+    pub in_flight: u64,
+    /// Links that came up since the start.
     #[serde(default)]
-    pub(crate) links_total: u64,
+    pub links_total: u64,
 }
 
 /// The link to a node.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct LinkInfo {
-    pub(crate) number: u64,
-    pub(crate) remote: String,
-    pub(crate) rtt_ms: f64,
-    pub(crate) loss: f64,
-    pub(crate) up_ms: u64,
-    pub(crate) silent_ms: u64,
-    pub(crate) migrations: u64,
+pub struct LinkInfo {
+    /// Its number.
+    pub number: u64,
+    /// The other end's address.
+    pub remote: String,
+    /// Round-trip time.
+    pub rtt_ms: f64,
+    /// Share of lost packets, 0 to 1.
+    pub loss: f64,
+    /// Its age.
+    pub up_ms: u64,
+    /// Age of the last authenticated packet.
+    pub silent_ms: u64,
+    /// How often its path was changed.
+    pub migrations: u64,
 }
 
 /// What a command waits for.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Why {
-    pub(crate) id: String,
-    pub(crate) stage: String,
-    pub(crate) reason: String,
-    pub(crate) text: String,
+pub struct Why {
+    /// Its id.
+    pub id: String,
+    /// How far it has come.
+    pub stage: String,
+    /// The word for it.
+    pub reason: String,
+    /// For people.
+    pub text: String,
 }
 
 /// One line of a command's events.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Event {
+pub struct Event {
     /// Its number among the updates, which outlives a restart of the node, if it is one.
-    pub(crate) update: Option<u64>,
+    pub update: Option<u64>,
     /// When it happened, since 1970.
-    pub(crate) at_ms: Option<u64>,
+    pub at_ms: Option<u64>,
     #[serde(flatten)]
-    pub(crate) what: Happening,
+    /// What happened.
+    pub what: Happening,
 }
 
 /// What happened.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub(crate) enum Happening {
+pub enum Happening {
+    /// A program has written something.
     Output(Output),
+    /// The deadline has passed, and nobody knows yet what became of it.
     Overdue,
+    /// `fs.get` has found what it was asked for.
     Found {
+        /// What it is.
         found: Found,
     },
+    /// Something is no longer kept.
     Gap(Gap),
+    /// It has ended.
     Outcome {
+        /// How.
         outcome: Outcome,
     },
     /// A step, or something that a newer node says.
@@ -127,17 +176,22 @@ pub(crate) enum Happening {
 
 /// What is no longer kept: events, or updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Gap {
-    pub(crate) from: Option<u64>,
-    pub(crate) to: Option<u64>,
-    pub(crate) update_from: Option<u64>,
-    pub(crate) update_to: Option<u64>,
+pub struct Gap {
+    /// First event.
+    pub from: Option<u64>,
+    /// Last event.
+    pub to: Option<u64>,
+    /// First update.
+    pub update_from: Option<u64>,
+    /// Last update.
+    pub update_to: Option<u64>,
 }
 
 /// A piece of a program's output.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Output {
-    pub(crate) stream: Stream,
+pub struct Output {
+    /// Where it came from.
+    pub stream: Stream,
     text: Option<String>,
     base64: Option<String>,
 }
@@ -145,49 +199,62 @@ pub(crate) struct Output {
 /// Where a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
 }
 
 /// What `fs.get` found, before it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Found {
-    pub(crate) kind: FileKind,
-    pub(crate) bytes: u64,
-    pub(crate) mode: u32,
+pub struct Found {
+    /// What it is.
+    pub kind: FileKind,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum FileKind {
+pub enum FileKind {
+    /// The content of a file.
     File,
+    /// A folder, as a tar stream.
     Folder,
 }
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(crate) struct Outcome {
-    pub(crate) kind: String,
-    pub(crate) exit_code: Option<i32>,
-    pub(crate) signal: Option<i32>,
-    pub(crate) reason: Option<String>,
-    pub(crate) message: Option<String>,
+pub struct Outcome {
+    /// The word for it.
+    pub kind: String,
+    /// Of a program that exited.
+    pub exit_code: Option<i32>,
+    /// That ended a program.
+    pub signal: Option<i32>,
+    /// Why, as a word.
+    pub reason: Option<String>,
+    /// Why, for people.
+    pub message: Option<String>,
+    /// What the command returned.
     #[serde(default)]
-    pub(crate) result: Value,
+    pub result: Value,
 }
 
 impl CommandInfo {
     /// Returns how long it took, if it has ended.
-    pub(crate) fn took_ms(&self) -> Option<u64> {
+    pub fn took_ms(&self) -> Option<u64> {
         Some(self.age_ms.saturating_sub(self.ended_ms?))
     }
 }
 
 impl Output {
     /// Returns the octets, or `None` if the node wrote none that can be read.
-    pub(crate) fn into_octets(self) -> Option<Vec<u8>> {
+    pub fn into_octets(self) -> Option<Vec<u8>> {
         match (self.text, self.base64) {
             (Some(text), _) => Some(text.into_bytes()),
             (None, Some(base64)) => STANDARD.decode(base64).ok(),
