@@ -11,6 +11,7 @@ mod completions;
 mod exit;
 mod fleet;
 mod forget;
+mod gateway;
 mod get;
 mod ids;
 mod logs;
@@ -84,6 +85,8 @@ enum Verb {
     Fleet(fleet::FleetArgs),
     /// Run a node until it is told to stop (SIGTERM or Ctrl-C).
     Node(node::NodeArgs),
+    /// Let other systems drive the fleet: a Buildbot master.
+    Gateway(gateway::GatewayArgs),
     /// Let a node whose store was restored from an older backup go on, at the price of what it cannot know.
     NewEpoch(new_epoch::NewEpochArgs),
     /// Watch real commands run on real workers over a bad network.
@@ -118,6 +121,7 @@ impl Verb {
         let exit = match self {
             Self::Demo(args) => return Ok(crate::demo::run(args)?),
             Self::Node(args) => node::run(&args).map(|()| Exit::Success)?,
+            Self::Gateway(args) => gateway::run(args)?,
             Self::NewEpoch(args) => new_epoch::run(&args)?,
             Self::Relay(args) => relay::run(args).map(|()| Exit::Success)?,
             Self::Supervise(args) => supervise::run(&args).map(|()| Exit::Success)?,
@@ -156,13 +160,15 @@ impl Verb {
             Self::Fleet(args) => args.is_json(),
             Self::Demo(args) => args.is_json(),
             Self::NewEpoch(args) => args.speech.json,
-            Self::Node(_) | Self::Relay(_) | Self::Supervise(_) | Self::Completions(_) => false,
+            Self::Node(_) | Self::Gateway(_) | Self::Relay(_) | Self::Supervise(_) | Self::Completions(_) => {
+                false
+            }
         }
     }
 
     fn init_log(&self) {
         let level = match self {
-            Self::Node(_) | Self::Relay(_) | Self::Supervise(_) => "info",
+            Self::Node(_) | Self::Gateway(_) | Self::Relay(_) | Self::Supervise(_) => "info",
             _ => "error",
         };
         tracing_subscriber::fmt()
@@ -211,10 +217,12 @@ mod tests {
 
     #[test]
     fn every_verb_teaches_by_examples() {
-        let silent = ["demo", "fleet", "supervise"];
+        let silent = ["demo", "fleet", "gateway", "supervise"];
         let command = Cli::command();
         let fleet = command.find_subcommand("fleet").expect("it is there");
-        for verb in command.get_subcommands().chain(fleet.get_subcommands()) {
+        let gateway = command.find_subcommand("gateway").expect("it is there");
+        let below = fleet.get_subcommands().chain(gateway.get_subcommands());
+        for verb in command.get_subcommands().chain(below) {
             let help = verb.clone().render_help().to_string();
             let has_examples = help.contains("Examples:\n  runnel ");
             assert!(has_examples || silent.contains(&verb.get_name()), "{} has no examples", verb.get_name());

@@ -37,6 +37,7 @@ use self::api::{About, ApiServer};
 pub(crate) use self::config::DaemonConfig;
 use self::ending::Ending;
 pub(crate) use self::ending::Tie;
+pub(crate) use self::ready::{announce, say_stopping};
 use self::socket::ApiSocket;
 pub(crate) use self::socket::default_path as default_socket;
 use self::spool::BodySpool;
@@ -93,7 +94,7 @@ pub(crate) async fn run(config: DaemonConfig, tie: Tie) -> anyhow::Result<()> {
         () = ending.wait() => {}
         () = stopped(&handle) => {}
     }
-    ready::say_stopping();
+    say_stopping();
     shut_down(node, server, drain_timeout).await;
     match &handle.status().borrow().store {
         StoreStatus::Failed(failure) => Err(StoreFailed(failure.clone()).into()),

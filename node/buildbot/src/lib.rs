@@ -1,14 +1,14 @@
-//! What Buildbot's master and workers say to each other: Twisted's Perspective Broker, as far as a worker needs it.
+//! Nodes as workers of a Buildbot master.
 //!
-//! Four layers, from the bytes up: [`banana`] makes lists of strings and numbers of bytes, [`jelly`] makes values of
+//! Four layers have what master and worker say to each other, Twisted's Perspective Broker, from the bytes up: [`banana`] makes lists of strings and numbers of bytes, [`jelly`] makes values of
 //! Python of lists, a [`Broker`] carries calls of objects in both directions, and [`worker`] has what a master and a
 //! worker call, as types. `PB.md` describes the subset that is spoken.
 //!
-//! This crate never does I/O, reads no clock, draws no random numbers and starts nothing. What it reads from a peer
-//! never makes it panic, nothing is made of it but what a list of types allows, and it holds no more of it than
-//! [`Limits`] say. It knows nothing of Runnel.
+//! These never do I/O, read no clock, draw no random numbers and start nothing. What they read from a peer never makes
+//! them panic, nothing is made of it but what a list of types allows, and they hold no more of it than [`Limits`] say. They
+//! know nothing of Runnel. [`gateway`] does: it drives a broker for each node and has the nodes do what the master wants.
 //!
-//! Start with [`Broker`], and with [`worker::MindCall`] for what the first calls are.
+//! Start with [`Broker`], with [`worker::MindCall`] for what the first calls are, and with [`gateway::run`].
 //!
 //! ```
 //! use runnel_buildbot::{Broker, Credentials, Event, Limits};
@@ -28,6 +28,8 @@
 
 pub mod banana;
 mod broker;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod ids;
 pub mod jelly;
 mod limits;

@@ -1,5 +1,7 @@
 //! What the local node answers (node/API.md). Unknown fields are ignored.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -155,6 +157,13 @@ pub struct Event {
 pub enum Happening {
     /// A program has written something.
     Output(Output),
+    /// A file that is followed has grown.
+    Log(LogPiece),
+    /// What the environment of a program is.
+    Environment {
+        /// Its variables.
+        environment: BTreeMap<String, String>,
+    },
     /// The deadline has passed, and nobody knows yet what became of it.
     Overdue,
     /// `fs.get` has found what it was asked for.
@@ -192,6 +201,15 @@ pub struct Gap {
 pub struct Output {
     /// Where it came from.
     pub stream: Stream,
+    text: Option<String>,
+    base64: Option<String>,
+}
+
+/// A piece of a file that is followed.
+#[derive(Debug, Deserialize)]
+pub struct LogPiece {
+    /// The name that was given to the file.
+    pub name: String,
     text: Option<String>,
     base64: Option<String>,
 }
@@ -255,11 +273,22 @@ impl CommandInfo {
 impl Output {
     /// Returns the octets, or `None` if the node wrote none that can be read.
     pub fn into_octets(self) -> Option<Vec<u8>> {
-        match (self.text, self.base64) {
-            (Some(text), _) => Some(text.into_bytes()),
-            (None, Some(base64)) => STANDARD.decode(base64).ok(),
-            (None, None) => None,
-        }
+        octets(self.text, self.base64)
+    }
+}
+
+impl LogPiece {
+    /// Returns the octets, or `None` if the node wrote none that can be read.
+    pub fn into_octets(self) -> Option<Vec<u8>> {
+        octets(self.text, self.base64)
+    }
+}
+
+fn octets(text: Option<String>, base64: Option<String>) -> Option<Vec<u8>> {
+    match (text, base64) {
+        (Some(text), _) => Some(text.into_bytes()),
+        (None, Some(base64)) => STANDARD.decode(base64).ok(),
+        (None, None) => None,
     }
 }
 

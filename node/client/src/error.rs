@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -45,6 +46,9 @@ pub struct Refusal {
     pub code: String,
     /// What to do, for people.
     pub message: String,
+    /// When to try again, if that helps.
+    #[serde(default)]
+    pub retry_after_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +63,7 @@ impl ClientError {
             Ok(answer) => Self::Refused(answer.error),
             Err(Self::Malformed(_)) => {
                 let message = format!("the node answered {status} and no reason");
-                Self::Refused(Refusal { code: "bad-answer".to_owned(), message })
+                Self::Refused(Refusal { code: "bad-answer".to_owned(), message, retry_after_ms: None })
             }
             Err(error) => error,
         }
@@ -69,6 +73,14 @@ impl ClientError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => Some(&refusal.code),
+            _ => None,
+        }
+    }
+
+    /// Returns when to try again, if the node says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after_ms.map(Duration::from_millis),
             _ => None,
         }
     }

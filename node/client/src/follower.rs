@@ -78,6 +78,8 @@ pub struct Follower {
     until: Until,
     patience: Duration,
     presence: Presence,
+    /// What is not read holds the command back.
+    holds: bool,
     /// Number of the last update that came.
     update: u64,
     /// What is said once of a command and has been said.
@@ -104,12 +106,19 @@ impl Follower {
             until,
             patience,
             presence,
+            holds: false,
             update: 0,
             said: BTreeSet::new(),
             lines: None,
             lost_at: None,
             sign: None,
         }
+    }
+
+    /// Has the command be held back by what is not read, for as long as it takes.
+    #[must_use]
+    pub fn holding(self) -> Self {
+        Self { holds: true, ..self }
     }
 
     /// Returns what comes next, or `None` when all that was asked for has come. Nothing comes after the outcome.
@@ -164,7 +173,8 @@ impl Follower {
         // From the beginning by event, so that a gap there is said; later by update, which outlives a restart.
         let begin =
             if self.said.is_empty() { "from=1".to_owned() } else { format!("after_update={}", self.update) };
-        format!("/v1/commands/{}/events?{begin}&follow={follow}", self.id)
+        let hold = if self.holds { "&hold=true" } else { "" };
+        format!("/v1/commands/{}/events?{begin}&follow={follow}{hold}", self.id)
     }
 
     /// Returns an event, unless it is one that is said again after a reconnect.

@@ -15,4 +15,4 @@ pub use client::{Client, Content, Lines, RequestBody, streamed};
 pub use error::{ClientError, Refusal};
 pub use follower::{EventLine, FollowError, Follower, Presence, Sign, Until};
 pub use lines::{LINE_BYTES_MAX, LineTooLong};
-pub use listing::{Which, list_commands};
+pub use listing::{Which, list_commands, list_commands_of};

@@ -21,6 +21,18 @@ struct Page<T> {
     next: Option<u64>,
 }
 
+/// Asks for the commands that have not ended and whose key begins with `key_prefix`.
+///
+/// # Errors
+///
+/// See [`ClientError`].
+pub async fn list_commands_of<T: DeserializeOwned>(
+    client: &Client,
+    key_prefix: &str,
+) -> Result<Vec<T>, ClientError> {
+    list(client, &format!("key_prefix={key_prefix}")).await
+}
+
 /// Asks for commands, oldest first. One that ends meanwhile may be missing, or be there with its end.
 ///
 /// # Errors
@@ -34,9 +46,13 @@ pub async fn list_commands<T: DeserializeOwned>(
     client: &Client,
     which: Which,
 ) -> Result<Vec<T>, ClientError> {
+    list(client, &format!("all={}", which == Which::All)).await
+}
+
+async fn list<T: DeserializeOwned>(client: &Client, query: &str) -> Result<Vec<T>, ClientError> {
     let (mut commands, mut after) = (Vec::new(), 0);
     loop {
-        let path = format!("/v1/commands?all={}&after={after}", which == Which::All);
+        let path = format!("/v1/commands?{query}&after={after}");
         let page: Page<T> = client.get(&path).await?;
         commands.extend(page.commands);
         match page.next {

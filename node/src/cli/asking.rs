@@ -101,7 +101,7 @@ mod tests {
             ("stopping", Exit::NoDaemon),
             ("unknown-command", Exit::Failed),
         ] {
-            let refusal = Refusal { code: code.to_owned(), message: "no".to_owned() };
+            let refusal = Refusal { code: code.to_owned(), message: "no".to_owned(), retry_after_ms: None };
             let failure = Failure::from(ClientError::Refused(refusal));
             assert_eq!(failure.exit(), exit);
             assert!(failure.line(true).is_some_and(|line| line.contains(&format!("\"code\":\"{code}\""))));

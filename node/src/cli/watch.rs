@@ -96,7 +96,12 @@ impl Watch<'_> {
                         .note(&format!("the deadline has passed; waiting for what became of {}", self.id)),
                 },
                 Happening::Gap(gap) if !self.session.json => self.session.note(&missing(gap)),
-                Happening::Output(_) | Happening::Overdue | Happening::Gap(_) | Happening::Other => {}
+                Happening::Output(_)
+                | Happening::Log(_)
+                | Happening::Environment { .. }
+                | Happening::Overdue
+                | Happening::Gap(_)
+                | Happening::Other => {}
             }
         }
     }

@@ -11,14 +11,18 @@ use self::systemd::notify;
 
 /// Says that everything listens.
 pub(super) fn say_ready(node: &str, listening: &[IpAddress], socket: Option<&Path>) {
-    let line = ready_line(node, listening, socket);
-    // Whoever started the node may have closed its output: it runs all the same.
+    announce(&ready_line(node, listening, socket));
+}
+
+/// Says in one line that a process that goes on is ready.
+pub(crate) fn announce(line: &Value) {
+    // Whoever started it may have closed its output: it runs all the same.
     writeln!(io::stdout().lock(), "{line}").and_then(|()| io::stdout().flush()).ok();
     notify("READY=1");
 }
 
-/// Says that the node stops.
-pub(super) fn say_stopping() {
+/// Says that it stops.
+pub(crate) fn say_stopping() {
     notify("STOPPING=1");
 }
 

@@ -84,6 +84,11 @@ impl Start {
 }
 
 impl MasterCommandId {
+    #[cfg(test)]
+    pub(crate) fn new(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
     fn of(called: &Called, position: usize) -> Result<Self, Refusal> {
         let argument = "command_id";
         let id = called.argument(position, argument).ok_or(Refusal::Missing { argument })?;

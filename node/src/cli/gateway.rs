@@ -1,0 +1,28 @@
+//! `runnel gateway`: processes by which other systems drive the fleet.
+//!
+//! Each speaks that system's protocol on one side and the local node's HTTP API on the other.
+
+mod buildbot;
+
+use clap::{Args, Subcommand};
+
+use super::exit::{Exit, Failure};
+
+/// Arguments of `runnel gateway`.
+#[derive(Debug, Args)]
+pub(super) struct GatewayArgs {
+    #[command(subcommand)]
+    system: System,
+}
+
+#[derive(Debug, Subcommand)]
+enum System {
+    /// Nodes as workers of a Buildbot master.
+    Buildbot(buildbot::BuildbotArgs),
+}
+
+pub(super) fn run(args: GatewayArgs) -> Result<Exit, Failure> {
+    match args.system {
+        System::Buildbot(args) => buildbot::run(args),
+    }
+}
