@@ -13,7 +13,8 @@ use crate::supervise::Supervision;
 
 pub use self::exec::{Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate};
 pub use self::files::{
-    FileKind, FsDone, FsFound, FsGet, FsGetArgs, FsPut, FsPutArgs, TreeCount, count, pack, unpack,
+    Compression, FileKind, FsDone, FsFound, FsGet, FsGetArgs, FsPut, FsPutArgs, TreeCount, count, pack,
+    unpack,
 };
 pub use self::folders::{
     FoldersConfig, FsCopy, FsCopyArgs, FsEntries, FsEntry, FsFoundPaths, FsGlob, FsGlobArgs, FsKind, FsList,
@@ -42,4 +43,9 @@ pub fn register_folder_commands(handlers: &mut Handlers, confinement: Confinemen
 /// Programs that earlier processes left and that no command is going on with are ended when the node begins.
 pub fn register_supervised_exec(handlers: &mut Handlers, confinement: Confinement, supervision: Supervision) {
     exec::register_supervised(handlers, Arc::new(confinement), supervision);
+}
+
+/// Counts a time in nanoseconds, as far as they go: until the year 2262.
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }

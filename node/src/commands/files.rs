@@ -3,6 +3,7 @@
 //! A file travels as it is, a folder as a tar stream. What is put appears under its name only once it is complete and
 //! checked; until then it lies beside it under a name that begins with a dot.
 
+mod compress;
 mod get;
 mod put;
 mod tree;
@@ -14,6 +15,7 @@ use runnel_codec::{Command, Decode, Encode};
 use crate::handler::Handlers;
 use crate::process::Confinement;
 
+pub use self::compress::Compression;
 pub use self::tree::{TreeCount, count, pack, unpack};
 
 /// `fs.put/1`: makes a file or folder of the command's body.
@@ -42,7 +44,8 @@ pub struct FsPutArgs {
     pub path: String,
     /// What the body is.
     pub kind: FileKind,
-    /// Permission bits of a file, such as `0o644`; the worker's default if none. Those in a folder come with it.
+    /// Permission bits of a file, such as `0o644`; if none, those of the file that it replaces, else the worker's default.
+    /// Those in a folder come with it.
     pub mode: Option<u32>,
     /// Whether something of that name is replaced; otherwise it is an error.
     pub replace: bool,
@@ -56,6 +59,8 @@ pub struct FsPutArgs {
 pub struct FsGetArgs {
     /// The file or folder; relative paths count from the worker's root, or its working directory.
     pub path: String,
+    /// How the body is compressed on the worker, so that links carry less.
+    pub compress: Compression,
 }
 
 /// What was found, said before the body comes.
@@ -64,10 +69,14 @@ pub struct FsGetArgs {
 pub struct FsFound {
     /// What the body is.
     pub kind: FileKind,
-    /// Bytes of all files in it: the length of a file's body, a little less than a folder's.
+    /// Bytes of all files in it: the length of a file's body, a little less than a folder's, as far as it is not compressed.
     pub bytes: u64,
     /// Permission bits.
     pub mode: u32,
+    /// When it was last read, in nanoseconds since 1970; before that, negative.
+    pub accessed_ns: i64,
+    /// When its content last changed, in nanoseconds since 1970.
+    pub modified_ns: i64,
 }
 
 /// What was brought from one machine to the other, or copied on one.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use runnel::codec::{Command, Never};
 use runnel::commands::{
-    Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsCopy, FsCopyArgs, FsDone,
-    FsFound, FsGet, FsGetArgs, FsGlob, FsGlobArgs, FsList, FsListArgs, FsMkdir, FsMkdirArgs, FsPut,
+    Compression, Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsCopy, FsCopyArgs,
+    FsDone, FsFound, FsGet, FsGetArgs, FsGlob, FsGlobArgs, FsList, FsListArgs, FsMkdir, FsMkdirArgs, FsPut,
     FsPutArgs, FsRemove, FsRemoveArgs, FsStat, FsStatArgs, Ping, SystemInfo, SystemInfoResult,
 };
 use serde::Deserialize;
@@ -88,6 +88,17 @@ struct FsPutFields {
 #[serde(deny_unknown_fields)]
 struct FsGetFields {
     path: String,
+    #[serde(default)]
+    compress: CompressionWord,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CompressionWord {
+    #[default]
+    None,
+    Gzip,
+    Bzip2,
 }
 
 #[derive(Deserialize)]
@@ -118,9 +129,7 @@ impl ApiArgs {
         match name {
             Exec::NAME => read::<ExecFields>(args).map(|fields| Self::Exec(fields.into())),
             FsPut::NAME => read::<FsPutFields>(args).map(|fields| Self::FsPut(fields.into())),
-            FsGet::NAME => {
-                read::<FsGetFields>(args).map(|fields| Self::FsGet(FsGetArgs { path: fields.path }))
-            }
+            FsGet::NAME => read::<FsGetFields>(args).map(|fields| Self::FsGet(fields.into())),
             FsMkdir::NAME => read::<MkdirFields>(args).map(|fields| Self::FsMkdir(fields.into())),
             FsRemove::NAME => read::<RemoveFields>(args).map(|fields| Self::FsRemove(fields.into())),
             FsCopy::NAME => read::<CopyFields>(args).map(|fields| Self::FsCopy(fields.into())),
@@ -177,6 +186,17 @@ impl From<FsPutFields> for FsPutArgs {
     }
 }
 
+impl From<FsGetFields> for FsGetArgs {
+    fn from(fields: FsGetFields) -> Self {
+        let compress = match fields.compress {
+            CompressionWord::None => Compression::None,
+            CompressionWord::Gzip => Compression::Gzip,
+            CompressionWord::Bzip2 => Compression::Bzip2,
+        };
+        Self { path: fields.path, compress }
+    }
+}
+
 impl ApiCommand for Exec {
     fn event(update: ExecUpdate) -> Event {
         let (stream, content) = match update {
@@ -219,7 +239,13 @@ impl ApiCommand for FsGet {
             FileKind::File => "file",
             FileKind::Folder => "folder",
         };
-        Event::Found(json!({ "kind": kind, "bytes": found.bytes, "mode": found.mode }))
+        Event::Found(json!({
+            "kind": kind,
+            "bytes": found.bytes,
+            "mode": found.mode,
+            "accessed_ms": milliseconds(found.accessed_ns),
+            "modified_ms": milliseconds(found.modified_ns),
+        }))
     }
 
     fn done(done: FsDone) -> Map<String, Value> {
@@ -256,6 +282,11 @@ fn read<T: DeserializeOwned>(args: Value) -> Result<T, ArgsError> {
 
 fn files_done(done: FsDone) -> Map<String, Value> {
     fields(json!({ "result": { "files": done.files, "bytes": done.bytes } }))
+}
+
+/// JSON's numbers are exact up to 2^53, which is not enough for nanoseconds.
+fn milliseconds(nanoseconds: i64) -> i64 {
+    nanoseconds.div_euclid(1_000_000)
 }
 
 fn fields(value: Value) -> Map<String, Value> {
@@ -340,6 +371,10 @@ mod tests {
         let get = ApiArgs::read("fs.get/1", json!({ "path": "/etc" }));
         assert_eq!(get.as_ref().map(ApiArgs::summary), Ok("/etc".to_owned()));
         assert!(ApiArgs::read("fs.put/1", json!({ "path": "a", "kind": "pipe" })).is_err());
+        let compressed = ApiArgs::read("fs.get/1", json!({ "path": "a", "compress": "bzip2" }));
+        let expected = FsGetArgs { path: "a".to_owned(), compress: Compression::Bzip2 };
+        assert_eq!(compressed, Ok(ApiArgs::FsGet(expected)));
+        assert!(ApiArgs::read("fs.get/1", json!({ "path": "a", "compress": "zip" })).is_err());
     }
 
     #[test]

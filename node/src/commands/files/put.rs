@@ -36,11 +36,23 @@ pub(super) async fn run(
     }
     let partial = Partial::beside(&path, context.id().key.seq.to_wire())?;
     let done = match args.kind {
-        FileKind::File => put_file(body, &partial.0, args.mode, &mut stop).await?,
+        FileKind::File => {
+            let mode = match args.mode {
+                None => mode_of_file(&path).await,
+                mode => mode,
+            };
+            put_file(body, &partial.0, mode, &mut stop).await?
+        }
         FileKind::Folder => put_folder(body, &partial.0, &mut stop).await?,
     };
     partial.move_to(&path).await.map_err(|error| failed("cannot make", &path, &error))?;
     Ok(done)
+}
+
+/// Returns the permission bits of a file that is there.
+async fn mode_of_file(path: &Path) -> Option<u32> {
+    let metadata = fs::symlink_metadata(path).await.ok().filter(std::fs::Metadata::is_file)?;
+    Some(metadata.permissions().mode())
 }
 
 /// Only the wait for the body is broken off by a stop: what a thread has begun on the disk would go on, and make anew

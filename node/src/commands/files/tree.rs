@@ -3,8 +3,9 @@
 //! Blocking code, for threads that may block. Nothing that is unpacked gets out of its folder: names with `..`, absolute
 //! names and ways through links are refused.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -25,11 +26,12 @@ pub(super) struct PieceWriter(pub(super) mpsc::Sender<Bytes>);
 
 /// Writes what is in `folder` as a tar stream. Returns what it was, and the writer.
 ///
-/// Links are written as links. What is neither file, folder nor link is left out.
+/// Links are written as links. What is neither file, folder nor link is left out. Of a file that grows meanwhile as much
+/// is written as it had.
 ///
 /// # Errors
 ///
-/// Those of reading the folder and of the writer.
+/// Those of reading the folder and of the writer; and a file that becomes shorter meanwhile.
 pub fn pack<W: Write>(folder: &Path, writer: W) -> io::Result<(TreeCount, W)> {
     let mut archive = tar::Builder::new(writer);
     archive.follow_symlinks(false);
@@ -41,12 +43,35 @@ pub fn pack<W: Write>(folder: &Path, writer: W) -> io::Result<(TreeCount, W)> {
         } else if metadata.is_file() {
             packed.files += 1;
             packed.bytes += metadata.len();
-            archive.append_file(name, &mut File::open(path)?)
+            append_file(&mut archive, path, name, metadata)
         } else {
             archive.append_path_with_name(path, name)
         }
     })?;
     Ok((packed, archive.into_inner()?))
+}
+
+/// Writes a file as long as `metadata` says: its length stands before its content.
+fn append_file<W: Write>(
+    archive: &mut tar::Builder<W>,
+    path: &Path,
+    name: &Path,
+    metadata: &Metadata,
+) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    if metadata.blocks().saturating_mul(BLOCK_BYTES) < metadata.len() {
+        // It has holes. The crate writes what is between them, of the length that it had.
+        return archive.append_file(name, &mut file);
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(metadata);
+    let mut content = file.take(metadata.len());
+    archive.append_data(&mut header, name, &mut content)?;
+    if content.limit() > 0 { Err(became_shorter(path)) } else { Ok(()) }
+}
+
+pub(super) fn became_shorter(path: &Path) -> io::Error {
+    io::Error::other(format!("{} became shorter while it was read", path.display()))
 }
 
 /// Makes `folder`, which must not exist, of a tar stream, and reads the stream to its end.
@@ -99,10 +124,7 @@ pub fn count(folder: &Path) -> io::Result<TreeCount> {
 
 /// Visits what is below a folder, parents first, in the order of names. Links are not followed; sockets, pipes and
 /// devices are passed over.
-fn walk(
-    folder: &Path,
-    visit: &mut impl FnMut(&Path, &std::fs::Metadata) -> io::Result<()>,
-) -> io::Result<()> {
+fn walk(folder: &Path, visit: &mut impl FnMut(&Path, &Metadata) -> io::Result<()>) -> io::Result<()> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let mut paths = Vec::new();
@@ -133,6 +155,9 @@ impl Write for PieceWriter {
         Ok(())
     }
 }
+
+/// What a file's length on the disk is counted in.
+const BLOCK_BYTES: u64 = 512;
 
 #[cfg(test)]
 mod tests {
@@ -167,6 +192,59 @@ mod tests {
         assert_eq!(fs::metadata(to.join("a/one")).unwrap().permissions().mode() & 0o777, 0o750);
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("a/one"));
         assert!(to.join("empty").is_dir() && to.join("nothing").is_file());
+    }
+
+    /// Changes a file once the first header is written, and keeps what is written.
+    struct Changing<F: FnMut()> {
+        written: Vec<u8>,
+        change: F,
+    }
+
+    impl<F: FnMut()> Write for Changing<F> {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            if self.written.is_empty() {
+                (self.change)();
+            }
+            self.written.write(buffer)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_packed_as_it_was_and_one_that_shrinks_is_an_error() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let log = from.path().join("log");
+        fs::write(&log, "one").unwrap();
+        fs::write(from.path().join("other"), "two").unwrap();
+        let grow = || fs::write(&log, vec![1; 5000]).unwrap();
+        let (packed, stream) = pack(from.path(), Changing { written: Vec::new(), change: grow }).unwrap();
+        assert_eq!(packed, TreeCount { files: 2, bytes: 6 });
+        let copy = to.path().join("copy");
+        assert_eq!(unpack(&stream.written[..], &copy).unwrap(), packed);
+        assert_eq!(
+            (fs::read(copy.join("log")).unwrap(), fs::read(copy.join("other")).unwrap()),
+            (vec![1; 3], b"two".to_vec())
+        );
+
+        let shrink = || fs::write(&log, "").unwrap();
+        let shrunk = pack(from.path(), Changing { written: Vec::new(), change: shrink });
+        assert!(shrunk.is_err_and(|error| error.to_string().contains("shorter")));
+    }
+
+    #[test]
+    fn holes_are_not_packed() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = File::create(from.path().join("disk")).unwrap();
+        file.set_len(100 << 20).unwrap();
+        let (packed, stream) = pack(from.path(), Vec::new()).unwrap();
+        assert_eq!(packed, TreeCount { files: 1, bytes: 100 << 20 });
+        assert!(stream.len() < 1 << 20, "{} bytes", stream.len());
+        let copy = to.path().join("copy");
+        unpack(&stream[..], &copy).unwrap();
+        assert_eq!(fs::metadata(copy.join("disk")).unwrap().len(), 100 << 20);
     }
 
     #[test]

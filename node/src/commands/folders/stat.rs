@@ -8,6 +8,7 @@ use rustix::fs::{FileType, Stat, readlinkat};
 
 use super::place::{Place, PlaceError};
 use super::{FsKind, Work, refused};
+use crate::commands::nanoseconds;
 use crate::handler::HandlerError;
 
 /// `fs.stat/1`: says what is at a path. Harmless to run again.
@@ -101,11 +102,6 @@ fn found(stat: &Stat) -> FsStatResult {
         group: stat.st_gid as u32,
         link_target: None,
     }
-}
-
-/// Counts in nanoseconds, as far as they go: until the year 2262.
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 #[cfg(test)]

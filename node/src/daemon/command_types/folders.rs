@@ -8,7 +8,7 @@ use runnel::commands::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ApiCommand, fields, files_done};
+use super::{ApiCommand, fields, files_done, milliseconds};
 use crate::daemon::event::Event;
 
 #[derive(Deserialize)]
@@ -177,11 +177,6 @@ fn stat(found: FsStatResult) -> Value {
         "group": found.group,
         "link_target": found.link_target,
     })
-}
-
-/// JSON's numbers are exact up to 2^53, which is not enough for nanoseconds.
-fn milliseconds(nanoseconds: i64) -> i64 {
-    nanoseconds.div_euclid(1_000_000)
 }
 
 fn kind(kind: FsKind) -> &'static str {
