@@ -34,7 +34,7 @@ use super::event::{Event, Step};
 use super::label::Label;
 use super::log::{Read, ReadFrom, ReaderId};
 use super::outcome::outcome_json;
-use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted, millis};
+use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted, Wanted, millis};
 use super::spool::{BodyId, BodySpool};
 
 /// The commands of the API.
@@ -222,12 +222,12 @@ impl Commands {
         })
     }
 
-    /// Describes the commands that have not ended, a page of them; with `all` also the others.
-    pub(super) fn list(&self, all: bool, after: u64, limit: NonZeroUsize) -> Page {
+    /// Describes the commands that are wanted, a page of them.
+    pub(super) fn list(&self, wanted: &Wanted, after: u64, limit: NonZeroUsize) -> Page {
         let now = now();
         self.change(|registry| {
             registry.expire(now.at);
-            registry.list(now.at, all, after, limit)
+            registry.list(now.at, wanted, after, limit)
         })
     }
 
@@ -315,12 +315,14 @@ impl Commands {
         let delivery = self.delivery_of::<C>(submit)?;
         let stored_ms = now().ms;
         let summary = submit.args.summary();
+        let key = submit.key.as_ref().map(|(key, _)| key.key.clone());
         let mut options =
             SubmitOptions { result_body: C::HAS_RESULT_BODY, delivery: Some(delivery), ..options };
         if delivery == Delivery::Durable {
-            options.label =
-                Label::new(stored_ms, submit.deadline, summary.clone(), submit.body.clone()).write().into();
-            options.key = submit.key.as_ref().map(|(key, _)| key.key.clone());
+            let body = submit.body.clone();
+            let label = Label::new(stored_ms, submit.deadline, summary.clone(), key.clone(), body);
+            options.label = label.write().into();
+            options.key = key.clone();
             if options.updates == UpdatePolicy::Follow {
                 options.updates = UpdatePolicy::Store;
             }
@@ -342,6 +344,7 @@ impl Commands {
             stored_ms,
             deadline: submit.deadline,
             summary,
+            key,
         };
         {
             let mut state = self.lock();

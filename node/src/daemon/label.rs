@@ -16,6 +16,9 @@ pub(super) struct Label {
     deadline_ms: Option<u64>,
     /// For people.
     pub(super) summary: String,
+    /// Its idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     /// The body that was left for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<BodyId>,
@@ -26,9 +29,10 @@ impl Label {
         stored_ms: u64,
         deadline: Option<Duration>,
         summary: String,
+        key: Option<String>,
         body: Option<BodyId>,
     ) -> Self {
-        Self { stored_ms, deadline_ms: deadline.map(millis), summary, body }
+        Self { stored_ms, deadline_ms: deadline.map(millis), summary, key, body }
     }
 
     /// Reads a label; `None` if it is none of ours.
@@ -51,7 +55,8 @@ mod tests {
 
     #[test]
     fn a_label_reads_back_as_it_was_written() {
-        let label = Label::new(7, Some(Duration::from_secs(2)), "make \"all\"".to_owned(), None);
+        let key = Some("build 7".to_owned());
+        let label = Label::new(7, Some(Duration::from_secs(2)), "make \"all\"".to_owned(), key, None);
         let read = Label::read(&label.write());
         assert_eq!(read.as_ref().and_then(Label::deadline), Some(Duration::from_secs(2)));
         assert_eq!(read, Some(label));

@@ -65,6 +65,17 @@ pub(super) struct Submitted {
     pub(super) deadline: Option<Duration>,
     /// For people.
     pub(super) summary: String,
+    /// Its idempotency key.
+    pub(super) key: Option<String>,
+}
+
+/// Which commands are to be listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Also those that have ended.
+    pub(super) all: bool,
+    /// Only those whose key begins so.
+    pub(super) key_prefix: Option<String>,
 }
 
 /// Some of the commands.
@@ -223,16 +234,15 @@ impl Registry {
         self.commands.get(id).map(|entry| entry.describe(now))
     }
 
-    /// Describes the commands that have not ended, oldest first; with `all` also the others. A page begins behind the
-    /// number that the one before it named.
-    pub(super) fn list(&self, now: Instant, all: bool, after: u64, limit: NonZeroUsize) -> Page {
+    /// Describes the commands that are wanted, oldest first. A page begins behind the number that the one before it named.
+    pub(super) fn list(&self, now: Instant, wanted: &Wanted, after: u64, limit: NonZeroUsize) -> Page {
         let behind = self.order.range((Bound::Excluded(after), Bound::Unbounded));
         let entries = behind.filter_map(|(_, id)| self.commands.get(id));
-        let mut wanted = entries.filter(|entry| all || entry.step < Step::Ended);
-        let page: Vec<&Entry> = wanted.by_ref().take(limit.get()).collect();
+        let mut entries = entries.filter(|entry| entry.is_wanted(wanted));
+        let page: Vec<&Entry> = entries.by_ref().take(limit.get()).collect();
         let last = page.last().map(|entry| entry.number);
         Page {
-            next: wanted.next().and(last),
+            next: entries.next().and(last),
             commands: page.into_iter().map(|entry| entry.describe(now)).collect(),
         }
     }
@@ -291,6 +301,13 @@ impl Entry {
         self.submitted.delivery == Delivery::Durable
     }
 
+    fn is_wanted(&self, wanted: &Wanted) -> bool {
+        let is_asked_for = wanted.all || self.step < Step::Ended;
+        let prefix = wanted.key_prefix.as_deref();
+        let begins_so = |prefix| self.submitted.key.as_deref().is_some_and(|key| key.starts_with(prefix));
+        is_asked_for && prefix.is_none_or(begins_so)
+    }
+
     fn describe(&self, now: Instant) -> Value {
         let since = |at: Instant| millis(now.saturating_duration_since(at));
         let is_open = self.step < Step::Ended;
@@ -310,6 +327,7 @@ impl Entry {
             "ended_ms": self.ended_at.map(since),
             "deadline_ms": left,
             "summary": self.submitted.summary,
+            "key": self.submitted.key,
         })
     }
 }

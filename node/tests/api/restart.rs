@@ -115,6 +115,11 @@ async fn a_repeated_key_runs_a_command_once_whatever_happens_between() {
     let ctl = restart(&fleet, ctl, "").await;
     let (status, answer) = ctl.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
     assert_eq!((status, answer["id"].as_str()), (200, Some(id.as_str())), "it has ended meanwhile");
+    let listed = ctl.api.get("/v1/commands?all=true&key_prefix=night").await;
+    assert_eq!(
+        (&listed["commands"][0]["id"], &listed["commands"][0]["key"]),
+        (&json!(id), &json!("nightly"))
+    );
     command["args"]["args"] = json!(["-c", "true"]);
     let (status, answer) = ctl.api.ask(hyper::Method::POST, "/v1/commands", command.to_string()).await;
     assert_eq!((status, &answer["error"]["code"]), (409, &json!("key-conflict")));

@@ -164,6 +164,12 @@ async fn a_key_stands_for_one_command() {
     command["args"]["args"][1] = json!("false");
     let (status, error) = ctl.api.ask(Method::POST, "/v1/commands", command.to_string()).await;
     assert_eq!((status, &error["error"]["code"]), (409, &json!("key-conflict")));
+    let listed = ctl.api.get("/v1/commands?all=true&key_prefix=build%20").await;
+    assert_eq!(
+        (&listed["commands"][0]["id"], &listed["commands"][0]["key"]),
+        (&json!(id), &json!("build 7"))
+    );
+    assert_eq!(ctl.api.get("/v1/commands?all=true&key_prefix=test").await["commands"], json!([]));
     assert_eq!(ctl.api.get("/v1/commands?all=true").await["commands"].as_array().map(Vec::len), Some(1));
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(bad_query)?;
-    let Page { commands, next } = api.commands.list(query.all, query.after, query.limit()?);
+    let Page { commands, next } = api.commands.list(&query.wanted(), query.after, query.limit()?);
     Ok(ok(&json!({ "commands": commands, "next": next })))
 }
 

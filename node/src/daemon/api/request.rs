@@ -15,7 +15,7 @@ use crate::daemon::command_types::{ApiArgs, ArgsError};
 use crate::daemon::commands::Submit;
 use crate::daemon::error::ApiError;
 use crate::daemon::log::ReadFrom;
-use crate::daemon::registry::RequestKey;
+use crate::daemon::registry::{RequestKey, Wanted};
 use crate::daemon::spool::BodyId;
 
 /// The content of `POST /v1/commands`.
@@ -57,7 +57,8 @@ enum Updates {
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     #[serde(default)]
-    pub(super) all: bool,
+    all: bool,
+    key_prefix: Option<String>,
     /// `next` of the page before.
     #[serde(default)]
     pub(super) after: u64,
@@ -66,6 +67,11 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
+    /// Returns which commands are wanted.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted { all: self.all, key_prefix: self.key_prefix.clone() }
+    }
+
     /// Returns how many commands are wanted at most.
     ///
     /// # Errors

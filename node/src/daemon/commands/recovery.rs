@@ -67,6 +67,7 @@ impl Commands {
             stored_ms: label.stored_ms,
             deadline: label.deadline(),
             summary: label.summary,
+            key: label.key,
         };
         self.change(|registry| registry.insert(now(), submitted));
         let follow = self.clone().follow(submission, Delivery::Durable, label.body);

@@ -30,6 +30,7 @@ fn submitted(seq: u64) -> Submitted {
         stored_ms: 1000,
         deadline: None,
         summary: String::new(),
+        key: None,
     }
 }
 
@@ -48,7 +49,8 @@ fn outcome() -> Value {
 
 /// All of a list.
 fn list(registry: &Registry, now: Moment, all: bool) -> Vec<Value> {
-    let page = registry.list(now.at, all, 0, NonZeroUsize::MAX);
+    let wanted = Wanted { all, key_prefix: None };
+    let page = registry.list(now.at, &wanted, 0, NonZeroUsize::MAX);
     assert_eq!(page.next, None, "it is one page");
     page.commands
 }
@@ -97,8 +99,9 @@ fn a_list_is_in_order_of_age_and_leaves_out_what_has_ended() {
 #[test]
 fn pages_join_without_a_gap_though_commands_come_and_go_between() {
     let (mut registry, now) = registry(|config| config.ended_max = 1);
+    let all = Wanted { all: true, key_prefix: None };
     let page = |registry: &Registry, after, limit| {
-        let page = registry.list(now.at, true, after, NonZeroUsize::new(limit).expect("not 0"));
+        let page = registry.list(now.at, &all, after, NonZeroUsize::new(limit).expect("not 0"));
         (ids(&page.commands).into_iter().map(str::to_owned).collect::<Vec<_>>(), page.next)
     };
     let named = |seqs: &[u64]| seqs.iter().map(|seq| id(*seq).to_string()).collect::<Vec<_>>();
@@ -117,6 +120,29 @@ fn pages_join_without_a_gap_though_commands_come_and_go_between() {
     assert_eq!(page(&registry, next.expect("there are more"), 2), (named(&[6]), None));
     assert_eq!(page(&registry, 0, 4), (named(&[1, 4, 5, 6]), None), "a full page may be the last");
     assert_eq!(page(&registry, 99, 4), (vec![], None));
+}
+
+#[test]
+fn a_list_can_be_of_those_whose_keys_begin_alike() {
+    let (mut registry, now) = registry(|_| {});
+    for (seq, key) in [(1, Some("build 7/1")), (2, Some("build 8/1")), (3, None), (4, Some("build 7/2"))] {
+        registry.insert(now, Submitted { key: key.map(str::to_owned), ..submitted(seq) });
+    }
+    registry.handle_outcome(now, &id(4), outcome());
+    let page = |all, prefix: &str, limit| {
+        let wanted = Wanted { all, key_prefix: Some(prefix.to_owned()) };
+        let page = registry.list(now.at, &wanted, 0, NonZeroUsize::new(limit).expect("not 0"));
+        (ids(&page.commands).into_iter().map(str::to_owned).collect::<Vec<_>>(), page.next)
+    };
+    let named = |seqs: &[u64]| seqs.iter().map(|seq| id(*seq).to_string()).collect::<Vec<_>>();
+    assert_eq!(page(false, "build 7/", 10), (named(&[1]), None));
+    assert_eq!(page(true, "build 7/", 10), (named(&[1, 4]), None));
+    assert_eq!(page(true, "build 7/", 1), (named(&[1]), Some(1)));
+    assert_eq!(page(true, "", 10), (named(&[1, 2, 4]), None), "every key begins with nothing");
+    assert_eq!(page(true, "uild", 10), (vec![], None));
+    let described = registry.describe(now.at, &id(1)).expect("it is kept");
+    assert_eq!(described["key"], "build 7/1");
+    assert_eq!(registry.describe(now.at, &id(3)).expect("it is kept")["key"], Value::Null);
 }
 
 #[test]
