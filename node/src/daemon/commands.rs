@@ -8,7 +8,7 @@ mod tidying;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ use runnel::{
 };
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +32,7 @@ use super::config::ApiConfig;
 use super::error::ApiError;
 use super::event::{Event, Step};
 use super::label::Label;
-use super::log::{Read, ReadFrom, ReaderId};
+use super::log::{Patience, Read, ReadFrom, ReaderId};
 use super::outcome::outcome_json;
 use super::registry::{Moment, Page, Registry, RequestKey, Reservation, Submitted, Wanted, millis};
 use super::spool::{BodyId, BodySpool};
@@ -151,11 +151,12 @@ impl Commands {
         self: &Arc<Self>,
         id: &CommandId,
         from: ReadFrom,
+        patience: Patience,
         follow: bool,
     ) -> Result<LogReader, ApiError> {
         let mut state = self.lock();
         let reader = ReaderId(state.readers);
-        state.registry.attach(id, reader, from).map_err(|_| ApiError::unknown_command())?;
+        state.registry.attach(id, reader, from, patience).map_err(|_| ApiError::unknown_command())?;
         state.readers += 1;
         let bell = state.bells.entry(id.clone()).or_default().clone();
         Ok(LogReader { commands: self.clone(), id: id.clone(), reader, bell, follow })
@@ -416,22 +417,31 @@ impl Commands {
         }
     }
 
-    /// Logs an update, after waiting for those who read slowly, as long as patience lasts.
-    async fn note_update(&self, id: &CommandId, event: Event, update: UpdateMark) {
-        let until = Instant::now() + self.reader_patience;
-        loop {
-            let Some(bell) = self.lock().bells.get(id).cloned() else { break };
+    /// Logs an update, after waiting for those who read slowly: for some as long as patience lasts, for some as long as they
+    /// are there.
+    async fn note_update(&self, id: &CommandId, mut event: Event, update: UpdateMark) {
+        let mut patience = pin!(Some(sleep(self.reader_patience)));
+        // Once it stops nobody reads any more: in the log an update would displace what is not read, and the queue keeps
+        // what is durable.
+        while !self.stop.is_cancelled() {
+            let Some(bell) = self.lock().bells.get(id).cloned() else {
+                return self.note(id, |registry| registry.handle_update(now(), id, event, update));
+            };
             let mut read = pin!(bell.read.notified());
             read.as_mut().enable();
-            if self.lock().registry.has_room(id, &event) {
-                break;
+            match self.note(id, |registry| registry.handle_update_if_room(now(), id, event, update)) {
+                Ok(()) => return,
+                Err(waiting) => event = waiting,
             }
-            if timeout_at(until, read).await.is_err() {
-                self.lock().registry.give_up_on_slow_readers(id);
-                break;
+            tokio::select! {
+                () = read => {}
+                () = wait_for(patience.as_mut().as_pin_mut()) => {
+                    self.lock().registry.give_up_on_slow_readers(id);
+                    patience.set(None);
+                }
+                () = self.stop.cancelled() => {}
             }
         }
-        self.note(id, |registry| registry.handle_update(now(), id, event, update));
     }
 
     /// A command has ended: its own body goes nowhere, and its result's waits as long as the command is remembered.
@@ -442,11 +452,12 @@ impl Commands {
     }
 
     /// Changes the registry and wakes those who read the command.
-    fn note(&self, id: &CommandId, change: impl FnOnce(&mut Registry)) {
-        self.change(change);
+    fn note<T>(&self, id: &CommandId, change: impl FnOnce(&mut Registry) -> T) -> T {
+        let changed = self.change(change);
         if let Some(bell) = self.lock().bells.get(id) {
             bell.written.notify_waiters();
         }
+        changed
     }
 
     /// Changes the registry, and has the queue told if something was let go of.
@@ -493,11 +504,19 @@ impl Drop for LogReader {
     fn drop(&mut self) {
         let mut state = self.commands.lock();
         state.registry.detach(&self.id, self.reader);
-        self.bell.read.notify_waiters();
-        // Of the two, one is in the map.
-        if Arc::strong_count(&self.bell) == 2 {
+        if !state.registry.is_read(&self.id) {
             state.bells.remove(&self.id);
         }
+        drop(state);
+        self.bell.read.notify_waiters();
+    }
+}
+
+/// Waits until the time is up; without end if there is none.
+async fn wait_for(time: Option<Pin<&mut Sleep>>) {
+    match time {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -91,7 +91,8 @@ pub(crate) struct ApiConfig {
     /// How long a command is remembered after its end. Default: 1 h.
     #[serde(with = "humantime_serde")]
     pub(crate) ended_age: Duration,
-    /// How long a command waits for a client that reads its output slowly, before the client gets a gap. Default: 30 s.
+    /// How long a command waits for a client that reads its output slowly, before the client gets a gap, unless it asked
+    /// to be waited for without end (`hold`). Default: 30 s.
     ///
     /// Too low, a stopped terminal loses output; too high, a forgotten client holds its command up that long.
     #[serde(with = "humantime_serde")]

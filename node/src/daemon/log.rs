@@ -1,6 +1,7 @@
 //! The log of one command: what happened to it, numbered, as far back as it is kept, and who reads it.
 //!
-//! Pure. Who reads slowly holds the log back; who is given up on is told of a gap. The numbers of events are those of this
+//! Pure. Who reads slowly holds the log back; who is given up on is told of a gap, and who asked to be waited for is never
+//! given up on. The numbers of events are those of this
 //! process; the numbers of updates outlive it.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -34,8 +35,18 @@ struct Reader {
     updates: Option<u64>,
     /// It goes by the numbers of updates: those of events mean nothing to it.
     goes_by_updates: bool,
+    patience: Patience,
     /// It was waited for in vain, so it holds nothing back until it has caught up.
     is_given_up: bool,
+}
+
+/// How long a reader is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// For a while.
+    Bounded,
+    /// As long as it reads.
+    Endless,
 }
 
 #[derive(Debug)]
@@ -100,13 +111,14 @@ impl CommandLog {
     }
 
     /// Begins to read.
-    pub(super) fn attach(&mut self, reader: ReaderId, from: ReadFrom) {
+    pub(super) fn attach(&mut self, reader: ReaderId, from: ReadFrom, patience: Patience) {
         let (next, updates, goes_by_updates) = match from {
             ReadFrom::Event(..=1) => (1, Some(0), false),
             ReadFrom::Event(next) => (next, None, false),
             ReadFrom::AfterUpdate(update) => (1, Some(update), true),
         };
-        self.readers.insert(reader, Reader { next, updates, goes_by_updates, is_given_up: false });
+        let reading = Reader { next, updates, goes_by_updates, patience, is_given_up: false };
+        self.readers.insert(reader, reading);
     }
 
     /// Ends reading.
@@ -147,19 +159,20 @@ impl CommandLog {
 
     /// Returns whether an event of `bytes` fits within `bytes_max` without a gap for anybody who is waited for.
     pub(super) fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
-        let Some(slowest) =
-            self.readers.values().filter(|reader| !reader.is_given_up).map(|reader| reader.next).min()
-        else {
-            return true;
-        };
-        let unread = self.pushed_bytes - self.offset(slowest);
-        unread == 0 || unread + bytes as u64 <= bytes_max as u64
+        let unread = self.unread_bytes(|reader| !reader.is_given_up);
+        unread == 0 || unread.saturating_add(bytes) <= bytes_max
     }
 
-    /// Waits no longer for those who have not read everything.
+    /// Returns the bytes that must not be let go of: those that somebody has not read who is waited for without end.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.unread_bytes(|reader| reader.patience == Patience::Endless)
+    }
+
+    /// Waits no longer for those who have not read everything, unless they are waited for without end.
     pub(super) fn give_up_on_slow_readers(&mut self) {
         let end = self.end();
-        for reader in self.readers.values_mut().filter(|reader| reader.next < end) {
+        let bounded = self.readers.values_mut().filter(|reader| reader.patience == Patience::Bounded);
+        for reader in bounded.filter(|reader| reader.next < end) {
             reader.is_given_up = true;
         }
     }
@@ -172,6 +185,13 @@ impl CommandLog {
     /// Returns whether somebody reads it.
     pub(super) fn is_read(&self) -> bool {
         !self.readers.is_empty()
+    }
+
+    /// Returns the bytes that the slowest of these readers has not read.
+    fn unread_bytes(&self, is_meant: impl Fn(&Reader) -> bool) -> usize {
+        let slowest = self.readers.values().filter(|reader| is_meant(reader)).map(|reader| reader.next).min();
+        let unread = slowest.map_or(0, |next| self.pushed_bytes - self.offset(next));
+        usize::try_from(unread).unwrap_or(usize::MAX)
     }
 
     /// Returns the number that the next event will get.
@@ -260,8 +280,8 @@ mod tests {
     #[test]
     fn several_readers_get_everything_from_where_they_begin() {
         let mut log = log([Event::Step(Step::Stored), output(1), output(2)]);
-        log.attach(READER, ReadFrom::Event(1));
-        log.attach(ReaderId(2), ReadFrom::Event(3));
+        log.attach(READER, ReadFrom::Event(1), Patience::Bounded);
+        log.attach(ReaderId(2), ReadFrom::Event(3), Patience::Bounded);
         assert_eq!(numbers(log.read(READER, 1 << 20)), [(1, 1), (2, 2), (3, 3)]);
         assert_eq!(numbers(log.read(ReaderId(2), 1 << 20)), [(3, 3)]);
         assert_eq!(log.read(READER, 1 << 20), Read::Pending);
@@ -274,7 +294,7 @@ mod tests {
     #[test]
     fn a_read_is_bounded_and_goes_on_where_it_stopped() {
         let mut log = log([output(100), output(100), output(100)]);
-        log.attach(READER, ReadFrom::Event(1));
+        log.attach(READER, ReadFrom::Event(1), Patience::Bounded);
         assert_eq!(numbers(log.read(READER, 10)), [(1, 1)]);
         assert_eq!(numbers(log.read(READER, 200)), [(2, 2), (3, 3)]);
     }
@@ -283,14 +303,14 @@ mod tests {
     fn what_is_no_longer_kept_is_said_as_a_gap() {
         let mut log = log([Event::Step(Step::Stored), output(1), output(1), Event::Step(Step::Started)]);
         while log.forget_oldest().is_some() {}
-        log.attach(READER, ReadFrom::Event(2));
+        log.attach(READER, ReadFrom::Event(2), Patience::Bounded);
         assert_eq!(numbers(log.read(READER, 1 << 20)), [(2, 3), (4, 4)]);
     }
 
     #[test]
     fn a_reader_ahead_of_the_log_waits_until_it_gets_there() {
         let mut log = log([Event::Step(Step::Stored)]);
-        log.attach(READER, ReadFrom::Event(3));
+        log.attach(READER, ReadFrom::Event(3), Patience::Bounded);
         assert_eq!(log.read(READER, 1 << 20), Read::Pending);
         push(&mut log, output(1));
         assert_eq!(log.read(READER, 1 << 20), Read::Pending);
@@ -301,7 +321,7 @@ mod tests {
     #[test]
     fn beyond_the_outcome_there_is_nothing_to_wait_for() {
         let mut log = log([Event::Step(Step::Stored), outcome()]);
-        log.attach(READER, ReadFrom::Event(9));
+        log.attach(READER, ReadFrom::Event(9), Patience::Bounded);
         assert_eq!(log.read(READER, 1 << 20), Read::End);
     }
 
@@ -309,7 +329,7 @@ mod tests {
     fn only_a_reader_that_is_behind_holds_the_log_back() {
         let mut log = log([output(1000), output(1000)]);
         assert!(log.has_room(1000, 2000), "nobody reads");
-        log.attach(READER, ReadFrom::Event(1));
+        log.attach(READER, ReadFrom::Event(1), Patience::Bounded);
         assert!(!log.has_room(1000, 2000), "it has read nothing");
         log.read(READER, 10);
         assert!(!log.has_room(1000, 2000), "the second event and this one are too much");
@@ -321,7 +341,7 @@ mod tests {
     #[test]
     fn a_reader_that_was_given_up_on_counts_again_once_it_has_caught_up() {
         let mut log = log([output(1000), output(1000)]);
-        log.attach(READER, ReadFrom::Event(1));
+        log.attach(READER, ReadFrom::Event(1), Patience::Bounded);
         log.give_up_on_slow_readers();
         assert!(log.has_room(1000, 2000));
         log.read(READER, 1 << 20);
@@ -331,20 +351,40 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_is_waited_for_without_end_is_never_given_up_on() {
+        let mut log = log([output(1000), output(1000)]);
+        log.attach(READER, ReadFrom::Event(1), Patience::Endless);
+        log.attach(ReaderId(2), ReadFrom::Event(1), Patience::Bounded);
+        log.give_up_on_slow_readers();
+        assert!(!log.has_room(1000, 2000));
+        let all = log.held_bytes();
+        log.read(READER, 10);
+        assert_eq!(log.held_bytes(), all / 2);
+        log.read(READER, 1 << 20);
+        assert_eq!(log.held_bytes(), 0);
+        assert!(log.has_room(9000, 2000), "the other is not waited for any more");
+        push(&mut log, output(1000));
+        assert!(!log.has_room(9000, 2000));
+        log.detach(READER);
+        assert!(log.has_room(9000, 2000));
+        assert_eq!(log.held_bytes(), 0);
+    }
+
+    #[test]
     fn who_goes_by_updates_gets_none_twice_and_hears_what_is_missing() {
         let mut log = log([Event::Step(Step::Stored), output(1), output(1), output(1)]);
-        log.attach(READER, ReadFrom::AfterUpdate(2));
+        log.attach(READER, ReadFrom::AfterUpdate(2), Patience::Bounded);
         assert_eq!(updates(log.read(READER, 1 << 20)), [(3, 3)]);
         push(&mut log, output(1));
         assert_eq!(updates(log.read(READER, 1 << 20)), [(4, 4)]);
         log.forget_oldest();
         log.forget_oldest();
         log.forget_oldest();
-        log.attach(ReaderId(2), ReadFrom::AfterUpdate(1));
+        log.attach(ReaderId(2), ReadFrom::AfterUpdate(1), Patience::Bounded);
         assert_eq!(updates(log.read(ReaderId(2), 1 << 20)), [(2, 2), (3, 3), (4, 4)]);
-        log.attach(ReaderId(3), ReadFrom::AfterUpdate(2));
+        log.attach(ReaderId(3), ReadFrom::AfterUpdate(2), Patience::Bounded);
         assert_eq!(updates(log.read(ReaderId(3), 1 << 20)), [(3, 3), (4, 4)], "what is lost it has");
-        log.attach(ReaderId(4), ReadFrom::AfterUpdate(9));
+        log.attach(ReaderId(4), ReadFrom::AfterUpdate(9), Patience::Bounded);
         assert_eq!(log.read(ReaderId(4), 1 << 20), Read::Pending, "it has everything");
     }
 
@@ -352,9 +392,9 @@ mod tests {
     fn a_log_that_begins_late_says_which_updates_are_missing() {
         let mut log = log([Event::Step(Step::Stored)]);
         log.push(0, output(1), Some(UpdateMark { number: 8, bytes: 1 }));
-        log.attach(READER, ReadFrom::Event(1));
+        log.attach(READER, ReadFrom::Event(1), Patience::Bounded);
         assert_eq!(updates(log.read(READER, 1 << 20)), [(1, 7), (8, 8)]);
-        log.attach(ReaderId(2), ReadFrom::Event(2));
+        log.attach(ReaderId(2), ReadFrom::Event(2), Patience::Bounded);
         assert_eq!(updates(log.read(ReaderId(2), 1 << 20)), [(8, 8)]);
     }
 }

@@ -17,7 +17,7 @@ use self::keys::Keys;
 pub(super) use self::keys::{KeyError, RequestKey, Reservation};
 use super::config::ApiConfig;
 use super::event::{Event, Step};
-use super::log::{CommandLog, Read, ReadFrom, ReaderId};
+use super::log::{CommandLog, Patience, Read, ReadFrom, ReaderId};
 
 /// All commands that were submitted through the API and are still kept.
 #[derive(Debug)]
@@ -155,6 +155,21 @@ impl Registry {
         self.push(now, id, event, Some(update));
     }
 
+    /// A command has made progress that waits, and is given back, until it fits without a gap for those who are waited for.
+    pub(super) fn handle_update_if_room(
+        &mut self,
+        now: Moment,
+        id: &CommandId,
+        event: Event,
+        update: UpdateMark,
+    ) -> Result<(), Event> {
+        if !self.has_room(id, &event) {
+            return Err(event);
+        }
+        self.handle_update(now, id, event, update);
+        Ok(())
+    }
+
     /// A command has ended.
     pub(super) fn handle_outcome(&mut self, now: Moment, id: &CommandId, outcome: Value) {
         let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.step < Step::Ended) else { return };
@@ -183,8 +198,9 @@ impl Registry {
         id: &CommandId,
         reader: ReaderId,
         from: ReadFrom,
+        patience: Patience,
     ) -> Result<(), UnknownCommand> {
-        self.commands.get_mut(id).ok_or(UnknownCommand)?.log.attach(reader, from);
+        self.commands.get_mut(id).ok_or(UnknownCommand)?.log.attach(reader, from, patience);
         Ok(())
     }
 
@@ -200,10 +216,26 @@ impl Registry {
         self.commands.get_mut(id).map_or(Read::End, |entry| entry.log.read(reader, bytes_max))
     }
 
-    /// Returns whether a command's event fits without a gap for those who read it.
-    pub(super) fn has_room(&self, id: &CommandId, event: &Event) -> bool {
+    /// Returns whether a command's event fits without a gap for those who read it and are waited for. For those who are
+    /// waited for without end commands that have ended are forgotten, if all logs are full.
+    fn has_room(&mut self, id: &CommandId, event: &Event) -> bool {
         let bytes = event.bytes();
-        self.commands.get(id).is_none_or(|entry| entry.log.has_room(bytes, self.config.log_bytes_max))
+        let Some(entry) = self.commands.get(id) else { return true };
+        let (held, kept) = (entry.log.held_bytes(), entry.log.bytes());
+        if !entry.log.has_room(bytes, self.config.log_bytes_max) {
+            return false;
+        }
+        while held > 0 && self.bytes - kept + held + bytes > self.config.logs_bytes_max {
+            if !self.forget_ended(Some(id)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns whether somebody reads a command's log.
+    pub(super) fn is_read(&self, id: &CommandId) -> bool {
+        self.commands.get(id).is_some_and(|entry| entry.log.is_read())
     }
 
     /// Waits no longer for those who read a command slowly.

@@ -32,7 +32,8 @@ async fn every_curl_line_of_the_specification_works() {
         let mut command = crate::client::shell(if body { "w1" } else { "gone" }, "cat");
         command["has_body"] = body.into();
         let id = ctl.api.submit(command).await;
-        let script = format!("set -e\n{function}\n{}\n", line.replace("follow=true", "follow=false"));
+        let line = line.replace("follow=true", "follow=false").replace("&hold=true", "");
+        let script = format!("set -e\n{function}\n{line}\n");
         let output = Command::new("bash")
             .args(["-c", &script])
             .env("RUNNEL_SOCKET", &ctl.api.socket)

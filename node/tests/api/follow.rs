@@ -86,5 +86,36 @@ async fn a_client_that_does_not_read_is_given_up_on() {
     assert_eq!(events.last().map(|event| &event["event"]), Some(&"outcome".into()));
 }
 
+#[tokio::test]
+async fn a_client_that_is_waited_for_without_end_misses_nothing_and_holds_until_it_is_gone() {
+    let fleet = Fleet::new();
+    let config = "[api]\nlog_bytes_max = 20000\nreader_patience = \"50ms\"";
+    let (ctl, _worker) = fleet.start_pair(config, "").await;
+    let start = async |name: &str, query: &str| {
+        let fifo = fleet.folder().join(name);
+        make_fifo(&fifo);
+        let script = format!("read line < {}; seq 1000000", fifo.display());
+        let id = ctl.api.submit_script(&script).await;
+        let events = ctl.api.events(&id, query).await;
+        tokio::fs::write(&fifo, "go\n").await.expect("the script reads it");
+        (id, events)
+    };
+    let (held, holder) = start("held", "?follow=true&hold=true").await;
+    let (other, other_holder) = start("other", "?follow=true&hold=true").await;
+    // Patience is over for one that came after both.
+    let (third, _stuck) = start("third", "?follow=true").await;
+    assert_eq!(ctl.api.outcome(&third).await["exit_code"], 0);
+    for id in [&held, &other] {
+        assert_eq!(ctl.api.get(&format!("/v1/commands/{id}")).await["stage"], "started");
+    }
+    drop(other_holder);
+    assert_eq!(ctl.api.outcome(&other).await["exit_code"], 0);
+    let events = holder.rest().await;
+    assert!(events.iter().all(|event| event["event"] != "gap"), "it missed something");
+    let expected: String = (1..=1_000_000).map(|number| format!("{number}\n")).collect();
+    assert!(text(&events) == expected, "{} bytes instead of {}", text(&events).len(), expected.len());
+    assert_eq!(events.last().map(|event| &event["event"]), Some(&"outcome".into()));
+}
+
 /// Some 109 KB of output.
 const MUCH: &str = "seq 20000";

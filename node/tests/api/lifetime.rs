@@ -30,6 +30,18 @@ async fn a_signal_ends_open_streams_and_the_node_in_order() {
 }
 
 #[tokio::test]
+async fn a_client_that_holds_a_command_does_not_hold_the_end() {
+    let fleet = Fleet::new();
+    let (mut ctl, _worker) = fleet.start_pair("[api]\nlog_bytes_max = 20000", "").await;
+    let id = ctl.api.submit_script("seq 1000000").await;
+    let mut events = ctl.api.events(&id, "?follow=true&hold=true").await;
+    events.until("output").await;
+    signal(&ctl.process, Signal::TERM);
+    let status = ctl.process.wait().await.expect("it is our child");
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
 async fn a_second_node_leaves_the_socket_of_a_live_one_alone_and_takes_that_of_a_dead_one() {
     let fleet = Fleet::new();
     let mut first = fleet.start("ctl", Role::Controller, "").await;

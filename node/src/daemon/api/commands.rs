@@ -45,7 +45,8 @@ pub(super) async fn events(
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(bad_query)?;
-    let reader = api.commands.read(&read_id(&id)?, query.read_from()?, query.follow)?;
+    let (from, patience) = (query.read_from()?, query.patience()?);
+    let reader = api.commands.read(&read_id(&id)?, from, patience, query.follow)?;
     let lines = stream::unfold(reader, async |mut reader: LogReader| {
         let lines = reader.next().await?;
         Some((Ok::<_, Infallible>(lines), reader))

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::daemon::command_types::{ApiArgs, ArgsError};
 use crate::daemon::commands::Submit;
 use crate::daemon::error::ApiError;
-use crate::daemon::log::ReadFrom;
+use crate::daemon::log::{Patience, ReadFrom};
 use crate::daemon::registry::{RequestKey, Wanted};
 use crate::daemon::spool::BodyId;
 
@@ -91,9 +91,24 @@ pub(super) struct EventsQuery {
     after_update: Option<u64>,
     #[serde(default)]
     pub(super) follow: bool,
+    #[serde(default)]
+    hold: bool,
 }
 
 impl EventsQuery {
+    /// Returns how long the reader is to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// A reader that does not wait is not waited for.
+    pub(super) fn patience(&self) -> Result<Patience, ApiError> {
+        match (self.hold, self.follow) {
+            (true, false) => Err(ApiError::bad_request("`hold` goes with `follow=true`")),
+            (true, true) => Ok(Patience::Endless),
+            (false, _) => Ok(Patience::Bounded),
+        }
+    }
+
     /// Returns where to begin.
     pub(super) fn read_from(&self) -> Result<ReadFrom, ApiError> {
         match (self.from, self.after_update) {

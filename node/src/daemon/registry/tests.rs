@@ -62,7 +62,7 @@ fn ids(list: &[Value]) -> Vec<&str> {
 
 /// The kinds of event that a reader gets from the start.
 fn events(registry: &mut Registry, seq: u64) -> Vec<String> {
-    registry.attach(&id(seq), READER, ReadFrom::Event(1)).expect("it is kept");
+    registry.attach(&id(seq), READER, ReadFrom::Event(1), Patience::Bounded).expect("it is kept");
     let Read::Lines(lines) = registry.read(&id(seq), READER, 1 << 20) else { panic!("no lines") };
     registry.detach(&id(seq), READER);
     let lines = serde_json::Deserializer::from_slice(&lines).into_iter::<Value>();
@@ -176,7 +176,7 @@ fn the_log_of_one_command_is_bounded_and_keeps_its_end() {
 fn an_outcome_pushes_out_nothing_that_a_reader_waits_for() {
     let (mut registry, now) = registry(|config| config.log_bytes_max = 1000);
     registry.insert(now, submitted(1));
-    registry.attach(&id(1), READER, ReadFrom::Event(1)).expect("it is kept");
+    registry.attach(&id(1), READER, ReadFrom::Event(1), Patience::Bounded).expect("it is kept");
     registry.read(&id(1), READER, 1 << 20);
     assert!(registry.has_room(&id(1), &output(3000)), "everything before it is read");
     registry.handle_update(now, &id(1), output(3000), update(1));
@@ -202,12 +202,33 @@ fn when_all_logs_are_full_the_oldest_ended_command_goes_first() {
 }
 
 #[test]
+fn who_is_waited_for_without_end_misses_nothing_when_all_logs_are_full() {
+    let (mut registry, now) = registry(|config| config.logs_bytes_max = 4000);
+    for seq in 1..=3 {
+        registry.insert(now, submitted(seq));
+    }
+    registry.attach(&id(3), READER, ReadFrom::Event(1), Patience::Endless).expect("it is kept");
+    registry.read(&id(3), READER, 1 << 20);
+    registry.handle_update(now, &id(1), output(1500), update(1));
+    registry.handle_update(now, &id(2), output(900), update(1));
+    registry.handle_outcome(now, &id(2), outcome());
+    registry.handle_update(now, &id(3), output(900), update(1));
+    assert!(registry.has_room(&id(3), &output(900)), "a command that has ended makes room");
+    assert_eq!(registry.step(&id(2)), None);
+    registry.handle_update(now, &id(3), output(900), update(2));
+    assert!(!registry.has_room(&id(3), &output(900)), "one that runs does not");
+    let Read::Lines(lines) = registry.read(&id(3), READER, 1 << 20) else { panic!("no lines") };
+    assert!(!String::from_utf8_lossy(&lines).contains("gap"));
+    assert!(registry.has_room(&id(3), &output(9000)), "everything before it is read");
+}
+
+#[test]
 fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
     let (mut registry, now) = registry(|config| config.ended_max = 2);
     for seq in 1..=4 {
         registry.insert(now, submitted(seq));
     }
-    registry.attach(&id(1), READER, ReadFrom::Event(1)).expect("it is kept");
+    registry.attach(&id(1), READER, ReadFrom::Event(1), Patience::Bounded).expect("it is kept");
     for seq in 1..=4 {
         registry.handle_outcome(now, &id(seq), outcome());
     }
@@ -216,7 +237,7 @@ fn ended_commands_are_kept_by_number_and_age_but_not_while_they_are_read() {
     registry.detach(&id(1), READER);
     registry.expire(now.at + ApiConfig::default().ended_age + Duration::from_secs(1));
     assert_eq!(list(&registry, now, true), [] as [Value; 0]);
-    assert_eq!(registry.attach(&id(1), READER, ReadFrom::Event(1)), Err(UnknownCommand));
+    assert_eq!(registry.attach(&id(1), READER, ReadFrom::Event(1), Patience::Bounded), Err(UnknownCommand));
 }
 
 #[test]
