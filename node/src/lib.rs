@@ -22,6 +22,7 @@ mod node;
 mod path;
 mod policy;
 pub mod process;
+mod raw;
 mod recovered;
 pub mod relay;
 mod status;
@@ -43,6 +44,7 @@ pub use node::{
     CallError, Delivery, Node, NodeBuilder, NodeHandle, NotFound, StartError, SubmitError, SubmitOptions,
 };
 pub use policy::{Action, Policy, Rule};
+pub use raw::{Raw, RawCommand};
 pub use recovered::Recovered;
 pub use runnel_certs as certs;
 pub use runnel_codec as codec;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runnel_certs::Identity;
-use runnel_codec::{Class, Command, CommandId, EncodeError, Epoch, NodeId, UpdatePolicy};
+use runnel_codec::{Class, Command, CommandId, CommandName, EncodeError, Epoch, NodeId, UpdatePolicy};
 use runnel_queue::{DeliveryPart, Durability, NewCommand, Store, SubmitError as QueueError};
 use runnel_transport::EndpointKeys;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +28,7 @@ use crate::engine::{Caller, Request, Wants, Ways};
 use crate::handler::Handlers;
 use crate::link_changes::{LinkChangeListeners, LinkChanges};
 use crate::policy::Policy;
+use crate::raw::{Raw, RawCommand};
 use crate::status::Status;
 use crate::submission::Submission;
 
@@ -103,6 +104,14 @@ pub enum Delivery {
     Durable,
 }
 
+/// What is sent of a command, whatever its type.
+struct Encoded {
+    name: CommandName,
+    idempotent: bool,
+    is_message: bool,
+    args: Bytes,
+}
+
 /// Why a command was not stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -134,6 +143,13 @@ pub enum SubmitError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such command is waiting or running")]
 pub struct NotFound;
+
+impl Encoded {
+    fn of<C: Command>(args: &C::Args) -> Result<Self, EncodeError> {
+        let args = C::encode_args(args)?;
+        Ok(Self { name: C::name(), idempotent: C::IDEMPOTENT, is_message: C::IS_MESSAGE, args })
+    }
+}
 
 impl NodeBuilder {
     /// Begins a node with this identity and default settings.
@@ -238,8 +254,38 @@ impl NodeHandle {
         args: &C::Args,
         options: SubmitOptions,
     ) -> Result<Submission<C>, SubmitError> {
+        self.store(to, Encoded::of::<C>(args)?, options).await
+    }
+
+    /// Stores a command of a type that this program does not know, as [`submit`](Self::submit) does one that it knows. It
+    /// counts as one that must not run twice.
+    ///
+    /// # Errors
+    ///
+    /// As of [`submit`](Self::submit); arguments that do not fit their type are for the receiver to reject.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the command may have been stored: it is then sent and its outcome discarded.
+    pub async fn submit_raw(
+        &self,
+        to: &NodeId,
+        command: RawCommand,
+        options: SubmitOptions,
+    ) -> Result<Submission<Raw>, SubmitError> {
+        let RawCommand { name, args } = command;
+        self.store(to, Encoded { name, idempotent: false, is_message: false, args }, options).await
+    }
+
+    /// Stores a command, and returns what follows it as one of type `C`.
+    async fn store<C: Command>(
+        &self,
+        to: &NodeId,
+        encoded: Encoded,
+        options: SubmitOptions,
+    ) -> Result<Submission<C>, SubmitError> {
         let wants = if options.steps { Wants::Steps } else { Wants::Progress };
-        let (mut events, parts_come) = self.hand_over::<C>(to, args, options, wants).await?;
+        let (mut events, parts_come) = self.hand_over(to, encoded, options, wants).await?;
         let key = events.stored(&self.ways.wakes).await.ok_or(SubmitError::NodeStopped)??;
         let id = CommandId { sender: self.node.clone(), receiver: to.clone(), key };
         let result_body = parts_come.map(|parts| {
@@ -333,10 +379,10 @@ impl NodeHandle {
     }
 
     /// Hands a command to the engine. Returns the ways on which its caller hears of it and of the body of its result.
-    async fn hand_over<C: Command>(
+    async fn hand_over(
         &self,
         to: &NodeId,
-        args: &C::Args,
+        encoded: Encoded,
         options: SubmitOptions,
         wants: Wants,
     ) -> Result<(CallerEvents, Option<mpsc::UnboundedReceiver<DeliveryPart>>), SubmitError> {
@@ -351,17 +397,17 @@ impl NodeHandle {
         let command = NewCommand {
             to: to.clone(),
             class: options.class,
-            name: C::name(),
-            idempotent: C::IDEMPOTENT,
-            is_message: C::IS_MESSAGE,
-            args: C::encode_args(args)?,
+            name: encoded.name,
+            idempotent: encoded.idempotent,
+            is_message: encoded.is_message,
+            args: encoded.args,
             payload: options.payload,
             has_body: body.is_some(),
             body_repeats: body.as_ref().is_some_and(Source::can_repeat),
             body_held_bytes,
             wants_result_body: options.result_body,
             // Of a message none comes, so none is to be provided for.
-            updates: if C::IS_MESSAGE { UpdatePolicy::Discard } else { options.updates },
+            updates: if encoded.is_message { UpdatePolicy::Discard } else { options.updates },
             steps: wants != Wants::End,
             deadline: options.deadline,
             durable: None,

@@ -4,10 +4,12 @@
 //! A new type is one more variant of [`ApiArgs`] and one more `impl ApiCommand`.
 
 mod folders;
+mod raw;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use runnel::RawCommand;
 use runnel::codec::{Command, Never};
 use runnel::commands::{
     Compression, Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsCopy, FsCopyArgs,
@@ -35,6 +37,7 @@ pub(super) enum ApiArgs {
     FsGlob(FsGlobArgs),
     Ping(u64),
     SystemInfo,
+    Raw(RawCommand),
 }
 
 /// Why arguments are not understood.
@@ -156,6 +159,7 @@ impl ApiArgs {
             Self::FsGlob(args) => quote(&args.pattern),
             Self::Ping(number) => number.to_string(),
             Self::SystemInfo => String::new(),
+            Self::Raw(command) => format!("{} bytes of arguments", command.args.len()),
         };
         cut(text)
     }

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use runnel::codec::{Class, CommandId, NodeId, UpdatePolicy};
+use runnel::codec::{Class, CommandId, CommandName, NodeId, UpdatePolicy};
 use runnel::commands::{
     Exec, FsCopy, FsGet, FsGlob, FsList, FsMkdir, FsPut, FsRemove, FsStat, Ping, SystemInfo,
 };
 use runnel::{
-    Body, BodyReader, BodyWriter, Delivery, NodeHandle, Progress, QueueError, Submission, SubmitError,
+    Body, BodyReader, BodyWriter, Delivery, NodeHandle, Progress, QueueError, Raw, Submission, SubmitError,
     SubmitOptions, UpdateMark,
 };
 use serde_json::Value;
@@ -303,6 +303,10 @@ impl Commands {
             ApiArgs::FsGlob(args) => self.start::<FsGlob>(args, options, submit, writer).await,
             ApiArgs::Ping(args) => self.start::<Ping>(args, options, submit, writer).await,
             ApiArgs::SystemInfo => self.start::<SystemInfo>(&(), options, submit, writer).await,
+            ApiArgs::Raw(command) => {
+                let send = async |options| self.handle.submit_raw(&submit.to, command.clone(), options).await;
+                self.start_by::<Raw>(command.name.clone(), options, submit, writer, send).await
+            }
         }
     }
 
@@ -313,6 +317,19 @@ impl Commands {
         submit: &Submit,
         writer: Option<BodyWriter>,
     ) -> Result<Stored, ApiError> {
+        let send = async |options| self.handle.submit::<C>(&submit.to, args, options).await;
+        self.start_by::<C>(C::name(), options, submit, writer, send).await
+    }
+
+    /// Stores a command by `send`, and follows it.
+    async fn start_by<C: ApiCommand>(
+        self: &Arc<Self>,
+        name: CommandName,
+        options: SubmitOptions,
+        submit: &Submit,
+        writer: Option<BodyWriter>,
+        send: impl AsyncFnOnce(SubmitOptions) -> Result<Submission<C>, SubmitError>,
+    ) -> Result<Stored, ApiError> {
         let delivery = self.delivery_of::<C>(submit)?;
         let stored_ms = now().ms;
         let summary = submit.args.summary();
@@ -322,13 +339,13 @@ impl Commands {
         if delivery == Delivery::Durable {
             let body = submit.body.clone();
             let label = Label::new(stored_ms, submit.deadline, summary.clone(), key.clone(), body);
-            options.label = label.write().into();
+            options.label = label.raw(matches!(submit.args, ApiArgs::Raw(_))).write().into();
             options.key = key.clone();
             if options.updates == UpdatePolicy::Follow {
                 options.updates = UpdatePolicy::Store;
             }
         }
-        let mut submission = match self.handle.submit::<C>(&submit.to, args, options).await {
+        let mut submission = match send(options).await {
             // An older process has stored it, and it is followed since.
             Err(SubmitError::Queue(QueueError::InUse(id))) => return Ok(Stored::Known(id)),
             submission => submission?,
@@ -339,7 +356,7 @@ impl Commands {
         }
         let submitted = Submitted {
             id: id.clone(),
-            name: C::name(),
+            name,
             class: submit.class,
             delivery,
             stored_ms,

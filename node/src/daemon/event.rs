@@ -16,6 +16,8 @@ pub(super) enum Event {
     Output(Output),
     /// What was found, before it is brought.
     Found(Value),
+    /// A record of progress of a type that is not known here, as it travelled.
+    Update(Bytes),
     /// It has ended.
     Outcome(Value),
 }
@@ -50,6 +52,7 @@ impl Event {
         EVENT_BYTES
             + match self {
                 Self::Output(output) => output.content.len(),
+                Self::Update(content) => content.len(),
                 Self::Found(value) | Self::Outcome(value) => value.to_string().len(),
                 Self::Step(_) | Self::Overdue => 0,
             }
@@ -73,6 +76,9 @@ impl Event {
                 };
                 fields.insert(name.to_owned(), Value::String(content));
             }
+            Self::Update(content) => {
+                fields.insert("base64".to_owned(), Value::String(STANDARD.encode(content)));
+            }
             Self::Outcome(outcome) => {
                 fields.insert("outcome".to_owned(), outcome.clone());
             }
@@ -90,6 +96,7 @@ impl Event {
             Self::Overdue => "overdue",
             Self::Output(_) => "output",
             Self::Found(_) => "found",
+            Self::Update(_) => "update",
             Self::Outcome(_) => "outcome",
         }
     }

@@ -22,6 +22,9 @@ pub(super) struct Label {
     /// The body that was left for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<BodyId>,
+    /// Its arguments were given as bytes, and so are its updates and its result, even of a type that is known.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) is_raw: bool,
 }
 
 impl Label {
@@ -32,7 +35,12 @@ impl Label {
         key: Option<String>,
         body: Option<BodyId>,
     ) -> Self {
-        Self { stored_ms, deadline_ms: deadline.map(millis), summary, key, body }
+        Self { stored_ms, deadline_ms: deadline.map(millis), summary, key, body, is_raw: false }
+    }
+
+    /// Says that the command is told of in bytes.
+    pub(super) fn raw(self, is_raw: bool) -> Self {
+        Self { is_raw, ..self }
     }
 
     /// Reads a label; `None` if it is none of ours.
@@ -49,6 +57,11 @@ impl Label {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +70,7 @@ mod tests {
     fn a_label_reads_back_as_it_was_written() {
         let key = Some("build 7".to_owned());
         let label = Label::new(7, Some(Duration::from_secs(2)), "make \"all\"".to_owned(), key, None);
+        let label = label.raw(true);
         let read = Label::read(&label.write());
         assert_eq!(read.as_ref().and_then(Label::deadline), Some(Duration::from_secs(2)));
         assert_eq!(read, Some(label));

@@ -2,7 +2,7 @@
 
 use runnel_codec::{Command, NodeId, UpdatePolicy};
 
-use super::{NodeHandle, SubmitError, SubmitOptions};
+use super::{Encoded, NodeHandle, SubmitError, SubmitOptions};
 use crate::engine::Wants;
 use crate::submission::{NotDone, result_of};
 
@@ -45,7 +45,9 @@ impl NodeHandle {
             keep_outcome: false,
             ..options
         };
-        let (mut events, _) = self.hand_over::<C>(to, args, options, Wants::End).await?;
+        let (mut events, _) = self
+            .hand_over(to, Encoded::of::<C>(args).map_err(SubmitError::from)?, options, Wants::End)
+            .await?;
         match events.end(&self.ways.wakes).await {
             Some(Ok(outcome)) => Ok(result_of::<C>(outcome)?),
             Some(Err(error)) => Err(CallError::NotStored(error.into())),

@@ -123,7 +123,7 @@ impl Fleet {
         self.folder().join(name).join("api.sock")
     }
 
-    fn issue(&self, name: &str, role: Role) -> Identity {
+    pub(crate) fn issue(&self, name: &str, role: Role) -> Identity {
         let key = NodeKey::generate().expect("the system has randomness");
         let validity =
             Validity::starting(SystemTime::now(), LIFETIME).expect("a lifetime within the calendar");

@@ -25,6 +25,9 @@ async fn wrong_submits_are_refused_with_what_is_wrong() {
         command[field] = value;
         command.to_string()
     };
+    let raw = |command: &str, args: &str| {
+        json!({ "to": "w1", "command": command, "args_base64": args }).to_string()
+    };
     for (content, expected) in [
         ("{".to_owned(), (400, "bad-request")),
         ("{}".to_owned(), (400, "bad-request")),
@@ -39,6 +42,10 @@ async fn wrong_submits_are_refused_with_what_is_wrong() {
         (with("args", json!({ "program": "a", "stdin": true })), (400, "bad-arguments")),
         (with("command", json!("exec/9")), (422, "unknown-command-type")),
         (with("to", json!("nobody")), (404, "unknown-node")),
+        (with("args_base64", json!("")), (400, "bad-request")),
+        (raw("mine/1", "AP8"), (400, "bad-arguments")),
+        (raw("no name", ""), (400, "bad-request")),
+        (raw("mine/1", &"A".repeat(100_000)), (413, "too-large")),
         (with("args", json!({ "program": "x".repeat(70_000) })), (413, "too-large")),
         (with("args", json!({ "program": "x".repeat(300_000) })), (413, "too-large")),
     ] {

@@ -10,6 +10,7 @@ mod follow;
 mod full_disk;
 mod lifetime;
 mod nodes;
+mod raw;
 mod restart;
 mod submit;
 #[path = "../shared/supervisors.rs"]

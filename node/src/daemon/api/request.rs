@@ -26,6 +26,7 @@ struct SubmitFields {
     command: String,
     #[serde(default)]
     args: Value,
+    args_base64: Option<String>,
     class: Option<String>,
     deadline_ms: Option<u64>,
     key: Option<String>,
@@ -180,20 +181,10 @@ impl SubmitFields {
         }
         let hash = self.hash();
         let body = self.body.as_deref().map(BodyId::read).transpose()?;
-        let args = ApiArgs::read(&self.command, self.args).map_err(|error| match error {
-            ArgsError::UnknownType => ApiError::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "unknown-command-type",
-                format!(
-                    "this node cannot encode the arguments of {:?}; it knows exec/1, fs.put/1, fs.get/1, fs.mkdir/1, \
-                     fs.remove/1, fs.copy/1, fs.stat/1, fs.list/1, fs.glob/1, sys.ping/1, sys.info/1",
-                    self.command
-                ),
-            ),
-            ArgsError::Wrong(message) => {
-                ApiError::bad_arguments(format!("`args` of {}: {message}", self.command))
-            }
-        })?;
+        let args = match &self.args_base64 {
+            Some(base64) => read_raw(&self.command, &self.args, base64)?,
+            None => read_args(&self.command, self.args)?,
+        };
         let key = match self.key {
             None => None,
             Some(key) if (1..=KEY_CHARS_MAX).contains(&key.chars().count()) => {
@@ -218,9 +209,40 @@ impl SubmitFields {
 
     /// Of all that makes the command; objects are hashed in the order of their keys.
     fn hash(&self) -> [u8; 32] {
-        let whole = json!([self.command, self.args, self.has_body || self.body.is_some()]);
+        let args = match &self.args_base64 {
+            Some(base64) => json!({ "base64": base64 }),
+            None => self.args.clone(),
+        };
+        let whole = json!([self.command, args, self.has_body || self.body.is_some()]);
         *blake3::hash(whole.to_string().as_bytes()).as_bytes()
     }
+}
+
+/// Reads arguments of a type that this node knows.
+fn read_args(command: &str, args: Value) -> Result<ApiArgs, ApiError> {
+    ApiArgs::read(command, args).map_err(|error| match error {
+        ArgsError::UnknownType => ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unknown-command-type",
+            format!(
+                "this node cannot encode the arguments of {command:?}: give them encoded, as `args_base64`; it knows exec/1, \
+                 fs.put/1, fs.get/1, fs.mkdir/1, fs.remove/1, fs.copy/1, fs.stat/1, fs.list/1, fs.glob/1, sys.ping/1, sys.info/1",
+            ),
+        ),
+        ArgsError::Wrong(message) => ApiError::bad_arguments(format!("`args` of {command}: {message}")),
+    })
+}
+
+/// Reads arguments of any type that are encoded already.
+fn read_raw(command: &str, args: &Value, base64: &str) -> Result<ApiArgs, ApiError> {
+    if !args.is_null() {
+        return Err(ApiError::bad_request("arguments are given as `args` or as `args_base64`, not both"));
+    }
+    let name = command
+        .parse()
+        .map_err(|error| ApiError::bad_request(format!("{command:?} is no name for a command: {error}")))?;
+    ApiArgs::read_raw(name, base64)
+        .map_err(|message| ApiError::bad_arguments(format!("`args_base64` of {command}: {message}")))
 }
 
 impl From<Updates> for UpdatePolicy {

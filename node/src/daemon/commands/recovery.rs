@@ -6,7 +6,7 @@ use runnel::codec::Command;
 use runnel::commands::{
     Exec, FsCopy, FsGet, FsGlob, FsList, FsMkdir, FsPut, FsRemove, FsStat, Ping, SystemInfo,
 };
-use runnel::{Delivery, NotFound, Recovered};
+use runnel::{Delivery, NotFound, Raw, Recovered};
 use tracing::{info, warn};
 
 use super::{Commands, now};
@@ -26,6 +26,7 @@ impl Commands {
         }
         for (label, recovered) in known {
             match recovered.name.as_str() {
+                _ if label.is_raw => self.resume::<Raw>(label, recovered).await,
                 Exec::NAME => self.resume::<Exec>(label, recovered).await,
                 FsPut::NAME => self.resume::<FsPut>(label, recovered).await,
                 FsGet::NAME => self.resume::<FsGet>(label, recovered).await,
