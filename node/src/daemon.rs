@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod label;
 mod log;
+mod node_states;
 mod outcome;
 mod parent;
 mod ready;

@@ -53,7 +53,7 @@ pub use runnel_queue::{
     StoreError, SubmitError as QueueError, Waiting, WaitsFor,
 };
 pub use runnel_transport::{CloseReason, EndpointKeys, LinkStats, SocketStats};
-pub use status::{Explanation, LinkEnd, LinkStatus, PeerStatus, Status, StoreStatus};
+pub use status::{Explanation, LinkEnd, LinkStatus, PeerReach, PeerState, PeerStatus, Status, StoreStatus};
 pub use store::{StoreBatch, StoreDriver};
 pub use store_folder::{OpenStoreError, open_existing_store, open_store};
 pub use submission::{NotDone, Progress, Submission, UpdateMark};

@@ -98,6 +98,28 @@ pub struct PeerStatus {
     pub in_flight: usize,
 }
 
+/// How a peer can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// A link is up.
+    Up,
+    /// A link is up, and nothing authenticated came on it for too long.
+    Suspect,
+    /// There is no link.
+    Down,
+}
+
+/// How one peer can be reached, and nothing that takes long to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerReach {
+    /// Its name.
+    pub node: NodeId,
+    /// Whether there is a link.
+    pub state: PeerState,
+    /// Links to it that came up since the node started.
+    pub links_total: u64,
+}
+
 /// What a command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explanation {
@@ -105,6 +127,23 @@ pub struct Explanation {
     pub waiting: Waiting,
     /// Since when its receiver has had no link; `None` while there is one.
     pub unreachable_since: Option<Instant>,
+}
+
+impl PeerStatus {
+    /// Returns how it can be reached.
+    pub fn state(&self) -> PeerState {
+        PeerState::new(self.link.is_some(), self.is_suspect)
+    }
+}
+
+impl PeerState {
+    pub(crate) fn new(has_link: bool, is_suspect: bool) -> Self {
+        match (has_link, is_suspect) {
+            (false, _) => Self::Down,
+            (true, true) => Self::Suspect,
+            (true, false) => Self::Up,
+        }
+    }
 }
 
 impl Status {

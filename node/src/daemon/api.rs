@@ -7,14 +7,16 @@ mod commands;
 mod node;
 mod request;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::{Stream, StreamExt};
 use runnel::{Delivery, NodeHandle};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -149,6 +151,13 @@ pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
 /// Makes a plain answer of a JSON value.
 fn ok(value: &Value) -> Response {
     json_response(StatusCode::OK, value)
+}
+
+/// Makes an answer of lines, each sent as soon as it is there.
+fn lines_response(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    let lines = Body::from_stream(lines.map(Ok::<_, Infallible>));
+    ([(header::CONTENT_TYPE, kind)], lines).into_response()
 }
 
 /// Makes the answer to a stored command.

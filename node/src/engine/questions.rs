@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Engine;
 use super::peers::Peer;
 use crate::node::NotFound;
-use crate::status::{Explanation, PeerStatus, StoreStatus};
+use crate::status::{Explanation, PeerReach, PeerState, PeerStatus, StoreStatus};
 
 /// What callers ask about the node.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) enum Question {
     Explain { id: CommandId, reply: oneshot::Sender<Result<Explanation, NotFound>> },
     /// Which peers are there, and how do they fare?
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
+    /// Which peers are there, and how can they be reached?
+    Reach { reply: oneshot::Sender<Vec<PeerReach>> },
     /// Is there a peer of this name?
     Knows { peer: NodeId, reply: oneshot::Sender<bool> },
     /// What does the system grant the sockets?
@@ -36,6 +38,9 @@ impl Engine {
             Question::Peers { reply } => {
                 let peers = self.peers.iter().map(|(node, peer)| self.peer_status(now, node, peer));
                 reply.send(peers.collect()).ok();
+            }
+            Question::Reach { reply } => {
+                reply.send(self.peers.iter().map(|(node, peer)| self.reach(node, peer)).collect()).ok();
             }
             Question::Knows { peer, reply } => {
                 reply.send(self.peers.contains_key(&peer)).ok();
@@ -61,6 +66,12 @@ impl Engine {
 
     fn unreachable_since(&self, peer: &Peer) -> Option<Instant> {
         peer.link.is_none().then(|| peer.down_at.unwrap_or(self.started_at))
+    }
+
+    fn reach(&self, node: &NodeId, peer: &Peer) -> PeerReach {
+        let entry = peer.link.and_then(|index| self.links.get(index));
+        let state = PeerState::new(entry.is_some(), entry.is_some_and(|entry| entry.is_suspect()));
+        PeerReach { node: node.clone(), state, links_total: peer.links_total }
     }
 
     fn peer_status(&self, now: Instant, node: &NodeId, peer: &Peer) -> PeerStatus {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{NodeHandle, NotFound};
 use crate::engine::{Question, Request};
-use crate::status::{Explanation, PeerStatus, StoreStatus};
+use crate::status::{Explanation, PeerReach, PeerStatus, StoreStatus};
 
 impl NodeHandle {
     /// Says what a command of this node waits for.
@@ -35,6 +35,20 @@ impl NodeHandle {
     /// Nothing is lost if the future is dropped.
     pub async fn peers(&self) -> Result<Vec<PeerStatus>, NotFound> {
         self.ask(|reply| Question::Peers { reply }).await
+    }
+
+    /// Returns how all peers can be reached that are configured or were met since the start, by name. It is cheap beside
+    /// [`peers`](Self::peers): for whoever follows [`link_changes`](Self::link_changes).
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`] when the node has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn reach(&self) -> Result<Vec<PeerReach>, NotFound> {
+        self.ask(|reply| Question::Reach { reply }).await
     }
 
     /// Returns whether a node is configured as a peer or was met since the start.

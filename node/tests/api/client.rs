@@ -9,6 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use runnel::certs::{Authority, Identity, NodeKey, Role, Validity};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -142,6 +143,20 @@ impl Drop for Fleet {
     }
 }
 
+impl Daemon {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(pid.expect("it runs"), signal).expect("it is ours");
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.process.wait().await.expect("it is our child");
+        assert!(status.success(), "{status}");
+    }
+}
+
 impl Client {
     /// Sends a request and returns the answer before its content.
     pub(crate) async fn send(
@@ -190,7 +205,12 @@ impl Client {
 
     /// Opens a stream of events.
     pub(crate) async fn events(&self, id: &str, query: &str) -> Lines {
-        let answer = self.send(Method::GET, &format!("/v1/commands/{id}/events{query}"), "").await;
+        self.lines(&format!("/v1/commands/{id}/events{query}")).await
+    }
+
+    /// Opens a stream.
+    pub(crate) async fn lines(&self, path: &str) -> Lines {
+        let answer = self.send(Method::GET, path, "").await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
         Lines { content: answer.into_body(), buffer: Vec::new() }

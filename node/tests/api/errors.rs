@@ -81,6 +81,7 @@ async fn what_is_not_there_is_not_found() {
         (Method::GET, format!("{here}/events?from=x"), (400, "bad-request")),
         (Method::GET, format!("{here}/events?since=1"), (400, "bad-request")),
         (Method::GET, format!("{here}/events?hold=true"), (400, "bad-request")),
+        (Method::GET, "/v1/nodes?watch=true".to_owned(), (400, "bad-request")),
         (Method::GET, "/v1/commands?all=maybe".to_owned(), (400, "bad-request")),
         (Method::GET, "/v1/commands?limit=0".to_owned(), (400, "bad-request")),
         (Method::GET, "/v1/commands?limit=1001".to_owned(), (400, "bad-request")),

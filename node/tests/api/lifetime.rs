@@ -3,15 +3,9 @@
 use std::process::Stdio;
 
 use runnel::certs::Role;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Child;
+use rustix::process::Signal;
 
 use crate::client::Fleet;
-
-fn signal(process: &Child, signal: Signal) {
-    let pid = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    kill_process(pid.expect("it runs"), signal).expect("it is ours");
-}
 
 #[tokio::test]
 async fn a_signal_ends_open_streams_and_the_node_in_order() {
@@ -21,7 +15,7 @@ async fn a_signal_ends_open_streams_and_the_node_in_order() {
         let id = ctl.api.submit_script("echo running; sleep 1000").await;
         let mut events = ctl.api.events(&id, "?follow=true").await;
         events.until("output").await;
-        signal(&ctl.process, stop);
+        ctl.signal(stop);
         assert_eq!(events.next().await, None, "the stream ends without an outcome");
         let status = ctl.process.wait().await.expect("it is our child");
         assert!(status.success(), "{status}");
@@ -36,9 +30,7 @@ async fn a_client_that_holds_a_command_does_not_hold_the_end() {
     let id = ctl.api.submit_script("seq 1000000").await;
     let mut events = ctl.api.events(&id, "?follow=true&hold=true").await;
     events.until("output").await;
-    signal(&ctl.process, Signal::TERM);
-    let status = ctl.process.wait().await.expect("it is our child");
-    assert!(status.success(), "{status}");
+    ctl.stop().await;
 }
 
 #[tokio::test]
@@ -52,7 +44,7 @@ async fn a_second_node_leaves_the_socket_of_a_live_one_alone_and_takes_that_of_a
     assert!(said.contains("another node listens at"), "{said}");
     assert_eq!(first.api.get("/v1/node").await["node"], "ctl", "the first goes on");
 
-    signal(&first.process, Signal::KILL);
+    first.signal(Signal::KILL);
     first.process.wait().await.expect("it is our child");
     assert!(fleet.socket("ctl").exists(), "a killed node leaves its socket");
     let third = fleet.start("ctl", Role::Controller, "").await;

@@ -91,3 +91,26 @@ async fn nodes_shows_those_that_are_up_and_those_that_are_not() {
     assert_eq!(seen["nodes"][0]["node"], "ctl");
     assert_eq!(seen["nodes"][0]["role"], "controller");
 }
+
+#[tokio::test]
+async fn who_follows_the_nodes_hears_of_each_and_of_every_change() {
+    let fleet = Fleet::new();
+    let (mut ctl, mut worker) = fleet.start_pair("", "").await;
+    let line =
+        |node: &str, state: &str, links: u64| json!({ "node": node, "state": state, "links_total": links });
+    let mut early = ctl.api.lines("/v1/nodes?follow=true").await;
+    assert_eq!(early.next().await, Some(line("gone", "down", 0)));
+    while early.next().await.expect("it goes on") != line("w1", "up", 1) {}
+    worker.stop().await;
+    assert_eq!(early.next().await, Some(line("w1", "down", 1)));
+    let address = ctl.ready["listening"][0].as_str().expect("it listens");
+    let _worker = fleet.start("w1", Role::Worker, &format!("[peers]\nctl = [{address:?}]\n")).await;
+    assert_eq!(early.next().await, Some(line("w1", "up", 2)));
+
+    // Who comes late hears how it is, and nothing of how it was.
+    let mut late = ctl.api.lines("/v1/nodes?follow=true").await;
+    assert_eq!(late.next().await, Some(line("gone", "down", 0)));
+    assert_eq!(late.next().await, Some(line("w1", "up", 2)));
+    ctl.stop().await;
+    assert_eq!((early.next().await, late.next().await), (None, None));
+}

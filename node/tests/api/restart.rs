@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Command;
 
 use runnel::certs::Role;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::client::{Daemon, Fleet, shell};
@@ -23,13 +22,6 @@ async fn restart(fleet: &Fleet, mut controller: Daemon, config: &str) -> Daemon 
     let listen = &controller.ready["listening"];
     let config = format!("listen = {listen}\n{STORE}{config}\n[peers]\nw1 = []\ngone = []\n");
     fleet.start("ctl", Role::Controller, &config).await
-}
-
-/// Stops a daemon in order.
-async fn stop(daemon: &mut Daemon) {
-    let pid = daemon.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    kill_process(pid.expect("it runs"), Signal::TERM).expect("it is ours");
-    assert!(daemon.process.wait().await.expect("it is our child").success());
 }
 
 /// A pipe with a name: a script waits at it until the test writes.
@@ -93,7 +85,7 @@ async fn an_outcome_and_its_output_are_kept_until_the_log_forgets_them() {
     let mut ctl = restart(&fleet, ctl, "[api]\nended_max = 1\n").await;
     let later = ctl.api.submit(json!({ "to": "w1", "command": "sys.ping/1" })).await;
     ctl.api.outcome(&later).await;
-    stop(&mut ctl).await;
+    ctl.stop().await;
     let ctl = restart(&fleet, ctl, "").await;
     let left = ctl.api.get("/v1/commands?all=true").await["commands"].clone();
     let ids: Vec<_> = left.as_array().expect("a list").iter().map(|command| &command["id"]).collect();

@@ -1,18 +1,17 @@
 //! `/v1/commands`: submitting, listing, following, cancelling, explaining.
 
-use std::convert::Infallible;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use futures_util::stream;
 use serde_json::json;
 
-use super::request::{EventsQuery, ListQuery, read_content, read_id, read_submit};
-use super::{Api, id_response, ok};
+use super::request::{EventsQuery, ListQuery, bad_query, read_content, read_id, read_submit};
+use super::{Api, id_response, lines_response, ok};
 use crate::daemon::commands::{LogReader, Stored};
 use crate::daemon::error::ApiError;
 use crate::daemon::registry::Page;
@@ -47,12 +46,10 @@ pub(super) async fn events(
     let Query(query) = query.map_err(bad_query)?;
     let (from, patience) = (query.read_from()?, query.patience()?);
     let reader = api.commands.read(&read_id(&id)?, from, patience, query.follow)?;
-    let lines = stream::unfold(reader, async |mut reader: LogReader| {
+    Ok(lines_response(stream::unfold(reader, async |mut reader: LogReader| {
         let lines = reader.next().await?;
-        Some((Ok::<_, Infallible>(lines), reader))
-    });
-    let kind = HeaderValue::from_static("application/x-ndjson");
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(lines)).into_response())
+        Some((lines, reader))
+    })))
 }
 
 pub(super) async fn cancel(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
@@ -80,8 +77,4 @@ pub(super) async fn why(State(api): State<Api>, Path(id): Path<String>) -> Resul
         // Its outcome may be on the way into the log.
         Err(_) => Ok(ok(&ended_json(&id, &command["outcome"]))),
     }
-}
-
-fn bad_query(rejection: QueryRejection) -> ApiError {
-    ApiError::bad_request(rejection.body_text())
 }

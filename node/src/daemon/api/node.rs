@@ -2,14 +2,19 @@
 
 use std::time::{Instant, SystemTime};
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::stream;
 use runnel::{LinkEnd, LinkStatus, PeerStatus, SocketStats, StoreStatus};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Api, ok};
+use super::request::bad_query;
+use super::{Api, lines_response, ok};
 use crate::daemon::error::ApiError;
+use crate::daemon::node_states::{NodeStateReader, state_word};
 use crate::daemon::registry::millis;
 
 pub(super) async fn node(State(api): State<Api>) -> Result<Response, ApiError> {
@@ -29,13 +34,36 @@ pub(super) async fn node(State(api): State<Api>) -> Result<Response, ApiError> {
     })))
 }
 
-pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, ApiError> {
+/// The query of `GET /v1/nodes`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodesQuery {
+    #[serde(default)]
+    follow: bool,
+}
+
+pub(super) async fn nodes(
+    State(api): State<Api>,
+    query: Result<Query<NodesQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(bad_query)?;
+    if query.follow {
+        return follow_nodes(api);
+    }
     let peers = api.handle.peers().await.map_err(|_| ApiError::stopping())?;
     let sockets = api.handle.sockets().await.map_err(|_| ApiError::stopping())?;
     let now = Instant::now();
     let nodes: Vec<_> = peers.iter().map(|peer| peer_json(now, peer)).collect();
     let sockets: Vec<_> = sockets.iter().map(socket_json).collect();
     Ok(ok(&json!({ "nodes": nodes, "sockets": sockets })))
+}
+
+fn follow_nodes(api: Api) -> Result<Response, ApiError> {
+    let reader = NodeStateReader::new(api.handle, api.stop).ok_or_else(ApiError::stopping)?;
+    Ok(lines_response(stream::unfold(reader, async |mut reader: NodeStateReader| {
+        let lines = reader.next().await?;
+        Some((lines, reader))
+    })))
 }
 
 pub(super) async fn network_changed(State(api): State<Api>) -> StatusCode {
@@ -65,15 +93,10 @@ fn store_word(store: &StoreStatus) -> &'static str {
 }
 
 fn peer_json(now: Instant, peer: &PeerStatus) -> Value {
-    let state = match &peer.link {
-        None => "down",
-        Some(_) if peer.is_suspect => "suspect",
-        Some(_) => "up",
-    };
     json!({
         "node": peer.node.as_str(),
         "role": peer.role.map(|role| role.as_str()),
-        "state": state,
+        "state": state_word(peer.state()),
         "link": peer.link.as_ref().map(|link| link_json(now, link)),
         "unreachable_ms": peer.unreachable_since.map(|since| millis(now.saturating_duration_since(since))),
         "last_end": peer.end.as_ref().map(|end| end_json(now, end)),

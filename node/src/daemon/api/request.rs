@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use futures_util::StreamExt;
 use runnel::Delivery;
@@ -154,6 +155,11 @@ pub(super) fn read_submit(content: &[u8]) -> Result<Submit, ApiError> {
     let fields: SubmitFields = serde_json::from_slice(content)
         .map_err(|error| ApiError::bad_request(format!("the request is not as it should be: {error}")))?;
     fields.check()
+}
+
+/// Says what is wrong with a query.
+pub(super) fn bad_query(rejection: QueryRejection) -> ApiError {
+    ApiError::bad_request(rejection.body_text())
 }
 
 /// Reads a command's id.
