@@ -107,6 +107,15 @@ pub struct NodeInfo {
     pub links_total: u64,
 }
 
+/// How a node can be reached, as it changes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NodeState {
+    /// Its name.
+    pub node: String,
+    /// `up`, `suspect` or `down`.
+    pub state: String,
+}
+
 /// The link to a node.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LinkInfo {

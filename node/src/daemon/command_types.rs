@@ -314,7 +314,7 @@ fn quote(word: &str) -> String {
 }
 
 /// Cuts a summary to one line of bounded length.
-fn cut(text: String) -> String {
+pub(super) fn cut(text: String) -> String {
     let is_short = text.chars().nth(SUMMARY_CHARS_MAX).is_none();
     if is_short && !text.contains(char::is_control) {
         return text;

@@ -27,7 +27,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::command_types::{ApiArgs, ApiCommand};
+use super::command_types::{ApiArgs, ApiCommand, cut};
 use super::config::ApiConfig;
 use super::error::ApiError;
 use super::event::{Event, Step};
@@ -68,6 +68,8 @@ pub(super) struct Submit {
     pub(super) delivery: Option<Delivery>,
     /// Its idempotency key, and a hash of all that makes the command.
     pub(super) key: Option<(RequestKey, [u8; 32])>,
+    /// What people see of it. Default: its arguments.
+    pub(super) summary: Option<String>,
 }
 
 /// What came of a submit.
@@ -332,7 +334,7 @@ impl Commands {
     ) -> Result<Stored, ApiError> {
         let delivery = self.delivery_of::<C>(submit)?;
         let stored_ms = now().ms;
-        let summary = submit.args.summary();
+        let summary = submit.summary.clone().map_or_else(|| submit.args.summary(), cut);
         let key = submit.key.as_ref().map(|(key, _)| key.key.clone());
         let mut options =
             SubmitOptions { result_body: C::HAS_RESULT_BODY, delivery: Some(delivery), ..options };

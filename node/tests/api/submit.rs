@@ -47,6 +47,19 @@ async fn a_command_is_told_from_its_submit_to_its_outcome() {
 }
 
 #[tokio::test]
+async fn people_see_of_a_command_what_its_sender_wants_them_to() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = fleet.start_pair("", "").await;
+    let secret = json!({
+        "to": "w1", "command": "exec/1", "summary": "login XXXX\n",
+        "args": { "program": "/bin/echo", "args": ["hunter2"] },
+    });
+    let id = ctl.api.submit(secret).await;
+    ctl.api.outcome(&id).await;
+    assert_eq!(ctl.api.get(&format!("/v1/commands/{id}")).await["summary"], "login XXXX ");
+}
+
+#[tokio::test]
 async fn every_type_of_command_can_be_called() {
     let fleet = Fleet::new();
     let (ctl, _worker) = fleet.start_pair("", "").await;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runnel_client::Client;
-use runnel_client::api::NodeList;
+use runnel_client::api::NodeState;
+use runnel_client::{Client, ClientError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -37,24 +37,31 @@ impl Fleet {
         self.nodes.entry(node.to_owned()).or_default().subscribe()
     }
 
-    /// Asks the local node again and again, for ever.
+    /// Hears what the local node says, again after each of its restarts, for ever.
     pub(super) async fn run(self) {
         loop {
-            match self.client.get::<NodeList>("/v1/nodes").await {
-                Ok(list) => self.handle_list(&list),
-                Err(error) => {
-                    tracing::debug!(%error, "the local node does not say which nodes can be reached");
-                    self.handle_list(&NodeList { nodes: Vec::new(), sockets: Vec::new() });
-                }
+            if let Err(error) = self.hear().await {
+                tracing::warn!(%error, "the local node does not say which nodes can be reached");
             }
-            sleep(LOOK_PAUSE).await;
+            // It may be restarted within the patience for nodes that are away.
+            for node in self.nodes.keys() {
+                self.set(node, Reach::Down);
+            }
+            sleep(ATTEMPT_PAUSE).await;
         }
     }
 
-    fn handle_list(&self, list: &NodeList) {
-        for (name, sender) in &self.nodes {
-            let info = list.nodes.iter().find(|info| info.node == *name);
-            let reach = info.map_or(Reach::Down, |info| Reach::of(&info.state));
+    async fn hear(&self) -> Result<(), ClientError> {
+        let mut lines = self.client.lines("/v1/nodes?follow=true").await?;
+        while let Some(line) = lines.next().await? {
+            let state: NodeState = serde_json::from_str(&line).map_err(ClientError::Malformed)?;
+            self.set(&state.node, Reach::of(&state.state));
+        }
+        Ok(())
+    }
+
+    fn set(&self, node: &str, reach: Reach) {
+        if let Some(sender) = self.nodes.get(node) {
             sender.send_if_modified(|last| std::mem::replace(last, reach) != reach);
         }
     }
@@ -70,23 +77,4 @@ impl Reach {
     }
 }
 
-/// Between two looks. A question costs the local node some microseconds.
-const LOOK_PAUSE: Duration = Duration::from_millis(250);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_that_is_not_listed_is_down() {
-        let mut fleet = Fleet::new(Client::new("/nowhere".into()));
-        let (w1, w2) = (fleet.watch("w1"), fleet.watch("w2"));
-        let list = r#"{"nodes":[{"node":"w1","role":null,"state":"up","link":null,"unreachable_ms":null,"queued":0,"in_flight":0}]}"#;
-        fleet.handle_list(&serde_json::from_str(list).unwrap());
-        assert_eq!((*w1.borrow(), *w2.borrow()), (Reach::Up, Reach::Down));
-        fleet.handle_list(&serde_json::from_str(&list.replace("up", "suspect")).unwrap());
-        assert_eq!(*w1.borrow(), Reach::Suspect);
-        fleet.handle_list(&serde_json::from_str(r#"{"nodes":[]}"#).unwrap());
-        assert_eq!(*w1.borrow(), Reach::Down);
-    }
-}
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::config::WorkerConfig;
 use super::fault::Fault;
-use super::node::{Body, Class, Halt, Next, Node, Work, known};
+use super::node::{Halt, Next, Node, Work, known};
 use crate::worker::WorkerInfo;
 
 /// A node's machine, as far as it matters.
@@ -22,7 +22,7 @@ pub(super) struct Machine {
 impl Machine {
     /// Asks the node.
     pub(super) async fn learn(node: &Node, halt: &Halt) -> Result<Self, Fault> {
-        let work = Work { command: "sys.info/1", args: json!({}), class: Class::High, body: Body::None };
+        let work = Work::small("sys.info/1", json!({}));
         let info = node.call(&work, halt).await?.result;
         let text = |name: &str| info[name].as_str().unwrap_or_default().to_owned();
         let processors = info["cpus"].as_u64().and_then(|cpus| u32::try_from(cpus).ok());
@@ -56,7 +56,7 @@ impl Machine {
 
 /// Runs a program and returns what it writes to its standard output; whatever else it does is of no interest.
 async fn ask(node: &Node, halt: &Halt, args: &serde_json::Value) -> Result<String, Fault> {
-    let work = Work { command: "exec/1", args: args.clone(), class: Class::High, body: Body::None };
+    let work = Work::small("exec/1", args.clone());
     let mut events = node.events(node.submit(&work).await?, halt);
     let mut said = Vec::new();
     loop {

@@ -34,6 +34,8 @@ pub(super) struct Work {
     pub(super) args: Value,
     pub(super) class: Class,
     pub(super) body: Body,
+    /// What people see of it, if its arguments are not for them.
+    pub(super) summary: Option<String>,
 }
 
 /// How urgent a command is, beside others of the same node.
@@ -87,6 +89,18 @@ pub(super) enum Next {
     GivenUp,
 }
 
+impl Work {
+    /// Something small: a question, or a change that takes no time.
+    pub(super) fn small(command: &'static str, args: Value) -> Self {
+        Self { command, args, class: Class::High, body: Body::None, summary: None }
+    }
+
+    /// A transfer.
+    pub(super) fn transfer(command: &'static str, args: Value, body: Body) -> Self {
+        Self { command, args, class: Class::Bulk, body, summary: None }
+    }
+}
+
 impl Node {
     pub(super) fn new(
         client: Client,
@@ -107,6 +121,9 @@ impl Node {
             "to": self.name, "command": work.command, "args": work.args, "class": work.class.word(),
             "key": format!("{}{:x}.{number}", self.key_prefix, self.boot),
         });
+        if let Some(summary) = &work.summary {
+            request["summary"] = json!(summary);
+        }
         match &work.body {
             Body::None => {}
             Body::Left(name) => request["body"] = json!(name),

@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::fleet::Reach;
 use super::machine::Machine;
 use super::master::{AnswerSender, Master, Request};
-use super::node::{Body, Class, Halt, Node, Work};
+use super::node::{Halt, Node, Work};
 use super::order::{Order, carry_out};
 use super::paths::{Place, join};
 use crate::broker::{Called, CloseReason, Event};
@@ -271,7 +271,7 @@ impl Session {
         let (node, halt) = (self.node.clone(), self.halt());
         Answer::Later(Box::pin(async move {
             let args = json!({ "paths": folders });
-            let work = Work { command: "fs.mkdir/1", args, class: Class::High, body: Body::None };
+            let work = Work::small("fs.mkdir/1", args);
             match node.call(&work, &halt).await {
                 Ok(outcome) if outcome.kind == "done" => Ok(objects),
                 Ok(outcome) => {

@@ -31,6 +31,7 @@ struct SubmitFields {
     class: Option<String>,
     deadline_ms: Option<u64>,
     key: Option<String>,
+    summary: Option<String>,
     #[serde(default)]
     updates: Updates,
     #[serde(default)]
@@ -210,6 +211,7 @@ impl SubmitFields {
             body,
             delivery: self.delivery.map(Delivery::from),
             key,
+            summary: self.summary,
         })
     }
 

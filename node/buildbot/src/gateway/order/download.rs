@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Order;
 use crate::gateway::fault::Fault;
-use crate::gateway::node::{Body, Class, Work};
+use crate::gateway::node::{Body, Work};
 use crate::gateway::report::Report;
 use crate::worker::{Download, MasterCall, Update, block_of};
 
@@ -26,7 +26,7 @@ pub(super) async fn run(order: &Order, report: &mut Report, download: &Download)
     if let Some(mode) = download.mode {
         args["mode"] = json!(mode);
     }
-    let work = Work { command: "fs.put/1", args, class: Class::Bulk, body: Body::Follows };
+    let work = Work::transfer("fs.put/1", args, Body::Follows);
     let id = order.node.submit(&work).await?;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let body = streamed(stream::unfold(receiver, async |mut receiver: mpsc::Receiver<io::Result<Bytes>>| {

@@ -8,14 +8,14 @@ use tokio::time::timeout;
 
 use super::Order;
 use crate::gateway::fault::Fault;
-use crate::gateway::node::{Body, Class, Work};
+use crate::gateway::node::Work;
 use crate::gateway::paths::{join, name};
 use crate::gateway::report::Report;
 use crate::worker::{CopyFolder, FileStatus, RemoveFolders, Update};
 
 /// `mkdir`.
 pub(super) async fn make(order: &Order, report: &mut Report, paths: &[String]) -> Result<i64, Fault> {
-    let outcome = order.call(&work("fs.mkdir/1", json!({ "paths": absolute(order, paths) }))).await?;
+    let outcome = order.call(&Work::small("fs.mkdir/1", json!({ "paths": absolute(order, paths) }))).await?;
     Ok(code_of(report, "mkdir", &outcome))
 }
 
@@ -24,7 +24,7 @@ pub(super) async fn remove(order: &Order, report: &mut Report, remove: &RemoveFo
     let paths = absolute(order, &remove.paths);
     report.push(Update::Header(format!("removing {}\n", paths.join(", "))));
     let args = json!({ "paths": paths, "folders": true, "force": true });
-    let outcome = within(order, report, remove.time_max, &work("fs.remove/1", args)).await?;
+    let outcome = within(order, report, remove.time_max, &Work::small("fs.remove/1", args)).await?;
     Ok(outcome.map_or(-1, |outcome| code_of(report, "rmdir", &outcome)))
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn copy(order: &Order, report: &mut Report, copy: &CopyFolder) 
     }
     report.push(Update::Header(format!("copying {from} to {to}\n")));
     let args = json!({ "from": from, "to": to, "make_parents": true });
-    let outcome = within(order, report, copy.time_max, &work("fs.copy/1", args)).await?;
+    let outcome = within(order, report, copy.time_max, &Work::small("fs.copy/1", args)).await?;
     Ok(outcome.map_or(-1, |outcome| code_of(report, "cpdir", &outcome)))
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn list(order: &Order, report: &mut Report, path: &str) -> Resu
 /// `rmfile`. Here what is missing is an error.
 pub(super) async fn remove_file(order: &Order, report: &mut Report, path: &str) -> Result<i64, Fault> {
     let path = order.place.path("", path);
-    let outcome = order.call(&work("fs.remove/1", json!({ "paths": [path] }))).await?;
+    let outcome = order.call(&Work::small("fs.remove/1", json!({ "paths": [path] }))).await?;
     let found_nothing = outcome.kind == "done" && outcome.result["entries"] == 0;
     if found_nothing {
         report.push(Update::Header(format!("rmfile: there is no such file: {path}\n")));
@@ -100,7 +100,7 @@ pub(super) async fn status_of(
     path: &str,
     follow: bool,
 ) -> Result<Result<Value, Outcome>, Fault> {
-    let outcome = order.call(&work("fs.stat/1", json!({ "path": path, "follow": follow }))).await?;
+    let outcome = order.call(&Work::small("fs.stat/1", json!({ "path": path, "follow": follow }))).await?;
     Ok(if outcome.kind == "done" { Ok(outcome.result) } else { Err(outcome) })
 }
 
@@ -113,7 +113,7 @@ async fn pages(
 ) -> Result<Result<Vec<Value>, Outcome>, Fault> {
     let (mut entries, mut args) = (Vec::new(), args.clone());
     loop {
-        let mut outcome = order.call(&work(command, args.clone())).await?;
+        let mut outcome = order.call(&Work::small(command, args.clone())).await?;
         if outcome.kind != "done" {
             return Ok(Err(outcome));
         }
@@ -195,10 +195,6 @@ fn file_status(status: &Value) -> FileStatus {
 
 fn absolute(order: &Order, paths: &[String]) -> Vec<String> {
     paths.iter().map(|path| order.place.path("", path)).collect()
-}
-
-fn work(command: &'static str, args: Value) -> Work {
-    Work { command, args, class: Class::High, body: Body::None }
 }
 
 const ENOENT: i64 = 2;

@@ -65,7 +65,7 @@ pub(super) fn limit(reason: FailureReason, shell: &Shell) -> String {
 }
 
 /// Returns a program as a shell would take it. Secrets are not shown.
-fn shown(program: &Program) -> String {
+pub(super) fn shown(program: &Program) -> String {
     match program {
         Program::Line(line) => line.clone(),
         Program::Words(words) => words.iter().map(|word| quoted(word.shown())).collect::<Vec<_>>().join(" "),

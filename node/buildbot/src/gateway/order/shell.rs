@@ -23,7 +23,13 @@ pub(super) async fn run(order: &Order, report: &mut Report, shell: &Shell) -> Re
     report.push(Update::Header(headers::input(shell)));
     let body = leave_input(order, shell).await?;
     let sends_input = body == Body::Follows;
-    let work = Work { command: "exec/1", args: args_of(shell, &folder), class: Class::Normal, body };
+    let work = Work {
+        command: "exec/1",
+        args: args_of(shell, &folder),
+        class: Class::Normal,
+        body,
+        summary: Some(headers::shown(&shell.program)),
+    };
     let id = order.node.submit(&work).await?;
     let mut running = Running::new(shell, &order.halt, order.node.events(id.clone(), &order.halt));
     let input = async {

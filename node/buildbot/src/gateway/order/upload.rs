@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Order;
 use super::folders::status_of;
 use crate::gateway::fault::Fault;
-use crate::gateway::node::{Body, Class, Work};
+use crate::gateway::node::{Body, Work};
 use crate::gateway::report::Report;
 use crate::ids::RemoteId;
 use crate::worker::{Compression, MasterCall, Update, Upload, UploadFolder};
@@ -82,7 +82,7 @@ enum Sent {
 
 /// Brings what `fs.get` finds to an object of the master's.
 async fn send(order: &Order, writer: RemoteId, args: Value, limits: Limits) -> Result<Sent, Fault> {
-    let work = Work { command: "fs.get/1", args, class: Class::Bulk, body: Body::None };
+    let work = Work::transfer("fs.get/1", args, Body::None);
     let id = order.node.submit(&work).await?;
     let events = order.node.events(id.clone(), &order.halt);
     let copying = async {
