@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use runnel_client::Content;
 use runnel_client::api::Outcome;
 use serde_json::{Value, json};
@@ -21,22 +21,19 @@ use crate::worker::{Compression, MasterCall, Update, Upload, UploadFolder};
 pub(super) async fn file(order: &Order, report: &mut Report, upload: &Upload) -> Result<i64, Fault> {
     let path = order.place.path(&upload.folder, &upload.path);
     report.push(Update::Header(format!("sending {path}\n")));
-    let times = match status_of(order, &path, true).await? {
-        Ok(status) if status["kind"] == "file" => Some(times_of(&status)),
-        Ok(_) | Err(_) => None,
-    };
-    let Some((accessed_at, modified_at)) = times else {
+    let status = status_of(order, &path, true).await?.ok().filter(|status| status["kind"] == "file");
+    let Some(status) = status else {
         report.push(Update::Stderr(format!("Cannot open file '{path}' for upload\n")));
         order.master.ask(upload.writer, MasterCall::Close).await?;
         return Ok(1);
     };
-    let limits = Limits { block_bytes: upload.block_bytes, bytes_max: upload.bytes_max };
-    let sent = send(order, upload.writer, json!({ "path": path }), limits).await;
+    let sent = send_file(order, upload, &path, &status).await;
     // The master keeps what has come once its object is closed; it has to be, whatever has happened.
     let closed = order.master.ask(upload.writer, MasterCall::Close).await;
     let code = code_of(report, sent?, &path, "Cannot open file", "for upload");
     closed?;
     if upload.keep_times && code == 0 {
+        let (accessed_at, modified_at) = times_of(&status);
         order.master.ask(upload.writer, MasterCall::SetTimes { accessed_at, modified_at }).await?;
     }
     Ok(code)
@@ -55,20 +52,13 @@ pub(super) async fn folder(order: &Order, report: &mut Report, upload: &UploadFo
         Compression::Gzip => "gzip",
         Compression::Bzip2 => "bzip2",
     };
-    let limits = Limits { block_bytes: upload.block_bytes, bytes_max: upload.bytes_max };
-    let sent = send(order, upload.writer, json!({ "path": path, "compress": compress }), limits).await?;
+    let mut blocks = Blocks::new(order, upload.writer, upload.block_bytes, upload.bytes_max);
+    let sent = send(order, json!({ "path": path, "compress": compress }), &mut blocks).await?;
     let code = code_of(report, sent, &path, "Cannot read directory", "for upload");
     if code == 0 {
         order.master.ask(upload.writer, MasterCall::Unpack).await?;
     }
     Ok(code)
-}
-
-/// How much is sent, and in which pieces.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    block_bytes: NonZeroUsize,
-    bytes_max: Option<u64>,
 }
 
 /// What became of a transfer.
@@ -80,28 +70,45 @@ enum Sent {
     Cut,
 }
 
-/// Brings what `fs.get` finds to an object of the master's.
-async fn send(order: &Order, writer: RemoteId, args: Value, limits: Limits) -> Result<Sent, Fault> {
+/// Sends a file, from where it was again if its node's daemon was restarted meanwhile and the file has not changed.
+async fn send_file(order: &Order, upload: &Upload, path: &str, status: &Value) -> Result<Sent, Fault> {
+    let mut blocks = Blocks::new(order, upload.writer, upload.block_bytes, upload.bytes_max);
+    for _ in 0..RESUMES_MAX {
+        match send(order, json!({ "path": path }), &mut blocks).await {
+            Err(Fault::Unknown(why)) => {
+                let now = status_of(order, path, true).await?.ok();
+                let is_same = |name: &str| now.as_ref().is_some_and(|now| now[name] == status[name]);
+                if !["bytes", "modified_ms", "inode", "device"].into_iter().all(is_same) {
+                    return Err(Fault::Unknown(why));
+                }
+                tracing::info!(node = order.node.name, path, bytes = blocks.passed, "an upload goes on");
+                blocks.begin_again();
+            }
+            sent => return sent,
+        }
+    }
+    send(order, json!({ "path": path }), &mut blocks).await
+}
+
+/// Brings what `fs.get` finds to the master.
+async fn send(order: &Order, args: Value, blocks: &mut Blocks<'_>) -> Result<Sent, Fault> {
     let work = Work::transfer("fs.get/1", args, Body::None);
     let id = order.node.submit(&work).await?;
     let events = order.node.events(id.clone(), &order.halt);
     let copying = async {
-        let content = order.node.client.content(&format!("/v1/commands/{id}/body")).await;
-        match content {
-            Ok(content) => copy(order, writer, content, limits).await,
+        let copied = match order.node.client.content(&format!("/v1/commands/{id}/body")).await {
+            Ok(content) => blocks.copy(content).await,
             // There is none: the outcome says why.
             Err(_) => Ok(Copied::BrokenOff),
-        }
-    };
-    // Both at once: the outcome comes when all has been taken, and what is interrupted breaks off.
-    let (outcome, copied) = tokio::join!(events.outcome(), async {
-        let copied = copying.await;
+        };
         if !matches!(copied, Ok(Copied::All | Copied::BrokenOff)) {
             // Nobody takes the rest.
             order.node.cancel(&id).await.ok();
         }
         copied
-    });
+    };
+    // Both at once: the outcome comes when all has been taken, and what is interrupted breaks off.
+    let (outcome, copied) = tokio::join!(events.outcome(), copying);
     match copied? {
         Copied::Cut => Ok(Sent::Cut),
         Copied::All | Copied::BrokenOff => outcome.map(Sent::Ended),
@@ -115,42 +122,67 @@ enum Copied {
     BrokenOff,
 }
 
-/// Brings a content to an object of the master's, block by block.
-async fn copy(
-    order: &Order,
+/// A content on its way to an object of the master's, block by block.
+struct Blocks<'a> {
+    order: &'a Order,
     writer: RemoteId,
-    mut content: Content,
-    limits: Limits,
-) -> Result<Copied, Fault> {
-    let block_bytes = limits.block_bytes.get();
-    let mut left = limits.bytes_max.unwrap_or(u64::MAX);
-    let mut gathered = BytesMut::new();
-    loop {
-        let piece = match content.next().await {
-            Ok(piece) => piece,
-            Err(_) => return Ok(Copied::BrokenOff),
-        };
-        let is_last = piece.is_none();
-        gathered.extend_from_slice(&piece.unwrap_or_default());
-        while gathered.len() >= block_bytes || (is_last && !gathered.is_empty()) {
-            let block = gathered.split_to(gathered.len().min(block_bytes)).freeze();
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
-            left -= wanted as u64;
-            if wanted > 0 {
-                write(order, writer, block.slice(..wanted)).await?;
-            }
-            if wanted < block.len() {
-                return Ok(Copied::Cut);
+    block_bytes: usize,
+    /// How much the master wants.
+    bytes_max: u64,
+    gathered: BytesMut,
+    /// How much has gone to the master.
+    passed: u64,
+    /// How much of the content to come has gone there before.
+    skipped: u64,
+}
+
+impl<'a> Blocks<'a> {
+    fn new(order: &'a Order, writer: RemoteId, block_bytes: NonZeroUsize, bytes_max: Option<u64>) -> Self {
+        let (block_bytes, bytes_max) = (block_bytes.get(), bytes_max.unwrap_or(u64::MAX));
+        Self { order, writer, block_bytes, bytes_max, gathered: BytesMut::new(), passed: 0, skipped: 0 }
+    }
+
+    /// Expects the same content from its beginning.
+    fn begin_again(&mut self) {
+        self.gathered.clear();
+        self.skipped = self.passed;
+    }
+
+    async fn copy(&mut self, mut content: Content) -> Result<Copied, Fault> {
+        loop {
+            let Ok(piece) = content.next().await else { return Ok(Copied::BrokenOff) };
+            let Some(mut piece) = piece else { break };
+            let skipped = usize::try_from(self.skipped).unwrap_or(usize::MAX).min(piece.len());
+            self.skipped -= skipped as u64;
+            self.gathered.extend_from_slice(&piece.split_off(skipped));
+            while self.gathered.len() >= self.block_bytes {
+                if self.pass().await? == Passed::Cut {
+                    return Ok(Copied::Cut);
+                }
             }
         }
-        if is_last {
-            return Ok(Copied::All);
+        let last = self.pass().await?;
+        Ok(if last == Passed::Cut { Copied::Cut } else { Copied::All })
+    }
+
+    /// Brings one block to the master, or as much of it as it wants.
+    async fn pass(&mut self) -> Result<Passed, Fault> {
+        let mut block = self.gathered.split_to(self.gathered.len().min(self.block_bytes));
+        let wanted = usize::try_from(self.bytes_max - self.passed).unwrap_or(usize::MAX);
+        let is_cut = block.len() > wanted;
+        block.truncate(wanted);
+        if !block.is_empty() {
+            self.passed += block.len() as u64;
+            self.order.master.ask(self.writer, MasterCall::Write(block.freeze())).await?;
         }
+        Ok(if is_cut { Passed::Cut } else { Passed::Whole })
     }
 }
 
-async fn write(order: &Order, writer: RemoteId, block: Bytes) -> Result<(), Fault> {
-    order.master.ask(writer, MasterCall::Write(block)).await.map(|_| ())
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passed {
+    Whole,
+    Cut,
 }
 
 fn code_of(report: &mut Report, sent: Sent, path: &str, cannot: &str, purpose: &str) -> i64 {
@@ -173,3 +205,6 @@ fn times_of(status: &Value) -> (f64, f64) {
     let seconds = |name: &str| status[name].as_f64().unwrap_or_default() / 1000.0;
     (seconds("accessed_ms"), seconds("modified_ms"))
 }
+
+/// How often an upload goes on after its node has forgotten it.
+const RESUMES_MAX: usize = 3;
