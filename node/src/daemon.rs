@@ -26,7 +26,9 @@ use std::time::Instant;
 use anyhow::Context;
 use runnel::certs::{Identity, Role};
 use runnel::codec::NodeId;
-use runnel::commands::{register_built_ins, register_folder_commands, register_supervised_exec};
+use runnel::commands::{
+    register_built_ins, register_exec, register_folder_commands, register_supervised_exec,
+};
 use runnel::supervise::Supervision;
 use runnel::{
     Delivery, Handlers, LinkChangesError, Node, NodeBuilder, NodeHandle, OpenStoreError, StartError,
@@ -132,12 +134,14 @@ fn builder(identity: Identity, config: DaemonConfig) -> anyhow::Result<NodeBuild
     let mut handlers = Handlers::new();
     if identity.role() == Role::Worker {
         register_built_ins(&mut handlers, config.confinement.clone());
+        register_exec(&mut handlers, config.confinement.clone(), config.exec.clone());
         register_folder_commands(&mut handlers, config.confinement.clone(), config.folders.clone());
         if let Some(folder) = &config.state_dir {
             let program =
                 std::env::current_exe().context("cannot find this program to supervise others with")?;
             let supervision = Supervision::new(folder.join("exec"), program, config.supervision.clone());
-            register_supervised_exec(&mut handlers, config.confinement.clone(), supervision);
+            let confinement = config.confinement.clone();
+            register_supervised_exec(&mut handlers, confinement, supervision, config.exec.clone());
         }
     }
     let mut builder = NodeBuilder::new(identity)

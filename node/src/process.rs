@@ -6,26 +6,37 @@
 //! at [`Process`]; [`Confinement`] says what a worker lets others run. Unix only.
 
 mod confine;
+mod environment;
 mod event;
 mod group;
 mod lifetime;
+mod lines;
+mod log_files;
 mod output;
+mod signal;
 mod spec;
 mod stdin;
+mod terminal;
 
-use std::future::{pending, poll_fn};
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn, ready};
 
 use tokio::process::Child;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 use tokio::time::{Instant, sleep_until};
 
 use group::Group;
 use lifetime::{Action, Lifetime};
+use lines::Lines;
+use log_files::LogFiles;
 use output::Output;
+use terminal::Terminal;
 
 pub(crate) use confine::resolve_existing;
 pub use confine::{Confinement, ConfinementError};
-pub use event::{ExitCause, ExitReason, ExitStatus, OutputStream, ProcessEvent};
+pub use event::{ExitCause, ExitReason, ExitStatus, OutputStream, Piece, ProcessEvent};
+pub use log_files::LogFile;
+pub use signal::{EndSignal, UnknownSignal};
 pub use spec::{ProcessSpec, SpawnError, StdinMode};
 pub use stdin::{Stdin, StdinError};
 
@@ -41,13 +52,23 @@ pub struct Process {
     child_signals: Signal,
     stdin: Option<Stdin>,
     output: Output,
+    logs: LogFiles,
+    /// Whether a followed file is asked before the outputs, so that neither can keep the other waiting.
+    is_turn_of_logs: bool,
+    lines: Lines,
+    /// What is told before all that the process brings forth.
+    announced: VecDeque<Piece>,
     lifetime: Lifetime,
+    stop_signal: EndSignal,
+    kill_signal: EndSignal,
     status: Option<ExitStatus>,
     finished: bool,
 }
 
 impl Process {
     /// Starts the program that `spec` describes. Its limits count from now.
+    ///
+    /// Asks the file system, and so may block for a moment.
     ///
     /// # Errors
     /// See [`SpawnError`]; nothing runs then.
@@ -56,14 +77,33 @@ impl Process {
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn spawn(spec: &ProcessSpec) -> Result<Self, SpawnError> {
         let failed = |error| SpawnError::new(spec, error);
+        spec.make_cwd()?;
         // Listening starts before the child does, or its exit could go unheard.
-        let child_signals = signal(SignalKind::child()).map_err(failed)?;
-        let mut child = spec.command().spawn().map_err(failed)?;
-        let group = Group::of(&child).map_err(failed)?;
-        let stdin = child.stdin.take().map(Stdin::new);
-        let output = Output::of(&mut child);
-        let lifetime = Lifetime::new(Instant::now(), spec);
-        Ok(Self { group, child, child_signals, stdin, output, lifetime, status: None, finished: false })
+        let child_signals = tokio::signal::unix::signal(SignalKind::child()).map_err(failed)?;
+        let now = Instant::now();
+        let logs = LogFiles::new(now, spec);
+        let Started { child, group, stdin, output } =
+            if spec.has_terminal { Started::in_terminal(spec)? } else { Started::with_pipes(spec)? };
+        Ok(Self {
+            group,
+            child,
+            child_signals,
+            stdin,
+            output,
+            logs,
+            is_turn_of_logs: false,
+            lines: Lines::new(spec.lines_max),
+            announced: if spec.report_env {
+                environment::pieces(&environment::of(spec))
+            } else {
+                VecDeque::new()
+            },
+            lifetime: Lifetime::new(now, spec),
+            stop_signal: spec.stop_signal,
+            kill_signal: spec.kill_signal,
+            status: None,
+            finished: false,
+        })
     }
 
     /// Waits for the next event: output as it comes, then once [`ProcessEvent::Exited`], then `None`.
@@ -76,32 +116,44 @@ impl Process {
     /// Nothing is lost: a dropped call has taken no event, and limits of time go on counting.
     pub async fn next(&mut self) -> Option<ProcessEvent> {
         while !self.finished {
+            if let Some(piece) = self.announced.pop_front() {
+                return Some(ProcessEvent::Output(piece));
+            }
             if let Some(status) = self.status
                 && self.output.is_closed()
             {
-                return Some(self.finish(status));
+                return Some(self.last_of_logs().map_or_else(|| self.finish(status), ProcessEvent::Output));
+            }
+            if self.is_turn_of_logs
+                && let Some(piece) = self.read_log()
+            {
+                return Some(ProcessEvent::Output(piece));
             }
             tokio::select! {
                 biased;
                 () = until(self.lifetime.poll_timeout()) => self.handle_timeout(),
                 Some(()) = self.child_signals.recv(), if self.status.is_none() => self.check_exit(),
+                () = until(self.logs.poll_timeout()) => self.logs.handle_timeout(Instant::now()),
                 piece = poll_fn(|cx| self.output.poll_read(cx)), if !self.output.is_closed() => {
                     let Some((stream, bytes)) = piece else { continue };
-                    self.lifetime.handle_output(Instant::now());
-                    return Some(ProcessEvent::Output { stream, bytes });
+                    self.handle_output(stream, &bytes);
+                    return Some(ProcessEvent::Output(Piece::Stream { stream, bytes }));
                 }
+                () = ready(()), if self.may_read_log() => self.is_turn_of_logs = true,
             }
         }
         None
     }
 
     /// Drives the limits of time while nobody has room for output: what the process writes stays in its pipes and presses
-    /// back on it. Returns once no more can come than the pipes hold, and then [`Self::next`] is to be called again.
+    /// back on it, and files are read later. Returns once what comes before the exit is bounded by what the pipes hold, and
+    /// then [`Self::next`] is to be called again; with something left of files it never returns, and is to be dropped once
+    /// there is room.
     ///
     /// # Cancel safety
     /// Nothing is lost: limits of time go on counting.
     pub async fn hold(&mut self) {
-        while !self.finished && !self.output.is_ending() {
+        while !self.finished && !self.is_rest_bounded() {
             tokio::select! {
                 biased;
                 () = until(self.lifetime.poll_timeout()) => self.handle_timeout(),
@@ -138,7 +190,7 @@ impl Process {
     fn handle_timeout(&mut self) {
         self.check_exit();
         let now = Instant::now();
-        if self.output.is_waiting() {
+        if self.output.is_waiting() || self.logs.is_waiting() {
             self.lifetime.handle_output(now);
         }
         let action = self.lifetime.handle_timeout(now);
@@ -158,13 +210,61 @@ impl Process {
     fn act(&mut self, action: Option<Action>) {
         match action {
             None => {}
-            Some(Action::Terminate) => self.group.terminate(),
-            Some(Action::Kill) => self.group.kill(),
+            Some(Action::Terminate) => self.group.end(self.stop_signal),
+            Some(Action::Kill) => self.group.end(self.kill_signal),
+            Some(Action::Force) => self.group.kill(),
             Some(Action::Cut) => {
                 self.group.kill();
                 self.output.cut();
             }
         }
+    }
+
+    fn handle_output(&mut self, stream: OutputStream, bytes: &[u8]) {
+        self.is_turn_of_logs = self.may_read_log();
+        let now = Instant::now();
+        self.lifetime.handle_output(now);
+        if let Some(lines) = self.lines.handle_output(stream, bytes) {
+            self.check_exit();
+            let action = self.lifetime.handle_too_many_lines(now, lines);
+            self.act(action);
+        }
+    }
+
+    /// Whether files are read beside the outputs. What ending pipes hold goes first: it is all that is taken without room.
+    fn may_read_log(&self) -> bool {
+        self.logs.has_unread() && (self.output.is_closed() || !self.output.is_ending())
+    }
+
+    fn read_log(&mut self) -> Option<Piece> {
+        self.is_turn_of_logs = false;
+        let piece = self.logs.read()?;
+        self.lifetime.handle_output(Instant::now());
+        Some(piece)
+    }
+
+    /// Returns what the files still hold when everything else has ended. Whoever is left and might write there is killed
+    /// first.
+    fn last_of_logs(&mut self) -> Option<Piece> {
+        self.end_logs();
+        self.logs.read()
+    }
+
+    fn end_logs(&mut self) {
+        self.group.kill();
+        self.logs.end();
+    }
+
+    /// Whether no more can come before the exit than the pipes hold.
+    fn is_rest_bounded(&mut self) -> bool {
+        if !self.output.is_closed() {
+            return self.output.is_ending();
+        }
+        if self.status.is_some() {
+            self.end_logs();
+            return !self.logs.has_unread();
+        }
+        self.logs.is_empty()
     }
 
     /// Leaves nothing behind: neither members of the group nor a zombie.
@@ -176,6 +276,43 @@ impl Process {
             tracing::warn!(%error, "child process was reaped by somebody else");
         }
         ProcessEvent::Exited(ExitReason { status, cause: self.lifetime.cause() })
+    }
+}
+
+/// What is there once a program was started.
+struct Started {
+    // Before `child`, as in [`Process`].
+    group: Group,
+    child: Child,
+    stdin: Option<Stdin>,
+    output: Output,
+}
+
+impl Started {
+    fn with_pipes(spec: &ProcessSpec) -> Result<Self, SpawnError> {
+        let failed = |error| SpawnError::new(spec, error);
+        let mut command = spec.command();
+        spec.set_pipes(&mut command);
+        let mut child = command.spawn().map_err(failed)?;
+        let group = Group::of(&child).map_err(failed)?;
+        let stdin = child.stdin.take().map(Stdin::pipe);
+        let output = Output::of(&mut child);
+        Ok(Self { group, child, stdin, output })
+    }
+
+    fn in_terminal(spec: &ProcessSpec) -> Result<Self, SpawnError> {
+        let failed = |error| SpawnError::new(spec, error);
+        let no_terminal = |source| SpawnError::Terminal { program: spec.program.clone(), source };
+        let (terminal, process_end) = Terminal::open().map_err(no_terminal)?;
+        if spec.stdin == StdinMode::Null {
+            terminal.end_input().map_err(no_terminal)?;
+        }
+        let child = process_end.spawn(spec.command()).map_err(failed)?;
+        // The leader of a session leads its first group too.
+        let group = Group::of(&child).map_err(failed)?;
+        let Terminal { output, input } = terminal;
+        let stdin = (spec.stdin == StdinMode::Piped).then(|| Stdin::terminal(input));
+        Ok(Self { group, child, stdin, output: Output::of_terminal(output) })
     }
 }
 

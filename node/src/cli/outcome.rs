@@ -30,8 +30,10 @@ pub(super) fn exit_of(outcome: &Outcome, from: ExitFrom) -> Exit {
 }
 
 fn exit_of_done(outcome: &Outcome, from: ExitFrom) -> Exit {
-    if stopped_by(outcome).is_some() {
-        return Exit::TimedOut;
+    match stopped_by(outcome) {
+        Some(TOO_MANY_LINES) => return Exit::Failed,
+        Some(_) => return Exit::TimedOut,
+        None => {}
     }
     match (outcome.exit_code, outcome.signal) {
         (Some(0), _) => Exit::Success,
@@ -47,8 +49,8 @@ fn exit_of_done(outcome: &Outcome, from: ExitFrom) -> Exit {
 
 /// Returns a few words for a table, such as `exit 3`.
 pub(super) fn brief(outcome: &Outcome) -> String {
-    if let Some(timeout) = stopped_by(outcome) {
-        return timeout.to_owned();
+    if let Some(limit) = stopped_by(outcome) {
+        return limit.to_owned();
     }
     match (outcome.kind.as_str(), outcome.exit_code, outcome.signal) {
         ("done", Some(code), _) => format!("exit {code}"),
@@ -63,8 +65,8 @@ pub(super) fn brief(outcome: &Outcome) -> String {
 
 /// Returns what is to be said on standard error, or `None` if the exit code says it all.
 pub(super) fn sentence(outcome: &Outcome) -> Option<String> {
-    if let Some(timeout) = stopped_by(outcome) {
-        return Some(format!("the program was stopped: {timeout}"));
+    if let Some(limit) = stopped_by(outcome) {
+        return Some(format!("the program was stopped: {limit}"));
     }
     let reason = outcome.reason.as_deref().unwrap_or_default();
     let text = match outcome.kind.as_str() {
@@ -119,9 +121,12 @@ fn stopped_by(outcome: &Outcome) -> Option<&'static str> {
     match outcome.result.get("cause")?.as_str()? {
         "timed-out" => Some("timed out"),
         "no-output" => Some("silent too long"),
+        "too-many-lines" => Some(TOO_MANY_LINES),
         _ => None,
     }
 }
+
+const TOO_MANY_LINES: &str = "too many lines";
 
 /// Only results of `exec` have a cause.
 fn is_exec(outcome: &Outcome) -> bool {
@@ -160,6 +165,7 @@ mod tests {
     fn a_program_stopped_by_a_timeout_is_told_apart_from_one_that_was_killed() {
         check(done(None, Some(15), "timed-out"), Exit::TimedOut, Exit::TimedOut, "timed out");
         check(done(Some(0), None, "no-output"), Exit::TimedOut, Exit::TimedOut, "silent too long");
+        check(done(Some(0), None, "too-many-lines"), Exit::Failed, Exit::Failed, "too many lines");
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub(super) struct RunArgs {
     /// Time between asking it to stop (SIGTERM) and killing it [default: 5s].
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     kill_grace: Option<Duration>,
+    /// Give it a terminal: all that it writes comes as standard output, and input is not echoed.
+    #[arg(long)]
+    terminal: bool,
     /// Print the command's id and leave once it is stored.
     #[arg(long, short)]
     detach: bool,
@@ -147,6 +150,7 @@ impl RunArgs {
             self.env.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         fields.insert("env".to_owned(), env.into());
         insert(&mut fields, "cwd", self.cwd.as_ref());
+        insert(&mut fields, "terminal", self.terminal.then_some(true));
         insert(&mut fields, "timeout_ms", self.timeout.map(millis));
         insert(&mut fields, "no_output_timeout_ms", self.no_output_timeout.map(millis));
         insert(&mut fields, "kill_grace_ms", self.kill_grace.map(millis));

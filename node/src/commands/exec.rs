@@ -1,8 +1,10 @@
 //! `exec`: runs a program and brings its output back as it comes.
 
+mod config;
+mod environment;
+mod spec;
 mod supervised;
 
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +14,15 @@ use futures_util::FutureExt;
 use runnel_codec::{Command, Decode, Encode};
 use tokio::time::{Instant, timeout_at};
 
+pub use self::config::ExecConfig;
+pub use self::environment::EnvValue;
+use self::spec::spec_of;
 use self::supervised::SupervisedExec;
 use crate::body::BodyReader;
 use crate::handler::{Context, HandlerError, Handlers};
 use crate::process::{
-    Confinement, ExitCause, ExitReason, ExitStatus, OutputStream, Process, ProcessEvent, ProcessSpec, Stdin,
-    StdinMode,
+    Confinement, ExitCause, ExitReason, ExitStatus, LogFile, OutputStream, Piece, Process, ProcessEvent,
+    ProcessSpec, Stdin, StdinMode,
 };
 use crate::supervise::Supervision;
 
@@ -34,26 +39,58 @@ pub struct ExecArgs {
     pub program: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Variables added to the worker's environment. `RUNNEL_ID` is always set, to the command's id.
-    pub env: Vec<(String, String)>,
+    /// Variables set in the worker's environment, or removed from it. `RUNNEL_ID` is always set, to the command's id, and
+    /// `PWD` to `cwd` if that is given.
+    pub env: Vec<(String, EnvValue)>,
+    /// Whether `${NAME}` in these values is replaced from the worker's own environment; what is missing there is empty.
+    pub expand_env: bool,
+    /// Whether the whole environment that the program gets is told, before any output.
+    pub report_env: bool,
     /// Working directory; the worker's own if none.
     pub cwd: Option<String>,
+    /// Whether a missing `cwd` is made, with the directories above it.
+    pub make_cwd: bool,
+    /// Whether the program gets a terminal as its three streams, and a session of its own. All output is then standard
+    /// output. Input is not echoed.
+    pub terminal: bool,
+    /// Files that are followed while the program runs. How many, and how often they are looked at, the worker says
+    /// ([`ExecConfig`]).
+    pub log_files: Vec<LogFile>,
+    /// Most lines of output, on both streams together.
+    pub lines_max: Option<u64>,
     /// Longest run, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// Longest time without output, in milliseconds.
+    /// Longest time without output, that in log files included, in milliseconds.
     pub no_output_timeout_ms: Option<u64>,
-    /// Time between SIGTERM and SIGKILL, in milliseconds; the worker's default of 5 s if none.
+    /// Time between `stop_signal` and `kill_signal`, in milliseconds; the worker's default of 5 s if none. If it is 0,
+    /// `kill_signal` is sent at once and alone.
     pub kill_grace_ms: Option<u64>,
+    /// Name of the signal that asks the program to end, without `SIG`; TERM if none.
+    pub stop_signal: Option<String>,
+    /// Name of the signal that ends it then, without `SIG`; KILL if none, which also follows any other after the worker's
+    /// [`kill_timeout`](ExecConfig::kill_timeout).
+    pub kill_signal: Option<String>,
 }
 
-/// A piece of the program's output.
+/// A piece of what the program brings forth.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "runnel_codec::bincode")]
 pub enum ExecUpdate {
-    /// From standard output.
+    /// From standard output, or from its terminal.
     Stdout(Vec<u8>),
     /// From standard error.
     Stderr(Vec<u8>),
+    /// Variables that the program gets, sorted by name: before all other updates, and only if they were asked for. A large
+    /// environment comes in several pieces. What is not UTF-8 is replaced by U+FFFD, and a value of more than 16 KiB ends
+    /// there with an ellipsis.
+    Environment(Vec<(String, String)>),
+    /// From a log file.
+    Log {
+        /// The file's name in the arguments.
+        name: String,
+        /// What was added to it.
+        content: Vec<u8>,
+    },
 }
 
 /// How the program ended.
@@ -88,6 +125,11 @@ pub enum ExecCause {
     TimedOut,
     /// It was silent longer than allowed.
     NoOutput,
+    /// It wrote more lines than allowed. It may have ended by itself just before that was noticed.
+    TooManyLines {
+        /// How many there were when it was noticed; what was written until the end may be more.
+        lines: u64,
+    },
 }
 
 impl Command for Exec {
@@ -97,29 +139,52 @@ impl Command for Exec {
     type Result = ExecResult;
 }
 
-pub(super) fn register(handlers: &mut Handlers, confinement: Arc<Confinement>) {
-    handlers.on::<Exec, _, _>(move |context, args| run(context, args, confinement.clone()));
+pub(super) fn register(handlers: &mut Handlers, confinement: Arc<Confinement>, config: ExecConfig) {
+    let rules = Rules { confinement, config: Arc::new(config) };
+    handlers.on::<Exec, _, _>(move |context, args| run(context, args, rules.clone()));
 }
 
 pub(super) fn register_supervised(
     handlers: &mut Handlers,
     confinement: Arc<Confinement>,
     supervision: Supervision,
+    config: ExecConfig,
 ) {
-    handlers.on_recoverable::<Exec, _>(SupervisedExec::new(confinement, supervision));
+    let rules = Rules { confinement, config: Arc::new(config) };
+    handlers.on_recoverable::<Exec, _>(SupervisedExec::new(rules, supervision));
 }
 
-async fn run(
-    mut context: Context<Exec>,
-    args: ExecArgs,
+/// What a worker says to all that is asked of it.
+#[derive(Clone, Debug)]
+struct Rules {
     confinement: Arc<Confinement>,
-) -> Result<ExecResult, HandlerError> {
-    let input = Input::of(&mut context);
-    let mut spec = confinement.confine(spec_of(&context, args))?;
-    if input.body.is_some() {
-        spec.stdin = StdinMode::Piped;
+    config: Arc<ExecConfig>,
+}
+
+impl Rules {
+    /// Returns what is to be run.
+    ///
+    /// # Errors
+    ///
+    /// When it must not be run.
+    fn spec(
+        &self,
+        context: &Context<Exec>,
+        args: ExecArgs,
+        input: &Input,
+    ) -> Result<ProcessSpec, HandlerError> {
+        let mut spec = self.confinement.confine(spec_of(context.id(), args, &self.config)?)?;
+        if input.body.is_some() {
+            spec.stdin = StdinMode::Piped;
+        }
+        Ok(spec)
     }
-    let kill_grace = spec.kill_grace;
+}
+
+async fn run(mut context: Context<Exec>, args: ExecArgs, rules: Rules) -> Result<ExecResult, HandlerError> {
+    let input = Input::of(&mut context);
+    let spec = rules.spec(&context, args, &input)?;
+    let stop_time = spec.stop_time();
     let mut process = Process::spawn(&spec)?;
     let mut feeding = pin!(feed(input, process.take_stdin()).fuse());
     let mut stop = context.stop_signal();
@@ -132,14 +197,14 @@ async fn run(
             }
             reason = stop.stopped() => {
                 process.stop();
-                flush(&mut context, &mut process, kill_grace).await;
+                flush(&mut context, &mut process, stop_time).await;
                 return Err(HandlerError::stopped(reason, "the program was stopped"));
             }
             event = process.next() => event,
         };
         match event {
-            Some(ProcessEvent::Output { stream, bytes }) => {
-                let update = update_of(stream, bytes.to_vec());
+            Some(ProcessEvent::Output(piece)) => {
+                let update = update_of(piece);
                 // While the output is pressed back, the program is still fed, and the command can be stopped: its way
                 // out is above.
                 let mut sending = pin!(context.update(&update));
@@ -200,7 +265,8 @@ async fn feed(mut input: Input, stdin: Option<Stdin>) -> Result<(), HandlerError
             return Ok(());
         }
     }
-    stdin.close();
+    // That it reads no more is as good as its end.
+    stdin.close().await.ok();
     Ok(())
 }
 
@@ -211,32 +277,30 @@ fn conclude(reason: ExitReason, broken: Option<HandlerError>) -> Result<ExecResu
 }
 
 /// Brings back what a stopped program still says, as long as it may take to end.
-async fn flush(context: &mut Context<Exec>, process: &mut Process, kill_grace: Duration) {
-    let until = Instant::now() + kill_grace;
-    while let Some(ProcessEvent::Output { stream, bytes }) = process.next().await {
-        // Past the grace, or when nobody takes it, what it says is let go of: its end must not wait for the link.
-        timeout_at(until, context.update(&update_of(stream, bytes.to_vec()))).await.ok();
+async fn flush(context: &mut Context<Exec>, process: &mut Process, stop_time: Duration) {
+    let until = Instant::now().checked_add(stop_time);
+    while let Some(ProcessEvent::Output(piece)) = process.next().await {
+        send_until(context, piece, until).await;
     }
 }
 
-fn spec_of(context: &Context<Exec>, args: ExecArgs) -> ProcessSpec {
-    let mut spec = ProcessSpec::new(args.program);
-    spec.args = args.args;
-    spec.env = args.env;
-    spec.env.push(("RUNNEL_ID".to_owned(), context.id().to_string()));
-    spec.cwd = args.cwd.map(PathBuf::from);
-    spec.timeout = args.timeout_ms.map(Duration::from_millis);
-    spec.no_output_timeout = args.no_output_timeout_ms.map(Duration::from_millis);
-    if let Some(grace) = args.kill_grace_ms {
-        spec.kill_grace = Duration::from_millis(grace);
+/// Brings a piece back. Past an instant, or when nobody takes it, it is let go of: the end of a program must not wait for
+/// the link.
+async fn send_until(context: &mut Context<Exec>, piece: Piece, until: Option<Instant>) {
+    let update = update_of(piece);
+    let sending = context.update(&update);
+    match until {
+        Some(at) => drop(timeout_at(at, sending).await),
+        None => drop(sending.await),
     }
-    spec
 }
 
-fn update_of(stream: OutputStream, bytes: Vec<u8>) -> ExecUpdate {
-    match stream {
-        OutputStream::Stdout => ExecUpdate::Stdout(bytes),
-        OutputStream::Stderr => ExecUpdate::Stderr(bytes),
+fn update_of(piece: Piece) -> ExecUpdate {
+    match piece {
+        Piece::Environment(variables) => ExecUpdate::Environment(variables),
+        Piece::Stream { stream: OutputStream::Stdout, bytes } => ExecUpdate::Stdout(bytes.into()),
+        Piece::Stream { stream: OutputStream::Stderr, bytes } => ExecUpdate::Stderr(bytes.into()),
+        Piece::Log { name, bytes } => ExecUpdate::Log { name, content: bytes.into() },
     }
 }
 
@@ -249,6 +313,7 @@ fn result_of(reason: ExitReason) -> ExecResult {
     let cause = match reason.cause {
         ExitCause::TimedOut => ExecCause::TimedOut,
         ExitCause::NoOutput => ExecCause::NoOutput,
+        ExitCause::TooManyLines { lines } => ExecCause::TooManyLines { lines },
         ExitCause::Natural | ExitCause::Stopped => ExecCause::Natural,
     };
     ExecResult { status, cause }

@@ -1,27 +1,26 @@
-//! The command types that the API understands: their arguments, updates and results in JSON. Those about folders are in a
-//! file of their own.
+//! The command types that the API understands: their arguments, updates and results in JSON. `exec` and those about folders
+//! are in files of their own.
 //!
 //! A new type is one more variant of [`ApiArgs`] and one more `impl ApiCommand`.
 
+mod exec;
 mod folders;
 mod raw;
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use runnel::RawCommand;
 use runnel::codec::{Command, Never};
 use runnel::commands::{
-    Compression, Exec, ExecArgs, ExecCause, ExecResult, ExecStatus, ExecUpdate, FileKind, FsCopy, FsCopyArgs,
-    FsDone, FsFound, FsGet, FsGetArgs, FsGlob, FsGlobArgs, FsList, FsListArgs, FsMkdir, FsMkdirArgs, FsPut,
-    FsPutArgs, FsRemove, FsRemoveArgs, FsStat, FsStatArgs, Ping, SystemInfo, SystemInfoResult,
+    Compression, Exec, ExecArgs, FileKind, FsCopy, FsCopyArgs, FsDone, FsFound, FsGet, FsGetArgs, FsGlob,
+    FsGlobArgs, FsList, FsListArgs, FsMkdir, FsMkdirArgs, FsPut, FsPutArgs, FsRemove, FsRemoveArgs, FsStat,
+    FsStatArgs, Ping, SystemInfo, SystemInfoResult,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use self::exec::ExecFields;
 use self::folders::{CopyFields, GlobFields, ListFields, MkdirFields, RemoveFields, StatFields};
-use super::event::{Event, Output};
+use super::event::Event;
 
 /// The arguments of a command, of any type that the API understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +58,6 @@ pub(super) trait ApiCommand: Command {
 
     /// Returns the fields of an outcome `done`.
     fn done(result: Self::Result) -> Map<String, Value>;
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExecFields {
-    program: String,
-    #[serde(default)]
-    args: Vec<String>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-    cwd: Option<String>,
-    timeout_ms: Option<u64>,
-    no_output_timeout_ms: Option<u64>,
-    kill_grace_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -165,20 +150,6 @@ impl ApiArgs {
     }
 }
 
-impl From<ExecFields> for ExecArgs {
-    fn from(fields: ExecFields) -> Self {
-        Self {
-            program: fields.program,
-            args: fields.args,
-            env: fields.env.into_iter().collect(),
-            cwd: fields.cwd,
-            timeout_ms: fields.timeout_ms,
-            no_output_timeout_ms: fields.no_output_timeout_ms,
-            kill_grace_ms: fields.kill_grace_ms,
-        }
-    }
-}
-
 impl From<FsPutFields> for FsPutArgs {
     fn from(fields: FsPutFields) -> Self {
         let FsPutFields { path, kind, mode, replace, make_parents } = fields;
@@ -198,30 +169,6 @@ impl From<FsGetFields> for FsGetArgs {
             CompressionWord::Bzip2 => Compression::Bzip2,
         };
         Self { path: fields.path, compress }
-    }
-}
-
-impl ApiCommand for Exec {
-    fn event(update: ExecUpdate) -> Event {
-        let (stream, content) = match update {
-            ExecUpdate::Stdout(content) => ("stdout", content),
-            ExecUpdate::Stderr(content) => ("stderr", content),
-        };
-        Event::Output(Output { stream, content: Bytes::from(content) })
-    }
-
-    fn done(result: ExecResult) -> Map<String, Value> {
-        let (exit_code, signal) = match result.status {
-            ExecStatus::Code(code) => (Some(code), None),
-            ExecStatus::Signal(signal) => (None, Some(signal)),
-            ExecStatus::Lost => (None, None),
-        };
-        let cause = match result.cause {
-            ExecCause::Natural => "natural",
-            ExecCause::TimedOut => "timed-out",
-            ExecCause::NoOutput => "no-output",
-        };
-        fields(json!({ "exit_code": exit_code, "signal": signal, "result": { "cause": cause } }))
     }
 }
 
@@ -334,25 +281,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_of_exec_are_read_field_by_field() {
-        let args = ApiArgs::read(
-            "exec/1",
-            json!({ "program": "make", "args": ["all"], "env": { "A": "1" }, "cwd": "/src", "timeout_ms": 5,
-                    "no_output_timeout_ms": 6, "kill_grace_ms": 7 }),
-        );
-        let expected = ExecArgs {
-            program: "make".to_owned(),
-            args: vec!["all".to_owned()],
-            env: vec![("A".to_owned(), "1".to_owned())],
-            cwd: Some("/src".to_owned()),
-            timeout_ms: Some(5),
-            no_output_timeout_ms: Some(6),
-            kill_grace_ms: Some(7),
-        };
-        assert_eq!(args, Ok(ApiArgs::Exec(expected)));
-    }
-
-    #[test]
     fn arguments_that_may_be_left_out_are_left_out() {
         assert_eq!(ApiArgs::read("sys.info/1", Value::Null), Ok(ApiArgs::SystemInfo));
         assert_eq!(ApiArgs::read("sys.ping/1", json!({})), Ok(ApiArgs::Ping(0)));
@@ -403,14 +331,5 @@ mod tests {
         assert_eq!(exec(&["a", "x\ny"]), "a 'x y'");
         let long = exec(&["a", &"ä".repeat(500)]);
         assert_eq!((long.chars().count(), long.chars().last()), (200, Some('…')));
-    }
-
-    #[test]
-    fn an_exit_has_a_code_or_a_signal() {
-        let done = |status| Exec::done(ExecResult { status, cause: ExecCause::TimedOut });
-        let expected = json!({ "exit_code": 3, "signal": null, "result": { "cause": "timed-out" } });
-        assert_eq!(Value::Object(done(ExecStatus::Code(3))), expected);
-        assert_eq!(done(ExecStatus::Signal(9))["signal"], 9);
-        assert_eq!(done(ExecStatus::Lost)["exit_code"], Value::Null);
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use runnel::commands::FoldersConfig;
+use runnel::commands::{ExecConfig, FoldersConfig};
 use runnel::process::Confinement;
 use runnel::supervise::SupervisionConfig;
 use runnel::{Config, Policy, StoreConfig};
@@ -36,6 +36,8 @@ pub(crate) struct DaemonConfig {
     pub(crate) api: ApiConfig,
     /// What a worker's `exec` may run, and where. Default: anything, anywhere.
     pub(crate) confinement: Confinement,
+    /// How a worker's `exec` looks after the programs that it runs.
+    pub(crate) exec: ExecConfig,
     /// How much one of a worker's commands about folders may ask and answer.
     pub(crate) folders: FoldersConfig,
     /// How a worker's `exec` keeps programs that outlive the node; only with `state_dir`.
@@ -173,6 +175,7 @@ impl Default for DaemonConfig {
             store: StoreSettings::default(),
             api: ApiConfig::default(),
             confinement: Confinement::default(),
+            exec: ExecConfig::default(),
             folders: FoldersConfig::default(),
             supervision: SupervisionConfig::default(),
             policy: Policy::default(),

@@ -1,5 +1,7 @@
 //! What happened to a command, in the words of the API.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -14,6 +16,10 @@ pub(super) enum Event {
     Overdue,
     /// A piece of a program's output.
     Output(Output),
+    /// A piece of a file that a program writes.
+    Log(Log),
+    /// Variables that a program gets.
+    Environment(BTreeMap<String, String>),
     /// What was found, before it is brought.
     Found(Value),
     /// A record of progress of a type that is not known here, as it travelled.
@@ -46,12 +52,30 @@ pub(super) struct Output {
     pub(super) content: Bytes,
 }
 
+/// A piece of a file that a program writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Log {
+    /// The name under which the file is followed.
+    pub(super) name: String,
+    /// The octets.
+    pub(super) content: Bytes,
+}
+
 impl Event {
+    /// Whether it is one of any number that a handler brings forth.
+    pub(super) fn is_output(&self) -> bool {
+        matches!(self, Self::Output(_) | Self::Log(_) | Self::Environment(_) | Self::Update(_))
+    }
+
     /// About what it takes in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         EVENT_BYTES
             + match self {
                 Self::Output(output) => output.content.len(),
+                Self::Log(log) => log.name.len() + log.content.len(),
+                Self::Environment(variables) => {
+                    variables.iter().map(|(name, value)| name.len() + value.len() + VARIABLE_BYTES).sum()
+                }
                 Self::Update(content) => content.len(),
                 Self::Found(value) | Self::Outcome(value) => value.to_string().len(),
                 Self::Step(_) | Self::Overdue => 0,
@@ -70,11 +94,14 @@ impl Event {
         match self {
             Self::Output(output) => {
                 fields.insert("stream".to_owned(), json!(output.stream));
-                let (name, content) = match std::str::from_utf8(&output.content) {
-                    Ok(text) => ("text", text.to_owned()),
-                    Err(_) => ("base64", STANDARD.encode(&output.content)),
-                };
-                fields.insert(name.to_owned(), Value::String(content));
+                insert_content(&mut fields, &output.content);
+            }
+            Self::Log(log) => {
+                fields.insert("name".to_owned(), json!(log.name));
+                insert_content(&mut fields, &log.content);
+            }
+            Self::Environment(variables) => {
+                fields.insert("environment".to_owned(), json!(variables));
             }
             Self::Update(content) => {
                 fields.insert("base64".to_owned(), Value::String(STANDARD.encode(content)));
@@ -95,6 +122,8 @@ impl Event {
             Self::Step(step) => step.as_str(),
             Self::Overdue => "overdue",
             Self::Output(_) => "output",
+            Self::Log(_) => "log",
+            Self::Environment(_) => "environment",
             Self::Found(_) => "found",
             Self::Update(_) => "update",
             Self::Outcome(_) => "outcome",
@@ -125,6 +154,14 @@ pub(super) fn write_update_gap(from: u64, to: u64, line: &mut Vec<u8>) {
     push_line(&json!({ "event": "gap", "update_from": from, "update_to": to }), line);
 }
 
+fn insert_content(fields: &mut Map<String, Value>, content: &[u8]) {
+    let (name, content) = match std::str::from_utf8(content) {
+        Ok(text) => ("text", text.to_owned()),
+        Err(_) => ("base64", STANDARD.encode(content)),
+    };
+    fields.insert(name.to_owned(), Value::String(content));
+}
+
 fn push_line(value: &Value, line: &mut Vec<u8>) {
     line.extend_from_slice(value.to_string().as_bytes());
     line.push(b'\n');
@@ -132,6 +169,8 @@ fn push_line(value: &Value, line: &mut Vec<u8>) {
 
 /// About what an event takes beside its content.
 const EVENT_BYTES: usize = 64;
+/// About what a variable takes beside its name and value.
+const VARIABLE_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -140,7 +179,7 @@ mod tests {
     #[track_caller]
     fn check(event: &Event, expected: &Value) {
         let mut line = Vec::new();
-        let is_update = matches!(event, Event::Output(_));
+        let is_update = event.is_output();
         event.write_line(3, 1000, is_update.then_some(9), &mut line);
         assert_eq!(line.pop(), Some(b'\n'));
         assert!(!line.contains(&b'\n'), "one line");
@@ -159,6 +198,25 @@ mod tests {
         check(
             &output(b"\xff"),
             &json!({ "n": 3, "at_ms": 1000, "event": "output", "update": 9, "stream": "stdout", "base64": "/w==" }),
+        );
+    }
+
+    #[test]
+    fn log_files_and_environments_are_told_like_output() {
+        let log = |content: &'static [u8]| {
+            Event::Log(Log { name: "test".to_owned(), content: Bytes::from_static(content) })
+        };
+        check(
+            &log(b"a\n"),
+            &json!({ "n": 3, "at_ms": 1000, "event": "log", "update": 9, "name": "test", "text": "a\n" }),
+        );
+        check(
+            &log(b"\xff"),
+            &json!({ "n": 3, "at_ms": 1000, "event": "log", "update": 9, "name": "test", "base64": "/w==" }),
+        );
+        check(
+            &Event::Environment(BTreeMap::from([("A".to_owned(), "b".to_owned())])),
+            &json!({ "n": 3, "at_ms": 1000, "event": "environment", "update": 9, "environment": { "A": "b" } }),
         );
     }
 

@@ -283,7 +283,7 @@ impl Registry {
         let Some(entry) = self.commands.get_mut(id) else { return };
         self.bytes += event.bytes();
         // Nobody holds back an outcome, so it must not push out what a reader has not read.
-        let is_output = matches!(event, Event::Output(_) | Event::Update(_));
+        let is_output = event.is_output();
         entry.log.push(now.ms, event, update);
         if is_output {
             self.make_room(id);

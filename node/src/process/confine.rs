@@ -41,7 +41,11 @@ impl Confinement {
         }
         if self.root.is_some() {
             let cwd = spec.cwd.take().unwrap_or_default();
-            spec.cwd = Some(self.resolve(&cwd)?);
+            let cwd = self.resolve(&cwd)?;
+            for file in &spec.log_files {
+                self.resolve(&cwd.join(&file.path))?;
+            }
+            spec.cwd = Some(cwd);
         }
         Ok(spec)
     }
@@ -137,7 +141,7 @@ pub enum ConfinementError {
 /// Refuses variables of the dynamic loader: with them any program would run any code.
 fn check_environment(spec: &ProcessSpec) -> Result<(), ConfinementError> {
     let loads_code = |name: &str| name.starts_with("LD_") || name.starts_with("DYLD_");
-    match spec.env.iter().find(|(name, _)| loads_code(name)) {
+    match spec.env.iter().find(|(name, value)| value.is_some() && loads_code(name)) {
         Some((name, _)) => Err(ConfinementError::VariableNotAllowed { name: name.clone() }),
         None => Ok(()),
     }
@@ -200,6 +204,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::process::LogFile;
 
     fn allowing(programs: &[&str]) -> Confinement {
         let programs = programs.iter().map(|&program| program.to_owned()).collect();
@@ -226,7 +231,7 @@ mod tests {
     #[test]
     fn an_allowed_name_becomes_the_workers_own_program() {
         let spec = ProcessSpec {
-            env: vec![("PATH".to_owned(), "/tmp/elsewhere".to_owned())],
+            env: vec![("PATH".to_owned(), Some("/tmp/elsewhere".to_owned()))],
             ..ProcessSpec::new("cat")
         };
         let confined = allowing(&["cat"]).confine(spec).unwrap();
@@ -255,12 +260,14 @@ mod tests {
     #[test]
     fn a_variable_that_loads_code_is_refused_beside_a_list() {
         let spec = ProcessSpec {
-            env: vec![("LD_PRELOAD".to_owned(), "./mine.so".to_owned())],
+            env: vec![("LD_PRELOAD".to_owned(), Some("./mine.so".to_owned()))],
             ..ProcessSpec::new("cat")
         };
         assert!(Confinement::default().confine(spec.clone()).is_ok());
         let refusal = allowing(&["cat"]).confine(spec).unwrap_err();
         assert!(matches!(refusal, ConfinementError::VariableNotAllowed { .. }), "{refusal}");
+        let removed = ProcessSpec { env: vec![("LD_PRELOAD".to_owned(), None)], ..ProcessSpec::new("cat") };
+        assert!(allowing(&["cat"]).confine(removed).is_ok());
     }
 
     #[test]
@@ -273,6 +280,23 @@ mod tests {
         ] {
             let spec = ProcessSpec { cwd: asked, ..ProcessSpec::new("true") };
             assert_eq!(confinement.confine(spec).unwrap().cwd, Some(found));
+        }
+    }
+
+    #[test]
+    fn followed_files_lie_in_the_root_wherever_work_is_done() {
+        let (_place, root, confinement) = rooted();
+        symlink("../../root-beside", root.join("inside/out")).unwrap();
+        let confine = |path: &str| {
+            let file = LogFile { name: "log".to_owned(), path: path.to_owned(), follow: false };
+            let cwd = Some(PathBuf::from("inside"));
+            confinement.confine(ProcessSpec { cwd, log_files: vec![file], ..ProcessSpec::new("true") })
+        };
+        for path in ["log", "new/log", &root.join("log").display().to_string()] {
+            assert_eq!(confine(path).unwrap().log_files[0].path, path);
+        }
+        for path in ["../log", "out/log", "/etc/passwd"] {
+            assert!(confine(path).is_err(), "{path}");
         }
     }
 

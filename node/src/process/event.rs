@@ -6,22 +6,40 @@ use runnel_codec::{Decode, Encode};
 /// One thing that happened to a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessEvent {
+    /// There is a piece of what it brings forth.
+    Output(Piece),
+    /// The process has ended, its output is complete and its group is gone. Always the last event.
+    Exited(ExitReason),
+}
+
+/// A piece of what a process brings forth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Variables of its environment, sorted by name. Before all other pieces, and only if it was
+    /// [asked for](super::ProcessSpec::report_env); a large environment comes in several pieces. What is not UTF-8 is
+    /// replaced by U+FFFD, and a value of more than 16 KiB ends there with an ellipsis.
+    Environment(Vec<(String, String)>),
     /// The process, or one that it started, wrote something.
-    Output {
+    Stream {
         /// Where it was written. The order between the two streams is not known.
         stream: OutputStream,
         /// What was written: 1 to 32768 bytes, cut anywhere.
         bytes: Bytes,
     },
-    /// The process has ended, its output is complete and its group is gone. Always the last event.
-    Exited(ExitReason),
+    /// A [followed file](super::ProcessSpec::log_files) has grown.
+    Log {
+        /// The name by which the file is followed.
+        name: String,
+        /// What was added: 1 to 32768 bytes, cut anywhere.
+        bytes: Bytes,
+    },
 }
 
 /// One of the two outputs of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[bincode(crate = "runnel_codec::bincode")]
 pub enum OutputStream {
-    /// File descriptor 1.
+    /// File descriptor 1; with a terminal all that is written there.
     Stdout,
     /// File descriptor 2.
     Stderr,
@@ -64,4 +82,9 @@ pub enum ExitCause {
     NoOutput,
     /// [`Process::stop`](super::Process::stop) was called.
     Stopped,
+    /// It wrote more than `lines_max` lines. It may have ended just before that was noticed.
+    TooManyLines {
+        /// How many there were when it was noticed.
+        lines: u64,
+    },
 }

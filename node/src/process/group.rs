@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_pro
 use tokio::process::Child;
 
 use super::event::ExitStatus;
+use super::signal::EndSignal;
 
 /// A group whose leader is our child. Dropping it kills every process in it.
 #[derive(Debug)]
@@ -26,14 +27,14 @@ impl Group {
         leader.map(|leader| Self { leader: Some(leader) }).ok_or(io::ErrorKind::Unsupported.into())
     }
 
-    /// Asks every process of the group to end.
-    pub(super) fn terminate(&self) {
-        self.signal(Signal::TERM);
+    /// Sends a signal to every process of the group.
+    pub(super) fn end(&self, signal: EndSignal) {
+        self.signal(signal.signal());
     }
 
     /// Ends every process of the group.
     pub(super) fn kill(&self) {
-        self.signal(Signal::KILL);
+        self.end(EndSignal::KILL);
     }
 
     /// Ends every process of the group, for the last time: from now on the leader may be reaped.

@@ -1,5 +1,6 @@
-//! The two output pipes of a process, read in turn and never ahead of the caller.
+//! The two outputs of a process, pipes or its terminal, read in turn and never ahead of the caller.
 
+use std::fmt;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,16 +8,17 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::process::Child;
 
 use super::event::OutputStream;
+use super::terminal::TerminalOutput;
 
 /// Both outputs of one process. Holds one piece at most; the rest stays in the pipes and presses back on the
 /// process.
 #[derive(Debug)]
 pub(super) struct Output {
-    stdout: Pipe<ChildStdout>,
-    stderr: Pipe<ChildStderr>,
+    stdout: Pipe,
+    stderr: Pipe,
     /// The stream that is asked first, so that neither can keep the other waiting.
     turn: OutputStream,
     is_cut: bool,
@@ -26,9 +28,20 @@ pub(super) struct Output {
 impl Output {
     /// Takes the pipes from `child`.
     pub(super) fn of(child: &mut Child) -> Self {
+        let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Source>);
+        let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Source>);
+        Self::new(stdout, stderr)
+    }
+
+    /// Takes what is written to a terminal as the one, and nothing as the other.
+    pub(super) fn of_terminal(terminal: TerminalOutput) -> Self {
+        Self::new(Some(Box::new(terminal)), None)
+    }
+
+    fn new(stdout: Option<Box<dyn Source>>, stderr: Option<Box<dyn Source>>) -> Self {
         Self {
-            stdout: Pipe { reader: child.stdout.take(), limit: u64::MAX },
-            stderr: Pipe { reader: child.stderr.take(), limit: u64::MAX },
+            stdout: Pipe { reader: stdout, limit: u64::MAX },
+            stderr: Pipe { reader: stderr, limit: u64::MAX },
             turn: OutputStream::Stdout,
             is_cut: false,
             buffer: vec![0; PIECE_BYTES_MAX].into_boxed_slice(),
@@ -78,15 +91,20 @@ impl Output {
     }
 }
 
+/// What a piece of output is read from.
+trait Source: AsyncRead + AsFd + Unpin + Send + Sync + fmt::Debug {}
+
+impl<T: AsyncRead + AsFd + Unpin + Send + Sync + fmt::Debug> Source for T {}
+
 /// One pipe, closed as soon as it has ended.
 #[derive(Debug)]
-struct Pipe<R> {
-    reader: Option<R>,
+struct Pipe {
+    reader: Option<Box<dyn Source>>,
     /// How many bytes are still wanted.
     limit: u64,
 }
 
-impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
+impl Pipe {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Bytes>> {
         let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
         let wanted = usize::try_from(self.limit).unwrap_or(usize::MAX).min(buffer.len());

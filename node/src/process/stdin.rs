@@ -6,13 +6,27 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
-/// The standard input of a process. The process reads its end once this handle is closed or dropped.
+use super::terminal::{TerminalInput, is_hung_up};
+
+/// The standard input of a process. The process reads its end once this handle is closed; if it has no terminal, also
+/// once it is dropped.
 #[derive(Debug)]
-pub struct Stdin(ChildStdin);
+pub struct Stdin(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Pipe(ChildStdin),
+    Terminal(TerminalInput),
+    Closed,
+}
 
 impl Stdin {
-    pub(super) fn new(pipe: ChildStdin) -> Self {
-        Self(pipe)
+    pub(super) fn pipe(pipe: ChildStdin) -> Self {
+        Self(Kind::Pipe(pipe))
+    }
+
+    pub(super) fn terminal(input: TerminalInput) -> Self {
+        Self(Kind::Terminal(input))
     }
 
     /// Writes all of `bytes`, waiting while the process does not read. What is written leaves `bytes`.
@@ -24,13 +38,30 @@ impl Stdin {
     /// Nothing is lost or written twice: `bytes` holds exactly what has not been written.
     pub async fn write(&mut self, bytes: &mut Bytes) -> Result<(), StdinError> {
         while bytes.has_remaining() {
-            self.0.write_buf(bytes).await.map_err(StdinError::new)?;
+            match &mut self.0 {
+                Kind::Pipe(pipe) => pipe.write_buf(bytes).await.map(drop),
+                Kind::Terminal(input) => input.write(bytes).await,
+                Kind::Closed => return Err(StdinError::Closed),
+            }
+            .map_err(StdinError::new)?;
         }
         Ok(())
     }
 
-    /// Lets the process read the end of its input.
-    pub fn close(self) {}
+    /// Lets the process read the end of its input; waits only for a terminal that is full.
+    ///
+    /// # Errors
+    /// See [`StdinError`]. Neither variant means that the process has failed.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: it can be called again.
+    pub async fn close(&mut self) -> Result<(), StdinError> {
+        if let Kind::Terminal(input) = &mut self.0 {
+            input.end().await.map_err(StdinError::new)?;
+        }
+        self.0 = Kind::Closed;
+        Ok(())
+    }
 }
 
 /// Why a process did not take its input.
@@ -48,6 +79,8 @@ pub enum StdinError {
 
 impl StdinError {
     fn new(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Io(error) }
+        // A terminal without a process says that it has failed.
+        let is_closed = error.kind() == io::ErrorKind::BrokenPipe || is_hung_up(&error);
+        if is_closed { Self::Closed } else { Self::Io(error) }
     }
 }

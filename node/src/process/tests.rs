@@ -1,6 +1,7 @@
 //! Real programs, and what is told of them.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const LATE: Duration = Duration::from_millis(3);
 struct Told {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    logs: BTreeMap<String, Vec<u8>>,
+    environment: BTreeMap<String, String>,
     reason: ExitReason,
 }
 
@@ -33,11 +36,21 @@ async fn soon<F: Future>(future: F) -> F::Output {
 
 async fn read_to_exit(process: &mut Process) -> Told {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let (mut logs, mut environment) = (BTreeMap::<String, Vec<u8>>::new(), BTreeMap::new());
     loop {
         match soon(process.next()).await.expect("an exit comes before the end") {
-            ProcessEvent::Output { stream: OutputStream::Stdout, bytes } => stdout.extend_from_slice(&bytes),
-            ProcessEvent::Output { stream: OutputStream::Stderr, bytes } => stderr.extend_from_slice(&bytes),
-            ProcessEvent::Exited(reason) => return Told { stdout, stderr, reason },
+            ProcessEvent::Output(Piece::Stream { stream: OutputStream::Stdout, bytes }) => {
+                stdout.extend(bytes)
+            }
+            ProcessEvent::Output(Piece::Stream { stream: OutputStream::Stderr, bytes }) => {
+                stderr.extend(bytes)
+            }
+            ProcessEvent::Output(Piece::Log { name, bytes }) => logs.entry(name).or_default().extend(bytes),
+            ProcessEvent::Output(Piece::Environment(piece)) => {
+                assert!(stdout.is_empty() && stderr.is_empty() && logs.is_empty(), "it comes first");
+                environment.extend(piece);
+            }
+            ProcessEvent::Exited(reason) => return Told { stdout, stderr, logs, environment, reason },
         }
     }
 }
@@ -57,7 +70,7 @@ async fn wait_for(process: &mut Process, word: &str) {
     let mut said = Vec::new();
     while said.len() < line.len() {
         let event = soon(process.next()).await;
-        let Some(ProcessEvent::Output { bytes, .. }) = event else { panic!("{event:?}") };
+        let Some(ProcessEvent::Output(Piece::Stream { bytes, .. })) = event else { panic!("{event:?}") };
         said.extend_from_slice(&bytes);
     }
     assert_eq!(said, line.as_bytes());
@@ -124,7 +137,7 @@ async fn large_output_arrives_whole_in_bounded_pieces() {
     assert!(expected.len() > 1024 * 1024);
     let mut process = Process::spawn(&sh("seq 1 170000")).unwrap();
     let mut stdout = Vec::new();
-    while let Some(ProcessEvent::Output { bytes, .. }) = soon(process.next()).await {
+    while let Some(ProcessEvent::Output(Piece::Stream { bytes, .. })) = soon(process.next()).await {
         assert!((1..=32 * 1024).contains(&bytes.len()), "{} bytes", bytes.len());
         stdout.extend_from_slice(&bytes);
     }
@@ -141,7 +154,7 @@ async fn a_dropped_wait_loses_no_output() {
             event = process.next() => event,
             () = tokio::task::yield_now() => continue,
         };
-        let Some(ProcessEvent::Output { bytes, .. }) = event else { break };
+        let Some(ProcessEvent::Output(Piece::Stream { bytes, .. })) = event else { break };
         stdout.extend_from_slice(&bytes);
     }
     let expected: String = (1..=20_000).map(|line| format!("{line}\n")).collect();
@@ -158,7 +171,7 @@ async fn input_is_passed_on_until_it_is_closed() {
     let mut rest = input.clone();
     let write = async {
         stdin.write(&mut rest).await.unwrap();
-        stdin.close();
+        stdin.close().await.unwrap();
     };
     let (told, ()) = tokio::join!(read_to_exit(&mut process), write);
     assert!(told.stdout == input, "{} bytes", told.stdout.len());
@@ -193,7 +206,7 @@ async fn no_input_is_the_end_of_file() {
 
 #[tokio::test]
 async fn environment_is_added_to_or_replaced() {
-    let env = vec![("GREETING".to_owned(), "hello".to_owned())];
+    let env = vec![("GREETING".to_owned(), Some("hello".to_owned()))];
     let added = run(&ProcessSpec { env: env.clone(), ..ProcessSpec::new("env") }).await;
     let added = String::from_utf8_lossy(&added.stdout).into_owned();
     let own = format!("PATH={}", std::env::var("PATH").unwrap());
@@ -272,7 +285,7 @@ async fn output_that_nobody_reads_is_not_silence() {
     let started = Instant::now();
     come_late(|| process.output.is_waiting() && started.elapsed() > LATE).await;
     let event = soon(process.next()).await;
-    assert!(matches!(event, Some(ProcessEvent::Output { .. })), "{event:?}");
+    assert!(matches!(event, Some(ProcessEvent::Output(Piece::Stream { .. }))), "{event:?}");
     assert_eq!(process.lifetime.cause(), ExitCause::Natural);
 }
 
@@ -344,8 +357,8 @@ async fn one_that_got_away_and_never_stops_writing_is_cut_off() {
     let spec = ProcessSpec { drain_timeout: Duration::from_millis(50), ..sh("setsid yes & read x; exit 0") };
     let mut process = Process::spawn(&ProcessSpec { stdin: StdinMode::Piped, ..spec }).unwrap();
     let first = soon(process.next()).await;
-    assert!(matches!(first, Some(ProcessEvent::Output { .. })), "{first:?}");
-    process.take_stdin().unwrap().close();
+    assert!(matches!(first, Some(ProcessEvent::Output(Piece::Stream { .. }))), "{first:?}");
+    process.take_stdin().unwrap().close().await.unwrap();
     let drain = async {
         loop {
             if let Some(ProcessEvent::Exited(reason)) = process.next().await {
@@ -363,7 +376,7 @@ async fn neither_output_keeps_the_other_waiting() {
     for expected in [OutputStream::Stdout, OutputStream::Stderr] {
         let event = soon(process.next()).await;
         assert!(
-            matches!(event, Some(ProcessEvent::Output { stream, .. }) if stream == expected),
+            matches!(event, Some(ProcessEvent::Output(Piece::Stream { stream, .. })) if stream == expected),
             "{event:?}"
         );
     }
@@ -376,4 +389,261 @@ async fn dropping_a_process_kills_its_whole_group() {
     let (process, witness) = spawn_with_witness(directory.path(), script, ProcessSpec::new("sh")).await;
     drop(process);
     expect_nobody_left(witness).await;
+}
+
+#[tokio::test]
+async fn a_variable_is_removed_and_the_whole_environment_is_told_before_any_output() {
+    let env = vec![("GREETING".to_owned(), Some("hello".to_owned())), ("HOME".to_owned(), None)];
+    let spec = ProcessSpec { env, report_env: true, ..ProcessSpec::new("env") };
+    let told = run(&spec).await;
+    let text = String::from_utf8(told.stdout).unwrap();
+    let got: BTreeMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert_eq!(told.environment, got);
+    assert_eq!(got.get("GREETING").map(String::as_str), Some("hello"));
+    assert!(!got.contains_key("HOME") && got.contains_key("PATH"));
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_made_if_that_is_asked_for_and_named_to_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let cwd = directory.path().canonicalize().unwrap().join("not/yet");
+    let spec = ProcessSpec { cwd: Some(cwd.clone()), make_cwd: true, ..sh("printenv PWD; /bin/pwd -P") };
+    for _ in 0..2 {
+        let told = run(&spec).await;
+        let line = format!("{}\n", cwd.display());
+        assert_eq!(String::from_utf8(told.stdout).unwrap(), [&line[..], &line[..]].concat());
+    }
+    File::create(directory.path().join("file")).unwrap();
+    let cwd = Some(directory.path().join("file/below"));
+    let refusal =
+        Process::spawn(&ProcessSpec { cwd, make_cwd: true, ..ProcessSpec::new("true") }).unwrap_err();
+    assert!(matches!(refusal, SpawnError::CwdNotMade { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn the_process_leads_its_own_group() {
+    let told = run(&sh("read pid comm state parent group rest < /proc/$$/stat; echo $$ $group")).await;
+    let told = String::from_utf8(told.stdout).unwrap();
+    let (pid, group) = told.trim().split_once(' ').unwrap();
+    assert_eq!(pid, group);
+}
+
+#[tokio::test]
+async fn too_many_lines_end_a_process_and_all_that_crossed_the_limit_is_told() {
+    let spec = ProcessSpec { lines_max: Some(1000), ..ProcessSpec::new("yes") };
+    let told = run(&spec).await;
+    assert_eq!(told.reason.status, ExitStatus::Signal(15));
+    let ExitCause::TooManyLines { lines } = told.reason.cause else { panic!("{:?}", told.reason) };
+    assert!(lines > 1000 && told.stdout.len() as u64 >= 2 * lines, "{lines}");
+}
+
+#[tokio::test]
+async fn as_many_lines_as_allowed_are_no_reason_and_one_more_is_one_even_at_the_end() {
+    let told = run(&ProcessSpec { lines_max: Some(4), ..sh("printf 'a\\r\\nb\\rc\\n'; echo d >&2") }).await;
+    check(told.reason, ExitStatus::Code(0), ExitCause::Natural);
+    let mut process = Process::spawn(&ProcessSpec { lines_max: Some(3), ..sh("seq 1 4; exit 5") }).unwrap();
+    come_late(|| process.group.leader_status().is_some()).await;
+    let told = read_to_exit(&mut process).await;
+    check(told.reason, ExitStatus::Code(5), ExitCause::TooManyLines { lines: 4 });
+}
+
+#[tokio::test]
+async fn a_stop_without_grace_sends_the_signal_that_ends_and_no_request() {
+    let script =
+        "trap 'echo asked' TERM; trap 'echo ended; exit 3' INT; echo ready; while :; do sleep 0.1; done";
+    let kill_signal = "INT".parse().unwrap();
+    let mut process =
+        Process::spawn(&ProcessSpec { kill_grace: Duration::ZERO, kill_signal, ..sh(script) }).unwrap();
+    wait_for(&mut process, "ready").await;
+    process.stop();
+    let told = read_to_exit(&mut process).await;
+    assert_eq!(told.stdout, b"ended\n");
+    check(told.reason, ExitStatus::Code(3), ExitCause::Stopped);
+}
+
+#[tokio::test]
+async fn the_request_is_the_signal_that_was_named() {
+    let script = "trap 'echo asked; exit 4' USR1; echo ready; while :; do sleep 0.1; done";
+    let mut process =
+        Process::spawn(&ProcessSpec { stop_signal: "USR1".parse().unwrap(), ..sh(script) }).unwrap();
+    wait_for(&mut process, "ready").await;
+    process.stop();
+    let told = read_to_exit(&mut process).await;
+    assert_eq!(told.stdout, b"asked\n");
+    check(told.reason, ExitStatus::Code(4), ExitCause::Stopped);
+}
+
+#[tokio::test]
+async fn a_signal_that_is_ignored_is_followed_by_one_that_is_not() {
+    let spec = ProcessSpec {
+        kill_grace: Duration::ZERO,
+        kill_signal: "INT".parse().unwrap(),
+        kill_timeout: Duration::from_millis(50),
+        ..sh("trap '' INT; echo ready; exec sleep 60")
+    };
+    let mut process = Process::spawn(&spec).unwrap();
+    wait_for(&mut process, "ready").await;
+    process.stop();
+    check(read_to_exit(&mut process).await.reason, ExitStatus::Signal(9), ExitCause::Stopped);
+}
+
+/// Follows the file `log` in a directory as `test`.
+fn following(directory: &Path, follow: bool, script: &str) -> ProcessSpec {
+    let file = LogFile { name: "test".to_owned(), path: "log".to_owned(), follow };
+    ProcessSpec { cwd: Some(directory.to_owned()), log_files: vec![file], ..sh(script) }
+}
+
+#[tokio::test]
+async fn a_log_file_is_told_while_the_process_runs_and_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let spec = following(directory.path(), false, "echo first > log; read go; echo last >> log; exit 6");
+    let mut process = Process::spawn(&ProcessSpec { stdin: StdinMode::Piped, ..spec }).unwrap();
+    let mut stdin = process.take_stdin().unwrap();
+    let mut log = Vec::new();
+    while log != b"first\n" {
+        let event = soon(process.next()).await;
+        let Some(ProcessEvent::Output(Piece::Log { name, bytes })) = event else { panic!("{event:?}") };
+        assert_eq!(name, "test");
+        log.extend(bytes);
+    }
+    stdin.write(&mut Bytes::from_static(b"go\n")).await.unwrap();
+    let told = read_to_exit(&mut process).await;
+    assert_eq!(told.logs["test"], b"last\n");
+    check(told.reason, ExitStatus::Code(6), ExitCause::Natural);
+}
+
+#[tokio::test]
+async fn a_log_file_that_was_there_is_told_from_its_beginning_or_from_its_end() {
+    for (follow, expected) in [(false, "before\nadded\n"), (true, "added\n")] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("log"), "before\n").unwrap();
+        let told = run(&following(directory.path(), follow, "echo added >> log")).await;
+        assert_eq!(String::from_utf8_lossy(&told.logs["test"]), expected);
+        let told = run(&following(directory.path(), follow, "true")).await;
+        assert_eq!(told.logs, BTreeMap::new(), "a file that stays as it was tells nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_long_log_file_comes_whole_and_with_the_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = run(&following(directory.path(), false, "seq 1 170000 | tee log")).await;
+    assert!(told.stdout.len() > 1024 * 1024);
+    assert!(told.logs["test"] == told.stdout, "{} of {}", told.logs["test"].len(), told.stdout.len());
+}
+
+#[tokio::test]
+async fn what_is_logged_is_no_silence() {
+    let directory = tempfile::tempdir().unwrap();
+    let limit = Some(Duration::from_millis(1));
+    let spec = following(directory.path(), false, "echo unread > log; exec sleep 60");
+    let mut process = Process::spawn(&ProcessSpec { no_output_timeout: limit, ..spec }).unwrap();
+    let started = Instant::now();
+    come_late(|| process.logs.is_waiting() && started.elapsed() > LATE).await;
+    let event = soon(process.next()).await;
+    assert!(matches!(event, Some(ProcessEvent::Output(Piece::Log { .. }))), "{event:?}");
+    assert_eq!(process.lifetime.cause(), ExitCause::Natural);
+}
+
+#[tokio::test]
+async fn a_log_file_that_has_to_wait_is_not_read_and_not_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::spawn(&following(directory.path(), false, "seq 1 20000 > log")).unwrap();
+    come_late(|| process.group.leader_status().is_some()).await;
+    let held = timeout(Duration::from_millis(300), process.hold()).await;
+    assert!(held.is_err(), "what the file holds is not bounded, so it waits for room");
+    let told = read_to_exit(&mut process).await;
+    let expected: String = (1..=20_000).map(|line| format!("{line}\n")).collect();
+    assert!(told.logs["test"] == expected.as_bytes());
+}
+
+fn in_terminal(script: &str) -> ProcessSpec {
+    ProcessSpec { has_terminal: true, ..sh(script) }
+}
+
+#[tokio::test]
+async fn a_terminal_is_all_three_streams_and_controls_a_session_of_its_own() {
+    let script = "test -t 0 && test -t 1 && test -t 2 && echo three; echo err >&2; stty size; echo mine > /dev/tty; \
+                  read pid comm state parent group session rest < /proc/$$/stat; test $$ = $session && echo leads; exit 3";
+    let told = run(&in_terminal(script)).await;
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(text, "three\r\nerr\r\n24 80\r\nmine\r\nleads\r\n");
+    assert_eq!(told.stderr, b"");
+    check(told.reason, ExitStatus::Code(3), ExitCause::Natural);
+}
+
+#[tokio::test]
+async fn all_that_is_written_to_a_terminal_comes_whole() {
+    let told = run(&in_terminal("seq 1 50000")).await;
+    let expected: String = (1..=50_000).map(|line| format!("{line}\r\n")).collect();
+    assert!(told.stdout == expected.as_bytes(), "{} of {} bytes", told.stdout.len(), expected.len());
+    check(told.reason, ExitStatus::Code(0), ExitCause::Natural);
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_read_late_has_kept_what_was_written() {
+    let mut process = Process::spawn(&in_terminal("seq 1 500; exit 4")).unwrap();
+    come_late(|| process.group.leader_status().is_some()).await;
+    let told = read_to_exit(&mut process).await;
+    let expected: String = (1..=500).map(|line| format!("{line}\r\n")).collect();
+    assert!(told.stdout == expected.as_bytes(), "{} of {} bytes", told.stdout.len(), expected.len());
+    check(told.reason, ExitStatus::Code(4), ExitCause::Natural);
+}
+
+#[tokio::test]
+async fn a_terminal_without_input_gives_its_end() {
+    let told = run(&in_terminal("cat; echo end")).await;
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "end\r\n");
+}
+
+#[tokio::test]
+async fn input_reaches_a_terminal_and_ends_and_is_not_echoed() {
+    for (input, expected) in [("a\nb\n", "a\r\nb\r\nend\r\n"), ("a\nb", "a\r\nbend\r\n"), ("", "end\r\n")] {
+        let mut process =
+            Process::spawn(&ProcessSpec { stdin: StdinMode::Piped, ..in_terminal("cat; echo end") }).unwrap();
+        let mut stdin = process.take_stdin().unwrap();
+        let write = async {
+            stdin.write(&mut Bytes::from_static(input.as_bytes())).await.unwrap();
+            stdin.close().await.unwrap();
+        };
+        let (told, ()) = tokio::join!(read_to_exit(&mut process), write);
+        assert_eq!(String::from_utf8_lossy(&told.stdout), expected);
+    }
+}
+
+#[tokio::test]
+async fn long_input_passes_through_a_terminal() {
+    let input: String = (1..=20_000).map(|line| format!("{line}\n")).collect();
+    let spec = ProcessSpec { stdin: StdinMode::Piped, ..in_terminal("stty -onlcr; cat") };
+    let mut process = Process::spawn(&spec).unwrap();
+    let mut stdin = process.take_stdin().unwrap();
+    let mut bytes = Bytes::from(input.clone());
+    let write = async {
+        stdin.write(&mut bytes).await.unwrap();
+        stdin.close().await.unwrap();
+    };
+    let (told, ()) = tokio::join!(read_to_exit(&mut process), write);
+    assert!(told.stdout == input.as_bytes(), "{} of {} bytes", told.stdout.len(), input.len());
+}
+
+#[tokio::test]
+async fn a_process_in_a_terminal_is_stopped_with_its_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "trap '' HUP; sleep 60 & stty -onlcr; echo ready; wait";
+    let limits = ProcessSpec { has_terminal: true, ..ProcessSpec::new("sh") };
+    let (mut process, witness) = spawn_with_witness(directory.path(), script, limits).await;
+    process.stop();
+    check(read_to_exit(&mut process).await.reason, ExitStatus::Signal(15), ExitCause::Stopped);
+    expect_nobody_left(witness).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_in_a_terminal_says_why() {
+    let missing = ProcessSpec { has_terminal: true, ..ProcessSpec::new("no-such-program") };
+    let missing = Process::spawn(&missing).unwrap_err();
+    assert!(matches!(missing, SpawnError::NotFound { .. }), "{missing}");
 }

@@ -6,7 +6,6 @@ mod stdin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,8 +15,9 @@ pub use self::stdin::SupervisedStdin;
 use super::error::SuperviseError;
 use super::folder::Folder;
 use super::message::{End, Request, Trimmed};
+use super::remains::Session;
 use super::spool::SpoolReader;
-use crate::process::{ExitReason, OutputStream};
+use crate::process::{ExitReason, Piece, ProcessSpec};
 
 /// A supervised program, followed by this node.
 ///
@@ -39,14 +39,12 @@ pub struct Supervised {
 /// One thing that a supervised program did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SupervisedEvent {
-    /// It, or something that it started, wrote something.
+    /// There is a piece of what it brings forth.
     Output {
         /// Its place in the row of all output; the first is 1. The same for every node that reads it.
         number: u64,
-        /// Where it was written.
-        stream: OutputStream,
-        /// What was written: 1 to 32768 bytes, cut anywhere.
-        bytes: Bytes,
+        /// What it is.
+        piece: Piece,
     },
     /// It has ended, and all of its output was returned.
     Exited(ExitReason),
@@ -107,11 +105,7 @@ impl Supervised {
             if self.output.next() <= written
                 && let Some(record) = self.output.read().await?
             {
-                return Ok(SupervisedEvent::Output {
-                    number: record.number,
-                    stream: record.stream,
-                    bytes: record.bytes,
-                });
+                return Ok(SupervisedEvent::Output { number: record.number, piece: record.piece });
             }
             match end {
                 Some(End::Exited(reason)) => return Ok(SupervisedEvent::Exited(reason)),
@@ -127,6 +121,13 @@ impl Supervised {
     /// Returns how much of the output was let go of when this node began to follow the program: it reads what comes behind.
     pub fn trimmed(&self) -> Trimmed {
         self.trimmed
+    }
+
+    /// Returns how long the program may take to end once it is stopped: then it is killed. As if nothing else was said of
+    /// it where that cannot be found out.
+    pub fn stop_time(&self) -> Duration {
+        let plan = self.folder.plan().ok().flatten();
+        plan.map_or(ProcessSpec::DEFAULT_KILL_GRACE, |plan| plan.spec().stop_time())
     }
 
     /// Returns the writing end of the program's standard input.
@@ -194,8 +195,9 @@ impl Supervised {
     }
 
     async fn kill_remains(&mut self) -> Result<(), SuperviseError> {
-        let Some(session) = self.folder.started()? else { return Ok(()) };
-        let killed = tokio::task::spawn_blocking(move || session.kill()).await.unwrap_or_default();
+        let sessions = [self.folder.started()?, self.folder.session()?];
+        let kill = move || sessions.iter().flatten().map(Session::kill).sum::<usize>();
+        let killed = tokio::task::spawn_blocking(kill).await.unwrap_or_default();
         if killed > 0 {
             tracing::warn!(folder = %self.folder.path().display(), killed, "killed what a dead supervisor left running");
         }

@@ -85,6 +85,16 @@ impl Folder {
         self.read(STARTED)
     }
 
+    /// Keeps which session the program leads, if that is not its supervisor's.
+    pub(super) fn write_session(&self, session: &Session) -> Result<(), SuperviseError> {
+        self.write(SESSION, session)
+    }
+
+    /// Returns which session the program leads; `None` if it is in its supervisor's.
+    pub(super) fn session(&self) -> Result<Option<Session>, SuperviseError> {
+        self.read(SESSION)
+    }
+
     /// Keeps how the program ended, durably.
     pub(super) fn write_end(&self, state: &State) -> Result<(), SuperviseError> {
         self.write(END, state)
@@ -147,6 +157,8 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 const PLAN: &str = "plan.1";
 /// Which session has started it.
 const STARTED: &str = "started.1";
+/// Which session it leads.
+const SESSION: &str = "session.1";
 /// How it ended.
 const END: &str = "end.1";
 /// How much of the output was let go of.

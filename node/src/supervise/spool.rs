@@ -5,29 +5,15 @@
 //! disk is not part of the spool: the number of the last whole one is said beside it, in [`State`](super::message::State).
 
 mod reader;
+mod record;
 mod writer;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-
-use crate::process::OutputStream;
-
 pub(super) use self::reader::SpoolReader;
 pub(super) use self::writer::SpoolWriter;
-
-/// One piece of output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// Its place in the row of all output; the first is 1.
-    pub(super) number: u64,
-    /// Where it was written.
-    pub(super) stream: OutputStream,
-    /// What was written.
-    pub(super) bytes: Bytes,
-}
 
 /// Returns the path of the file that begins with record `first`.
 fn segment(folder: &Path, first: u64) -> PathBuf {
@@ -45,28 +31,13 @@ fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
-fn tag(stream: OutputStream) -> u8 {
-    match stream {
-        OutputStream::Stdout => 1,
-        OutputStream::Stderr => 2,
-    }
-}
-
-fn stream(tag: u8) -> io::Result<OutputStream> {
-    match tag {
-        1 => Ok(OutputStream::Stdout),
-        2 => Ok(OutputStream::Stderr),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
 const PREFIX: &str = "output.";
-/// Bytes before the content of a record: one for the stream, four for the length.
-const HEADER_BYTES: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use super::record::HEADER_BYTES;
     use super::*;
+    use crate::process::{OutputStream, Piece};
 
     /// A spool whose files take two records of 10 bytes each.
     fn spool(folder: &Path) -> SpoolWriter {
@@ -77,10 +48,14 @@ mod tests {
         format!("{number:010}").into_bytes()
     }
 
+    fn piece(number: u64) -> Piece {
+        let stream = if number.is_multiple_of(2) { OutputStream::Stderr } else { OutputStream::Stdout };
+        Piece::Stream { stream, bytes: content(number).into() }
+    }
+
     fn append(spool: &mut SpoolWriter, numbers: std::ops::RangeInclusive<u64>) {
         for number in numbers {
-            let stream = if number % 2 == 0 { OutputStream::Stderr } else { OutputStream::Stdout };
-            spool.append(stream, &content(number)).unwrap();
+            spool.append(&piece(number)).unwrap();
             assert_eq!(spool.written(), number);
         }
     }
@@ -88,8 +63,7 @@ mod tests {
     async fn check(reader: &mut SpoolReader, numbers: std::ops::RangeInclusive<u64>) {
         for number in numbers {
             let record = reader.read().await.unwrap().expect("it was written");
-            assert_eq!((record.number, &record.bytes[..]), (number, &content(number)[..]));
-            assert_eq!(record.stream == OutputStream::Stderr, number % 2 == 0);
+            assert_eq!((record.number, record.piece), (number, piece(number)));
         }
     }
 
@@ -143,7 +117,7 @@ mod tests {
         let mut spool = spool(folder.path());
         append(&mut spool, 1..=1);
         spool.fail_after(HEADER_BYTES + 3);
-        spool.append(OutputStream::Stdout, &content(2)).unwrap_err();
+        spool.append(&piece(2)).unwrap_err();
         let mut reader = SpoolReader::new(folder.path(), 1);
         check(&mut reader, 1..=1).await;
         assert_eq!(reader.read().await.unwrap(), None);

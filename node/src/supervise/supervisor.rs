@@ -11,7 +11,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -25,7 +24,7 @@ use super::message::{End, Notice, Request, State, Trimmed};
 use super::plan::Plan;
 use super::remains::Session;
 use super::spool::SpoolWriter;
-use crate::process::{OutputStream, Process, ProcessEvent};
+use crate::process::{Piece, Process, ProcessEvent};
 
 /// Supervises the program that a node has planned in `folder`: what `runnel supervise FOLDER` does, and what the program
 /// of an application that embeds a node does when it is called as the
@@ -83,7 +82,7 @@ struct Supervisor {
     spool: SpoolWriter,
     trimmed: Trimmed,
     /// Output that the disk did not take.
-    refused: Option<(OutputStream, Bytes)>,
+    refused: Option<Piece>,
     end: Option<End>,
     is_end_kept: bool,
     /// When what the disk did not take is tried again.
@@ -123,6 +122,9 @@ impl Supervisor {
             Ok(process) => (Some(process), None),
             Err(error) => (None, Some(End::NotStarted(whole_story(&error)))),
         };
+        if let Some(id) = process.as_ref().filter(|_| plan.spec().has_terminal).and_then(Process::id) {
+            keep_session(&folder, id);
+        }
         let absence_timeout = plan.absence_timeout();
         let folder_check_interval = plan.folder_check_interval().max(FOLDER_CHECK_INTERVAL_MIN);
         Self {
@@ -193,8 +195,8 @@ impl Supervisor {
             Happened::Connected(stream) => self.replace(stream).await,
             Happened::Exchanged(Ok(true)) => return self.handle_requests(),
             Happened::Exchanged(Ok(false) | Err(_)) => self.disconnect(),
-            Happened::Told(ProcessEvent::Output { stream, bytes }) => {
-                self.refused = Some((stream, bytes));
+            Happened::Told(ProcessEvent::Output(piece)) => {
+                self.refused = Some(piece);
                 self.store();
             }
             Happened::Told(ProcessEvent::Exited(reason)) => {
@@ -252,8 +254,8 @@ impl Supervisor {
     }
 
     fn try_store(&mut self) -> Result<(), SuperviseError> {
-        if let Some((stream, bytes)) = &self.refused {
-            self.spool.append(*stream, bytes).map_err(SuperviseError::io(self.folder.path()))?;
+        if let Some(piece) = &self.refused {
+            self.spool.append(piece).map_err(SuperviseError::io(self.folder.path()))?;
             self.refused = None;
         }
         if self.end.is_some() && !self.is_end_kept {
@@ -310,6 +312,17 @@ impl Supervisor {
             is_stdin_closed: self.input.is_closed(),
             end: self.end.clone().filter(|_| self.is_end_kept),
         }
+    }
+}
+
+/// Keeps which session the program leads, for whoever finds it should this process be killed.
+fn keep_session(folder: &Folder, leader: i32) {
+    let Some(session) = Session::of(leader) else { return };
+    if let Err(error) = folder.write_session(&session) {
+        warn!(
+            error = whole_story(&error),
+            "should this supervisor be killed, its program is left with its terminal's end"
+        );
     }
 }
 

@@ -4,6 +4,7 @@ mod bodies;
 mod client;
 mod documented;
 mod errors;
+mod exec;
 mod folders;
 mod follow;
 #[cfg(target_os = "linux")]

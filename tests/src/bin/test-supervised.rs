@@ -1,7 +1,7 @@
 //! Both ends of a supervised program in processes of their own, to be killed like any process.
 //!
 //! Usage: `test-supervised supervise FOLDER`, the supervisor; `test-supervised follow FOLDER NAME`, a node that
-//! follows the program NAME of the supervision in FOLDER. It says one line an event, `output NUMBER STREAM HEX`,
+//! follows the program NAME of the supervision in FOLDER. It says one line an event, `output NUMBER SOURCE HEX`,
 //! `exited REASON` or `failed ERROR`, and does what the lines on its standard input say: `input HEX`, `end`, `stop`,
 //! `trim NUMBER`, `settle`.
 
@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::Path;
 
 use bytes::Bytes;
+use runnel::process::Piece;
 use runnel::supervise::{
     SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, SupervisionConfig, Trimmed,
     run,
@@ -52,15 +53,25 @@ async fn follow(folder: &str, name: &str) {
 /// Says what happened. Returns whether it was the last.
 fn tell(event: Result<SupervisedEvent, SuperviseError>) -> bool {
     let (line, is_last) = match event {
-        Ok(SupervisedEvent::Output { number, stream, bytes }) => {
-            (format!("output {number} {stream:?} {}", to_hex(&bytes)), false)
-        }
+        Ok(SupervisedEvent::Output { number, piece }) => (format!("output {number} {}", words(piece)), false),
         Ok(SupervisedEvent::Exited(reason)) => (format!("exited {reason:?}"), true),
         Err(error) => (format!("failed {error}"), true),
     };
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("the test reads standard output");
     is_last
+}
+
+/// Says what a piece is, and what is in it.
+fn words(piece: Piece) -> String {
+    match piece {
+        Piece::Stream { stream, bytes } => format!("{stream:?} {}", to_hex(&bytes)),
+        Piece::Log { name, bytes } => format!("{name} {}", to_hex(&bytes)),
+        Piece::Environment(variables) => {
+            let lines: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            format!("environment {}", to_hex(lines.as_bytes()))
+        }
+    }
 }
 
 async fn obey(order: &str, supervised: &Supervised, stdin: &mut Option<SupervisedStdin>) {

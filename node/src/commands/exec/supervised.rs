@@ -6,30 +6,29 @@
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use runnel_codec::CommandId;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{Exec, ExecArgs, ExecResult, Input, conclude, spec_of, update_of};
+use super::{Exec, ExecArgs, ExecResult, Input, Rules, conclude, send_until, update_of};
 use crate::handler::{Context, HandlerError, Recoverable, Run};
-use crate::process::{Confinement, ProcessSpec, StdinMode};
+use crate::process::ProcessSpec;
 use crate::supervise::{SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, Trimmed};
 use crate::updates::Acknowledged;
 
 /// The handler of `exec` on a node that keeps things.
 #[derive(Debug)]
 pub(super) struct SupervisedExec {
-    confinement: Arc<Confinement>,
+    rules: Rules,
     supervision: Supervision,
 }
 
 impl SupervisedExec {
-    pub(super) fn new(confinement: Arc<Confinement>, supervision: Supervision) -> Self {
-        Self { confinement, supervision }
+    pub(super) fn new(rules: Rules, supervision: Supervision) -> Self {
+        Self { rules, supervision }
     }
 }
 
@@ -41,17 +40,13 @@ impl Recoverable<Exec> for SupervisedExec {
         args: ExecArgs,
     ) -> Result<ExecResult, HandlerError> {
         let input = Input::of(&mut context);
-        let mut spec = self.confinement.confine(spec_of(&context, args))?;
-        if input.body.is_some() {
-            spec.stdin = StdinMode::Piped;
-        }
-        let kill_grace = spec.kill_grace;
+        let spec = self.rules.spec(&context, args, &input)?;
         let name = folder_name(context.id());
         self.plan(name.clone(), spec).await?;
         // Before the start: a program that runs is always found again.
         run.set_token(name.clone()).await?;
         let supervised = self.supervision.follow(&name).await.map_err(failure)?;
-        follow(context, run, supervised, input, kill_grace).await
+        follow(context, run, supervised, input).await
     }
 
     async fn recover(
@@ -66,7 +61,7 @@ impl Recoverable<Exec> for SupervisedExec {
         run.resume(trimmed.number, trimmed.mark).await;
         // It comes again from its beginning; what the program was given is passed over.
         let input = Input::of(&mut context);
-        follow(context, run, supervised, input, ProcessSpec::DEFAULT_KILL_GRACE).await
+        follow(context, run, supervised, input).await
     }
 
     async fn release(self: Arc<Self>, token: Bytes) {
@@ -108,7 +103,6 @@ async fn follow(
     run: Run,
     mut supervised: Supervised,
     input: Input,
-    kill_grace: Duration,
 ) -> Result<ExecResult, HandlerError> {
     let mut feeding = pin!(feed(input, supervised.stdin()).fuse());
     let mut stop = context.stop_signal();
@@ -122,7 +116,7 @@ async fn follow(
             }
             reason = stop.stopped() => {
                 supervised.stop();
-                flush(&mut context, &mut supervised, kill_grace).await;
+                flush(&mut context, &mut supervised).await;
                 return Err(HandlerError::stopped(reason, "the program was stopped"));
             }
             acknowledged = acknowledgements.more() => {
@@ -132,8 +126,8 @@ async fn follow(
             event = supervised.next() => event.map_err(failure)?,
         };
         match event {
-            SupervisedEvent::Output { stream, bytes, .. } => {
-                let update = update_of(stream, bytes.to_vec());
+            SupervisedEvent::Output { piece, .. } => {
+                let update = update_of(piece);
                 // While the output is pressed back, the program is still fed, room is still made for it, and the command
                 // can be stopped: its way out is above.
                 let mut sending = pin!(context.update(&update));
@@ -172,11 +166,10 @@ async fn feed(mut input: Input, mut stdin: SupervisedStdin) -> Result<(), Handle
 }
 
 /// Brings back what a stopped program still says, as long as it may take to end.
-async fn flush(context: &mut Context<Exec>, supervised: &mut Supervised, kill_grace: Duration) {
-    let until = Instant::now() + kill_grace;
-    while let Ok(SupervisedEvent::Output { stream, bytes, .. }) = supervised.next().await {
-        // Past the grace, or when nobody takes it, what it says is let go of: its end must not wait for the link.
-        timeout_at(until, context.update(&update_of(stream, bytes.to_vec()))).await.ok();
+async fn flush(context: &mut Context<Exec>, supervised: &mut Supervised) {
+    let until = Instant::now().checked_add(supervised.stop_time());
+    while let Ok(SupervisedEvent::Output { piece, .. }) = supervised.next().await {
+        send_until(context, piece, until).await;
     }
 }
 

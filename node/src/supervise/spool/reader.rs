@@ -3,12 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use super::{HEADER_BYTES, Record, segment, segments, stream};
-use crate::process::OutputStream;
+use super::record::{self, Record};
+use super::{segment, segments};
 use crate::supervise::error::SuperviseError;
 
 /// Reads a spool from one record on. Touches no file before the first read.
@@ -58,13 +58,13 @@ impl SpoolReader {
             return Ok(None);
         }
         loop {
-            while let Some((stream, bytes)) = self.take()? {
+            while let Some(piece) = record::take(&mut self.buffer)? {
                 let Some((_, at)) = &mut self.file else { break };
                 let number = *at;
                 *at += 1;
                 if number == self.next {
                     self.next += 1;
-                    return Ok(Some(Record { number, stream, bytes }));
+                    return Ok(Some(Record { number, piece }));
                 }
             }
             let Some((file, _)) = &mut self.file else { return Ok(None) };
@@ -104,20 +104,6 @@ impl SpoolReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Takes a record from the buffer if it is whole.
-    fn take(&mut self) -> io::Result<Option<(OutputStream, Bytes)>> {
-        let Some((header, content)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else {
-            return Ok(None);
-        };
-        let [tag, len @ ..] = *header;
-        let len = usize::try_from(u32::from_le_bytes(len)).map_err(|_| io::ErrorKind::InvalidData)?;
-        if content.len() < len {
-            return Ok(None);
-        }
-        self.buffer.advance(HEADER_BYTES);
-        Ok(Some((stream(tag)?, self.buffer.split_to(len).freeze())))
     }
 }
 

@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{HEADER_BYTES, segment, tag};
-use crate::process::OutputStream;
+use super::{record, segment};
+use crate::process::Piece;
 
 /// Appends output to a spool. Writes at once, and so may block for a moment.
 #[derive(Debug)]
@@ -56,12 +56,9 @@ impl SpoolWriter {
     }
 
     /// Appends one record. After an error nothing has been appended, and it may be tried again.
-    pub(in crate::supervise) fn append(&mut self, stream: OutputStream, content: &[u8]) -> io::Result<()> {
-        let len = u32::try_from(content.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut record = Vec::with_capacity(HEADER_BYTES + content.len());
-        record.push(tag(stream));
-        record.extend_from_slice(&len.to_le_bytes());
-        record.extend_from_slice(content);
+    pub(in crate::supervise) fn append(&mut self, piece: &Piece) -> io::Result<()> {
+        let mut record = Vec::new();
+        record::write(piece, &mut record)?;
         let result = self.open().and_then(|()| self.write(&record));
         if result.is_err() {
             // What got there is not known. The next record begins a file, and so nobody reads on behind it.

@@ -41,7 +41,6 @@ impl Input {
     /// Nothing comes behind what was taken.
     pub(super) fn end(&mut self) {
         self.has_end = true;
-        self.close_if_done();
     }
 
     /// Nobody reads input any more.
@@ -50,22 +49,25 @@ impl Input {
         self.waiting.clear();
     }
 
-    /// Writes the next piece; pends while there is none.
+    /// Writes the next piece, or lets the program read the end behind the last; pends while there is nothing to do.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost or written twice.
     pub(super) async fn feed(&mut self) {
-        let (Some(pipe), Some(piece)) = (&mut self.pipe, self.waiting.front_mut()) else {
-            return pending().await;
-        };
-        match pipe.write(piece).await {
-            Ok(()) => {
-                self.waiting.pop_front();
-                self.close_if_done();
+        let Some(pipe) = &mut self.pipe else { return pending().await };
+        match self.waiting.front_mut() {
+            Some(piece) => match pipe.write(piece).await {
+                Ok(()) => drop(self.waiting.pop_front()),
+                // The program reads no more, and need not.
+                Err(_) => self.close(),
+            },
+            None if self.has_end => {
+                // That it reads no more is as good as its end.
+                pipe.close().await.ok();
+                self.close();
             }
-            // The program reads no more, and need not.
-            Err(_) => self.close(),
+            None => pending().await,
         }
     }
 
@@ -80,11 +82,5 @@ impl Input {
 
     pub(super) fn is_closed(&self) -> bool {
         self.pipe.is_none()
-    }
-
-    fn close_if_done(&mut self) {
-        if self.has_end && self.waiting.is_empty() {
-            self.close();
-        }
     }
 }
