@@ -39,9 +39,12 @@ impl Fleet {
 
     /// Hears what the local node says, again after each of its restarts, for ever.
     pub(super) async fn run(self) {
+        let mut is_away = false;
         loop {
-            if let Err(error) = self.hear().await {
+            let heard = self.hear(&mut is_away).await;
+            if let (Err(error), false) = (heard, is_away) {
                 tracing::warn!(%error, "the local node does not say which nodes can be reached");
+                is_away = true;
             }
             // It may be restarted within the patience for nodes that are away.
             for node in self.nodes.keys() {
@@ -51,8 +54,9 @@ impl Fleet {
         }
     }
 
-    async fn hear(&self) -> Result<(), ClientError> {
+    async fn hear(&self, is_away: &mut bool) -> Result<(), ClientError> {
         let mut lines = self.client.lines("/v1/nodes?follow=true").await?;
+        *is_away = false;
         while let Some(line) = lines.next().await? {
             let state: NodeState = serde_json::from_str(&line).map_err(ClientError::Malformed)?;
             self.set(&state.node, Reach::of(&state.state));
