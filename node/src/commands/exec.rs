@@ -278,22 +278,50 @@ fn conclude(reason: ExitReason, broken: Option<HandlerError>) -> Result<ExecResu
 
 /// Brings back what a stopped program still says, as long as it may take to end.
 async fn flush(context: &mut Context<Exec>, process: &mut Process, stop_time: Duration) {
-    let until = Instant::now().checked_add(stop_time);
-    while let Some(ProcessEvent::Output(piece)) = process.next().await {
-        send_until(context, piece, until).await;
+    let patience = Patience::after(stop_time);
+    while let Some(Some(ProcessEvent::Output(piece))) = patience.wait(process.next()).await {
+        patience.send(context, piece).await;
     }
 }
 
-/// Brings a piece back. Past an instant, or when nobody takes it, it is let go of: the end of a program must not wait for
-/// the link.
-async fn send_until(context: &mut Context<Exec>, piece: Piece, until: Option<Instant>) {
-    let update = update_of(piece);
-    let sending = context.update(&update);
-    match until {
-        Some(at) => drop(timeout_at(at, sending).await),
-        None => drop(sending.await),
+/// How long what a stopped program still says is of interest.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// When the program has been killed. An instant that the clock cannot say never comes.
+    until: Option<Instant>,
+    /// When nothing of it is waited for.
+    leave_at: Option<Instant>,
+}
+
+impl Patience {
+    fn after(stop_time: Duration) -> Self {
+        let until = Instant::now().checked_add(stop_time);
+        Self { until, leave_at: until.and_then(|until| until.checked_add(LEAVE_DELAY)) }
+    }
+
+    /// Waits for what comes next; `None` if that is too late. There may be more than anybody takes.
+    async fn wait<T>(&self, next: impl Future<Output = T>) -> Option<T> {
+        match self.leave_at {
+            Some(at) => timeout_at(at, next).await.ok(),
+            None => Some(next.await),
+        }
+    }
+
+    /// Brings a piece back. Too late, or when nobody takes it, it is let go of: the end of a program must not wait for the
+    /// link.
+    async fn send(&self, context: &mut Context<Exec>, piece: Piece) {
+        let update = update_of(piece);
+        let sending = context.update(&update);
+        match self.until {
+            Some(at) => drop(timeout_at(at, sending).await),
+            None => drop(sending.await),
+        }
     }
 }
+
+/// From the signal that ends a program for certain to the moment from which nothing of it is waited for: what it has left
+/// in files may be long.
+const LEAVE_DELAY: Duration = Duration::from_secs(2);
 
 fn update_of(piece: Piece) -> ExecUpdate {
     match piece {
@@ -317,4 +345,22 @@ fn result_of(reason: ExitReason) -> ExecResult {
         ExitCause::Natural | ExitCause::Stopped => ExecCause::Natural,
     };
     ExecResult { status, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_was_killed_is_not_waited_for_for_ever() {
+        let begin = Instant::now();
+        let patience = Patience::after(Duration::from_secs(5));
+        assert_eq!(patience.wait(ready(1)).await, Some(1));
+        assert_eq!(patience.wait(pending::<u8>()).await, None);
+        assert_eq!(begin.elapsed(), Duration::from_secs(5) + LEAVE_DELAY);
+        let endless = Patience::after(Duration::MAX);
+        assert_eq!(endless.wait(ready(2)).await, Some(2));
+    }
 }

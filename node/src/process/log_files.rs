@@ -2,8 +2,8 @@
 //!
 //! A file is left alone until it differs from what it was when the process started. It is read in pieces, and never ahead
 //! of the caller; how far it has come is remembered, not what is in it. What is written, cut off and written again to more
-//! than the same length between two looks cannot be told from what was added. Reading waits for the disk, and so may
-//! block for a moment.
+//! than the same length between two looks cannot be told from what was added, and a file that comes and goes between them
+//! is not seen. Reading waits for the disk, and so may block for a moment.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};

@@ -11,13 +11,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use runnel_codec::CommandId;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 
-use super::{Exec, ExecArgs, ExecResult, Input, Rules, conclude, send_until, update_of};
+use super::{Exec, ExecArgs, ExecResult, Input, Patience, Rules, conclude, update_of};
 use crate::handler::{Context, HandlerError, Recoverable, Run};
 use crate::process::ProcessSpec;
 use crate::supervise::{SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, Trimmed};
-use crate::updates::Acknowledged;
+use crate::updates::{Acknowledged, Acknowledgements};
 
 /// The handler of `exec` on a node that keeps things.
 #[derive(Debug)]
@@ -116,7 +115,7 @@ async fn follow(
             }
             reason = stop.stopped() => {
                 supervised.stop();
-                flush(&mut context, &mut supervised).await;
+                flush(&mut context, &mut supervised, &mut acknowledgements).await;
                 return Err(HandlerError::stopped(reason, "the program was stopped"));
             }
             acknowledged = acknowledgements.more() => {
@@ -165,11 +164,23 @@ async fn feed(mut input: Input, mut stdin: SupervisedStdin) -> Result<(), Handle
     Ok(())
 }
 
-/// Brings back what a stopped program still says, as long as it may take to end.
-async fn flush(context: &mut Context<Exec>, supervised: &mut Supervised) {
-    let until = Instant::now().checked_add(supervised.stop_time());
-    while let Ok(SupervisedEvent::Output { piece, .. }) = supervised.next().await {
-        send_until(context, piece, until).await;
+/// Brings back what a stopped program still says, as long as it may take to end. Room is still made for it.
+async fn flush(
+    context: &mut Context<Exec>,
+    supervised: &mut Supervised,
+    acknowledgements: &mut Acknowledgements,
+) {
+    let patience = Patience::after(supervised.stop_time());
+    loop {
+        let event = tokio::select! {
+            acknowledged = acknowledgements.more() => {
+                supervised.trim(trimmed(acknowledged));
+                continue;
+            }
+            event = patience.wait(supervised.next()) => event,
+        };
+        let Some(Ok(SupervisedEvent::Output { piece, .. })) = event else { break };
+        patience.send(context, piece).await;
     }
 }
 
