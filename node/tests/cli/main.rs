@@ -6,6 +6,7 @@ mod fleet;
 mod house;
 mod leaving;
 mod run;
+mod scripts;
 mod store;
 #[path = "../shared/supervisors.rs"]
 mod supervisors;
