@@ -6,12 +6,16 @@ use super::exit::{Exit, Failure};
 use super::session::{Session, SessionArgs, paint, print};
 use super::table::{Cell, Colour, Table};
 use super::words::{duration, percent};
-use runnel_client::api::{LocalNode, NodeInfo, NodeList, SocketInfo};
+use runnel_client::ClientError;
+use runnel_client::api::{LocalNode, NodeInfo, NodeList, NodeState, SocketInfo};
 
 /// Arguments of `runnel nodes`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct NodesArgs {
+    /// Print a line for each node, and go on with one for each change.
+    #[arg(long, short)]
+    follow: bool,
     #[command(flatten)]
     session: SessionArgs,
 }
@@ -22,6 +26,9 @@ impl NodesArgs {
     }
 
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        if self.follow {
+            return follow(session).await;
+        }
         if let Some(list) = session.ask::<NodeList>("/v1/nodes").await? {
             print(&table(&list.nodes).render(paint()))?;
             let local: LocalNode = session.client.get("/v1/node").await?;
@@ -34,6 +41,20 @@ impl NodesArgs {
         }
         Ok(Exit::Success)
     }
+}
+
+/// Prints each node's state and each change, until the local node stops.
+async fn follow(session: &Session) -> Result<Exit, Failure> {
+    let mut lines = session.client.lines("/v1/nodes?follow=true").await?;
+    while let Some(line) = lines.next().await? {
+        if session.json {
+            print(&format!("{line}\n"))?;
+        } else {
+            let node: NodeState = serde_json::from_str(&line).map_err(ClientError::Malformed)?;
+            print(&format!("{} {}\n", node.node, node.state))?;
+        }
+    }
+    Err(Failure::new(Exit::NoDaemon, "the local node has stopped".to_owned()))
 }
 
 /// Returns what is to be said of the local node's store, if anything.
@@ -109,6 +130,7 @@ fn state(node: &NodeInfo) -> Cell {
 const EXAMPLES: &str = "\
 Examples:
   runnel nodes
+  runnel nodes -f | grep --line-buffered ' down$'
   runnel nodes --json | jq -r '.nodes[] | select(.state != \"up\").node'
 
 STATE is up, suspect (nothing authenticated came for too long, another link is being made) or

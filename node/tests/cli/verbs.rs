@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::house::House;
+use crate::house::{House, end, read_line};
 
 #[test]
 fn a_detached_command_is_found_followed_explained_and_cancelled() {
@@ -80,4 +80,19 @@ fn completions_name_the_verbs() {
         let script = house.ok(&["completions", shell]);
         assert!(script.contains("attach") && script.contains("propagate-exit"), "{shell}");
     }
+}
+
+#[test]
+fn nodes_are_followed_as_they_come_and_go() {
+    let mut house = House::start();
+    let mut followed = house.spawn(&["nodes", "--follow"]);
+    assert_eq!((read_line(&mut followed), read_line(&mut followed)), ("gone down".into(), "w1 up".into()));
+    house.stop_worker();
+    assert_eq!(read_line(&mut followed), "w1 down");
+    house.start_worker();
+    assert_eq!(read_line(&mut followed), "w1 up");
+    house.stop_controller();
+    let ended = end(followed);
+    assert_eq!(ended.code, Some(88), "{ended:?}");
+    assert!(ended.stderr.contains("the local node has stopped"), "{ended:?}");
 }
