@@ -1,5 +1,6 @@
 //! The command line, as a user types it: a fleet made by it, two real nodes, and every verb that asks them.
 
+mod buildbot;
 mod endings;
 mod files;
 mod fleet;
