@@ -10,14 +10,14 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use runnel::certs::Role;
 use runnel::relay::PathConfig;
+use runnel_tests::daemon::{build_program, daemon, ready};
 use runnel_tests::fleet::TestFleet;
 use runnel_tests::patience::patient;
 use runnel_tests::route::Route;
 use rustix::process::{Pid, Signal, getsid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::api::Api;
 
@@ -45,7 +45,7 @@ pub(super) struct Kills {
 impl World {
     /// Builds the program, makes a fleet in a temporary folder and starts its daemons.
     pub(super) async fn start(seed: u64) -> Self {
-        let program = build().await;
+        let program = build_program().await;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let fleet = TestFleet::today();
         for (name, role) in [("ctl", Role::Controller), ("w1", Role::Worker)] {
@@ -152,44 +152,14 @@ impl World {
     }
 }
 
-/// Has Cargo build the program as this one was built.
-async fn build() -> PathBuf {
-    let this = std::env::current_exe().expect("the system knows where this program is");
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    build.args(["build", "--quiet", "--locked", "-p", "runnel-node", "--bin", "runnel"]);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What Cargo says of this package to this program: build scripts would take it for a change and be run again, and all
-    // that depends on them be built again.
-    for (name, _) in std::env::vars_os() {
-        let is_of_package = name
-            .to_str()
-            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
-        if is_of_package {
-            build.env_remove(name);
-        }
-    }
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let built = build.status().await.expect("cargo can be started");
-    assert!(built.success(), "the program runnel cannot be built");
-    this.with_file_name("runnel")
-}
-
 /// Starts a daemon and waits until it is ready.
 async fn spawn(program: &Path, folder: &Path, name: &str) -> (Child, Value) {
-    let mut command = Command::new(program);
-    command.args(["node", "--exit-with-parent", "--config"]).arg(folder.join(name).join("node.toml"));
-    command
-        .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("error".to_owned()))
-        .env_remove("NOTIFY_SOCKET");
+    let mut command = daemon(program, &folder.join(name).join("node.toml"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut daemon = command.spawn().expect("the program was built");
     let stdout = daemon.stdout.take().expect("it is piped");
-    let mut lines = BufReader::new(stdout).lines();
-    let line = patient("a daemon to be ready", lines.next_line()).await.expect("it can be read");
-    let line = line.unwrap_or_else(|| panic!("{name} does not start"));
-    (daemon, serde_json::from_str(&line).expect("it says so in JSON"))
+    let said = ready(stdout).await;
+    (daemon, said)
 }
 
 async fn kill(daemon: Option<Child>) -> u64 {
