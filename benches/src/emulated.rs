@@ -124,6 +124,11 @@ impl Link {
         &self.right
     }
 
+    /// Loses every packet that enters from now on, or carries them again. What is on the way arrives.
+    pub fn set_dark(&self, is_dark: bool) {
+        self.relay.set_dark(is_dark);
+    }
+
     /// Returns what was carried since the start.
     pub fn traffic(&self) -> LinkTraffic {
         self.relay.traffic()

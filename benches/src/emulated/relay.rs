@@ -1,6 +1,7 @@
 //! The thread that carries packets between two TUN devices.
 
 use std::io::{self, PipeReader, PipeWriter};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ pub struct LinkTraffic {
 #[derive(Debug)]
 pub(super) struct Relay {
     traffic: Arc<Mutex<LinkTraffic>>,
+    is_dark: Arc<AtomicBool>,
     /// Closed, it ends the thread.
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
@@ -35,6 +37,7 @@ struct Carrier {
     /// What enters at the device of the same index.
     directions: [Direction; 2],
     traffic: Arc<Mutex<LinkTraffic>>,
+    is_dark: Arc<AtomicBool>,
     stop: PipeReader,
 }
 
@@ -45,10 +48,17 @@ impl Relay {
         }
         let (stopped, stop) = io::pipe()?;
         let traffic = Arc::new(Mutex::new(LinkTraffic::default()));
-        let carrier = Carrier { devices, directions, traffic: traffic.clone(), stop: stopped };
+        let is_dark = Arc::new(AtomicBool::new(false));
+        let (traffic_there, dark_there) = (traffic.clone(), is_dark.clone());
+        let carrier =
+            Carrier { devices, directions, traffic: traffic_there, is_dark: dark_there, stop: stopped };
         let thread = std::thread::Builder::new().name("emulated link".to_owned());
         let thread = thread.spawn(move || carrier.run())?;
-        Ok(Self { traffic, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { traffic, is_dark, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(super) fn set_dark(&self, is_dark: bool) {
+        self.is_dark.store(is_dark, Ordering::Relaxed);
     }
 
     pub(super) fn traffic(&self) -> LinkTraffic {
@@ -102,6 +112,10 @@ impl Carrier {
     fn take(&mut self, side: usize, buffer: &mut [u8]) {
         for _ in 0..BATCH {
             let Ok(len) = self.devices[side].recv(buffer) else { return };
+            if self.is_dark.load(Ordering::Relaxed) {
+                self.directions[side].traffic.lost += 1;
+                continue;
+            }
             self.directions[side].handle_packet(Instant::now(), &buffer[..len]);
         }
     }
