@@ -1,6 +1,6 @@
-"""Runs a master of Buildbot in a folder, with master.cfg of this folder.
+"""Runs a master of Buildbot in a folder, with master.cfg of this folder or of another and the modules beside it.
 
-    python master.py FOLDER
+    python master.py FOLDER [CONFIGURATION]
 
 It says what twistd says on standard output, and ends when its standard input does.
 """
@@ -24,7 +24,10 @@ BuildMaster({folder!r}, "master.cfg").setServiceParent(application)
 
 def main():
     folder = Path(sys.argv[1]).resolve()
-    shutil.copyfile(HERE / "master.cfg", folder / "master.cfg")
+    configuration = Path(sys.argv[2]) if len(sys.argv) > 2 else HERE
+    modules = [] if configuration == HERE else configuration.glob("*.py")
+    for file in [configuration / "master.cfg", *modules]:
+        shutil.copyfile(file, folder / file.name)
     create = [*program("buildbot.scripts.runner"), "create-master", "--quiet", folder]
     subprocess.run(create, check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     (folder / "buildbot.tac").write_text(TAC.format(folder=str(folder)))
