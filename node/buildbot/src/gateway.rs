@@ -1,7 +1,6 @@
 //! A gateway: nodes of a fleet as workers of a Buildbot master.
 //!
-//! It knows the fleet through the HTTP API of the local node alone, and the master through a [`Broker`](crate::Broker) for
-//! each worker. Start with [`run`]; the life of a build's command goes through `session` (the master's call), `order` and
+//! It knows the fleet through the HTTP API of the local node alone, and the master through a connection for each worker. Start with [`run`]; the life of a build's command goes through `session` (the master's call), `order` and
 //! what is below it (what is done for it), `node` (the commands that do it) and `report` (what the master is told).
 //!
 //! A command of the master's is one of Runnel's or a few, each kept by the local node. So it lives through lost links,
@@ -9,9 +8,7 @@
 //! cancelled, by the keys of its commands, before the next one begins.
 
 mod attachment;
-mod builders;
 mod config;
-mod connection;
 mod fault;
 mod fleet;
 mod machine;
@@ -19,6 +16,8 @@ mod master;
 mod node;
 mod order;
 mod paths;
+mod pb;
+mod protocol;
 mod report;
 mod session;
 mod text;

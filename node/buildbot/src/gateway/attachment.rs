@@ -8,13 +8,14 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, WorkerConfig};
-use super::connection::Connection;
 use super::fault::Fault;
 use super::fleet::Reach;
 use super::machine::Machine;
 use super::node::{Halt, Node};
+use super::pb::Pb;
+use super::protocol::Closing;
 use super::session::{Attachment, Session, SessionEnd};
-use crate::broker::{CloseReason, Credentials};
+use crate::broker::Credentials;
 
 /// One worker of a gateway.
 #[derive(Debug)]
@@ -71,8 +72,9 @@ impl Worker {
             reach: self.reach.clone(),
         };
         let limits = self.config.limits.clone();
-        let connection = Connection::open(&self.config.master, limits, self.credentials.clone()).await?;
-        Ok(Session::new(attachment, connection).run(stop).await)
+        let (node, folder) = (self.node.name.clone(), self.worker.folder.clone());
+        let master = Pb::open(&self.config.master, limits, self.credentials.clone(), node, folder).await?;
+        Ok(Session::new(attachment, master).run(stop).await)
     }
 
     /// Says why it has ended, and what comes of it.
@@ -100,13 +102,13 @@ impl Worker {
                 tracing::warn!(node, worker, why, "detached: its builds begin again");
                 return Again::AtOnce;
             }
-            Ok(SessionEnd::Closed(CloseReason::LoginRefused(_))) => tracing::error!(
+            Ok(SessionEnd::Closed(Closing::Refused)) => tracing::error!(
                 node,
                 worker,
                 "the master does not know this worker or its password; see c['workers'] in its master.cfg"
             ),
-            Ok(SessionEnd::Closed(reason)) => {
-                tracing::warn!(node, worker, %reason, "detached from the master")
+            Ok(SessionEnd::Closed(Closing::Ended { why })) => {
+                tracing::warn!(node, worker, reason = why, "detached from the master")
             }
             Err(error) => tracing::warn!(node, worker, %error, "cannot be attached"),
         }

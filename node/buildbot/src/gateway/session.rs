@@ -13,32 +13,29 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::builders::Builders;
 use super::config::Config;
-use super::connection::Connection;
 use super::fleet::Reach;
 use super::machine::Machine;
 use super::master::{AnswerSender, Master, Request};
 use super::node::{Halt, Node, Work};
 use super::order::{Order, carry_out};
-use super::paths::{Place, join};
-use crate::broker::{Called, CloseReason, Event};
+use super::paths::Place;
+use super::protocol::{Ask, Closing, Event, Job, Protocol};
 use crate::ids::{CallId, RemoteId, RequestId};
 use crate::jelly::{Failure, Value};
-use crate::worker::{BuilderCall, BuilderName, MasterCall, MindCall, Refusal, Start, WorkerInfo};
+use crate::worker::{MasterCall, WorkerInfo};
 
 /// A worker that is attached, or about to be.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct Session<P> {
     config: Arc<Config>,
     node: Arc<Node>,
     has_store: bool,
     machine: Machine,
     info: WorkerInfo,
-    connection: Connection,
+    protocol: P,
     master: Master,
     requests: mpsc::Receiver<Request>,
-    builders: Builders,
     /// Who waits for the answers of the master.
     waiting: HashMap<CallId, AnswerSender>,
     /// Answers to the master that take time.
@@ -55,7 +52,7 @@ pub(super) struct Session {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
     /// The connection has.
-    Closed(CloseReason),
+    Closed(Closing),
     /// The node has been away for too long.
     NodeAway,
     /// It is not known what became of a command.
@@ -79,14 +76,14 @@ pub(super) struct Attachment {
 
 type LaterAnswer = Pin<Box<dyn Future<Output = (RequestId, Result<Value, Failure>)> + Send>>;
 
-/// What a call of the master is answered with.
+/// What the master is answered with.
 enum Answer {
     Now(Value),
     Later(Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>),
 }
 
-impl Session {
-    pub(super) fn new(attachment: Attachment, connection: Connection) -> Self {
+impl<P: Protocol> Session<P> {
+    pub(super) fn new(attachment: Attachment, protocol: P) -> Self {
         let Attachment { config, node, has_store, machine, info, reach } = attachment;
         let (master, requests) = Master::new();
         Self {
@@ -95,10 +92,9 @@ impl Session {
             has_store,
             machine,
             info,
-            connection,
+            protocol,
             master,
             requests,
-            builders: Builders::default(),
             waiting: HashMap::new(),
             answers: FuturesUnordered::new(),
             orders: JoinSet::new(),
@@ -112,13 +108,13 @@ impl Session {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> SessionEnd {
         let end = loop {
             self.look_at_node();
-            let has_room = self.connection.broker.check_room().is_ok();
+            let has_room = self.protocol.has_room();
             let away_at = self.away_since.map(|since| since + self.patience());
             let end = tokio::select! {
-                event = self.connection.next_event() => self.handle_event(event),
+                event = self.protocol.next_event() => self.handle_event(event),
                 Some(request) = self.requests.recv(), if has_room => self.handle_request(request),
                 Some((request, result)) = self.answers.next() => {
-                    self.answer(request, result);
+                    self.protocol.answer(request, result);
                     None
                 }
                 Some(_) = self.orders.join_next() => None,
@@ -132,7 +128,7 @@ impl Session {
         };
         self.lost.cancel();
         // Each of them cancels its command and waits for nothing of the master's.
-        drop((self.requests, self.waiting, self.connection));
+        drop((self.requests, self.waiting, self.protocol));
         while self.orders.join_next().await.is_some() {}
         end
     }
@@ -147,21 +143,20 @@ impl Session {
     }
 
     fn patience(&self) -> Duration {
-        if self.builders.is_busy() { self.config.node_patience } else { self.config.idle_patience }
+        if self.orders.is_empty() { self.config.idle_patience } else { self.config.node_patience }
     }
 
     fn handle_event(&mut self, event: Event) -> Option<SessionEnd> {
         match event {
-            Event::Called(called) => return self.serve(called),
+            Event::Asked { request, ask } => return self.serve(request, ask),
             Event::Answered { call, outcome } => {
                 if let Some(answer) = self.waiting.remove(&call) {
                     // Its command no longer waits.
                     answer.send(outcome).ok();
                 }
             }
-            Event::LoggedIn { .. } => tracing::info!(node = self.node.name, "attached to the master"),
-            Event::Unreferenced { .. } => {}
-            Event::Closed(reason) => return Some(SessionEnd::Closed(reason)),
+            Event::LoggedIn => tracing::info!(node = self.node.name, "attached to the master"),
+            Event::Closed(closing) => return Some(SessionEnd::Closed(closing)),
         }
         None
     }
@@ -169,7 +164,7 @@ impl Session {
     fn handle_request(&mut self, request: Request) -> Option<SessionEnd> {
         match request {
             Request::Call { target, call, answer } => self.call(target, call, answer),
-            Request::Release(remote) => self.connection.broker.release(remote),
+            Request::Release(remote) => self.protocol.release(remote),
             Request::GiveUp { why } => return Some(SessionEnd::GivenUp { why }),
         }
         None
@@ -177,63 +172,36 @@ impl Session {
 
     /// Calls the master. What cannot be sent has no answer.
     fn call(&mut self, target: RemoteId, call: MasterCall, answer: AnswerSender) {
-        let (method, args) = call.into_method();
-        match self.connection.broker.call(target, method, args, Vec::new()) {
+        match self.protocol.call(target, call) {
             Ok(call) => {
                 self.waiting.insert(call, answer);
             }
-            Err(error) => tracing::warn!(node = self.node.name, method, %error, "not sent to the master"),
+            Err(error) => tracing::warn!(node = self.node.name, %error),
         }
     }
 
-    fn serve(&mut self, called: Called) -> Option<SessionEnd> {
-        let (answer, end) = self.answer_to(&called);
-        let Some(request) = called.request else { return end };
+    fn serve(&mut self, request: Option<RequestId>, ask: Ask) -> Option<SessionEnd> {
+        let end = matches!(ask, Ask::ShutDown).then_some(SessionEnd::ShutDown);
+        let answer = self.answer_to(ask);
+        let Some(request) = request else { return end };
         match answer {
-            Ok(Answer::Now(value)) => self.answer(request, Ok(value)),
-            Ok(Answer::Later(answer)) => {
+            Answer::Now(value) => self.protocol.answer(request, Ok(value)),
+            Answer::Later(answer) => {
                 self.answers.push(Box::pin(async move { (request, answer.await) }));
-            }
-            Err(refusal) => {
-                tracing::warn!(node = self.node.name, method = called.method, %refusal, "refused");
-                self.connection.broker.release_arguments(&called);
-                self.answer(request, Err(refusal.into()));
             }
         }
         end
     }
 
-    fn answer(&mut self, request: RequestId, result: Result<Value, Failure>) {
-        let broker = &mut self.connection.broker;
-        let answered = match result {
-            Ok(value) => broker.answer(request, value).or_else(|error| {
-                let failure = Failure::new("twisted.spread.pb.Error", error.to_string());
-                broker.fail(request, failure)
-            }),
-            Err(failure) => broker.fail(request, failure),
-        };
-        if let Err(error) = answered {
-            tracing::warn!(node = self.node.name, %error, "the master gets no answer");
+    fn answer_to(&mut self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Print { message } => return self.print(&message),
+            Ask::Info => return Answer::Now(self.info.clone().into_value()),
+            Ask::Folders { folders, answer } => return self.make_folders(folders, answer),
+            Ask::Start(job) => self.start(*job),
+            Ask::Nothing | Ask::ShutDown => {}
         }
-    }
-
-    fn answer_to(&mut self, called: &Called) -> (Result<Answer, Refusal>, Option<SessionEnd>) {
-        if called.object != self.connection.broker.mind() {
-            return (BuilderCall::of(called).and_then(|call| self.serve_builder(called, call)), None);
-        }
-        match MindCall::of(called) {
-            Ok(MindCall::Shutdown) => (Ok(Answer::Now(Value::None)), Some(SessionEnd::ShutDown)),
-            call => (call.and_then(|call| self.serve_mind(call)), None),
-        }
-    }
-
-    fn serve_mind(&mut self, call: MindCall) -> Result<Answer, Refusal> {
-        match call {
-            MindCall::Print { message } => Ok(self.print(&message)),
-            MindCall::WorkerInfo => Ok(Answer::Now(self.info.clone().into_value())),
-            MindCall::SetBuilders { builders } => self.set_builders(builders),
-            MindCall::Shutdown => Ok(Answer::Now(Value::None)),
-        }
+        Answer::Now(Value::None)
     }
 
     /// Answers once the node can be reached: that is what the master wants to know by it.
@@ -247,33 +215,17 @@ impl Session {
         }))
     }
 
-    fn set_builders(&mut self, named: Vec<BuilderName>) -> Result<Answer, Refusal> {
-        let base = &self.info.folder;
-        let folders = named.into_iter().map(|builder| (builder.name, join(base, &builder.folder)));
-        let broker = &mut self.connection.broker;
-        let wrong = Refusal::Wrong { argument: "builders", expected: "fewer" };
-        let gone = self.builders.set(folders.collect(), || broker.add_object()).map_err(|_| wrong)?;
-        for object in gone {
-            broker.remove_object(object);
-        }
-        let objects =
-            self.builders.iter().map(|(name, builder)| (name.into(), Value::Object(builder.object)));
-        let objects = Value::Dict(objects.collect());
-        let folders: Vec<_> = self.builders.iter().map(|(_, builder)| builder.folder.clone()).collect();
-        Ok(self.make_folders(folders, objects))
-    }
-
-    /// Makes the builders' folders, and then gives the master their objects.
-    fn make_folders(&self, folders: Vec<String>, objects: Value) -> Answer {
+    /// Makes folders, and then gives the answer.
+    fn make_folders(&self, folders: Vec<String>, answer: Value) -> Answer {
         if folders.is_empty() {
-            return Answer::Now(objects);
+            return Answer::Now(answer);
         }
         let (node, halt) = (self.node.clone(), self.halt());
         Answer::Later(Box::pin(async move {
             let args = json!({ "paths": folders });
             let work = Work::small("fs.mkdir/1", args);
             match node.call(&work, &halt).await {
-                Ok(outcome) if outcome.kind == "done" => Ok(objects),
+                Ok(outcome) if outcome.kind == "done" => Ok(answer),
                 Ok(outcome) => {
                     let why = outcome.message.unwrap_or(outcome.kind);
                     Err(Failure::new("builtins.OSError", format!("cannot make the builders' folders: {why}")))
@@ -283,31 +235,14 @@ impl Session {
         }))
     }
 
-    fn serve_builder(&mut self, called: &Called, call: BuilderCall) -> Result<Answer, Refusal> {
-        match call {
-            BuilderCall::Print { message } => return Ok(self.print(&message)),
-            BuilderCall::StartBuild => {}
-            BuilderCall::StartCommand(start) => self.start(called, *start)?,
-            BuilderCall::InterruptCommand { command, why } => {
-                if let Some((name, builder)) = self.builders.of_object(called.object) {
-                    tracing::info!(node = self.node.name, builder = name, why, "interrupted");
-                    builder.interrupt_command(&command);
-                }
-            }
-        }
-        Ok(Answer::Now(Value::None))
-    }
-
-    fn start(&mut self, called: &Called, start: Start) -> Result<(), Refusal> {
-        let no_builder = Refusal::Wrong { argument: "builder", expected: "one that is there" };
-        let (name, builder) = self.builders.of_object(called.object).ok_or(no_builder)?;
-        tracing::debug!(node = self.node.name, builder = name, id = %start.id, "starts");
-        let (running, before) = builder.start(start.id.clone());
+    fn start(&mut self, job: Job) {
+        let Job { builder, folder, start, running, before } = job;
+        tracing::debug!(node = self.node.name, builder, id = %start.id, "starts");
         let order = Order {
             node: self.node.clone(),
             has_store: self.has_store,
             master: self.master.clone(),
-            place: Place::new(builder.folder.clone(), self.machine.home()),
+            place: Place::new(folder, self.machine.home()),
             sink: start.sink,
             halt: Halt { interrupted: running.interrupted, lost: self.lost.clone() },
             output_bytes_max: self.config.output_bytes_max,
@@ -319,7 +254,6 @@ impl Session {
             }
             carry_out(order, start.command).await;
         });
-        Ok(())
     }
 
     fn halt(&self) -> Halt {

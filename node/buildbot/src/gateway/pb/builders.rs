@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio_util::sync::CancellationToken;
-
+use crate::gateway::protocol::Running;
 use crate::ids::ObjectId;
 use crate::worker::MasterCommandId;
 
@@ -20,16 +19,6 @@ pub(super) struct Builder {
     /// Absolute.
     pub(super) folder: String,
     running: Option<Running>,
-}
-
-/// A command that was started and may have ended.
-#[derive(Clone, Debug)]
-pub(super) struct Running {
-    pub(super) id: MasterCommandId,
-    /// Makes it end.
-    pub(super) interrupted: CancellationToken,
-    /// It has ended.
-    pub(super) ended: CancellationToken,
 }
 
 impl Builders {
@@ -63,11 +52,6 @@ impl Builders {
         let mut builders = self.builders.iter_mut();
         builders.find(|(_, builder)| builder.object == object).map(|(name, builder)| (name.as_str(), builder))
     }
-
-    /// Returns whether any command runs.
-    pub(super) fn is_busy(&self) -> bool {
-        self.builders.values().any(|builder| builder.running().is_some())
-    }
 }
 
 impl Builder {
@@ -75,7 +59,7 @@ impl Builder {
     pub(super) fn start(&mut self, id: MasterCommandId) -> (Running, Option<Running>) {
         self.interrupt();
         let before = self.running().cloned();
-        let running = Running { id, interrupted: CancellationToken::new(), ended: CancellationToken::new() };
+        let running = Running::new(id);
         self.running = Some(running.clone());
         (running, before)
     }
@@ -143,9 +127,9 @@ mod tests {
         assert!(!second.interrupted.is_cancelled(), "it is another");
         builder.interrupt_command(&id("2"));
         assert!(second.interrupted.is_cancelled());
-        assert!(builders.is_busy());
         second.ended.cancel();
-        assert!(!builders.is_busy());
+        let (_, none) = builder.start(id("3"));
+        assert!(none.is_none(), "it has ended");
     }
 
     #[test]
