@@ -9,8 +9,8 @@ use std::path::Path;
 use runnel_codec::{Command, Decode, Encode};
 use runnel_queue::StopReason;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, fsync, futimens, mkdirat,
-    openat, readlinkat, renameat, statat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod, fchown, fstat,
+    fsync, futimens, mkdirat, openat, readlinkat, renameat, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -24,8 +24,8 @@ use crate::handler::HandlerError;
 /// `fs.copy/1`: copies a file, a link or a folder with all that is in it. Not to be run again after a crash: it may have been
 /// done, and then what was to be made exists.
 ///
-/// Links are copied as links, permission bits and the times of reading and changing are kept. Owners, the bits that lend an
-/// owner's rights, extended attributes and second names of a file are not; sockets, pipes and devices are left out. The copy
+/// Links are copied as links; permission bits, the times of reading and changing and, as far as the worker may give files away,
+/// owners are kept. The bits that lend an owner's rights, extended attributes and second names of a file are not; sockets, pipes and devices are left out. The copy
 /// appears under its name once it is complete; until then it lies beside it under a name that begins with a dot. That of a
 /// file is on the disk then, what is in a folder gets there when the system writes it. Told to
 /// stop, or past its deadline, it ends and removes what it has made.
@@ -221,6 +221,8 @@ impl<'a> Copy<'a> {
         let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let (to, to_name) = self.place(name);
         symlinkat(leads.as_c_str(), to, &to_name)?;
+        let (user, group) = owner(&stat);
+        allowed(chownat(to, &to_name, user, group, AtFlags::SYMLINK_NOFOLLOW))?;
         Ok(utimensat(to, &to_name, &times(&stat), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 }
@@ -260,10 +262,24 @@ impl Visitor for Copy<'_> {
     }
 }
 
-/// Gives a copy the permissions and times of its original.
+/// Gives a copy the owner, permissions and times of its original.
 fn keep(copy: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
+    let (user, group) = owner(stat);
+    allowed(fchown(copy, user, group))?;
     fchmod(copy, Mode::from_raw_mode(stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO))?;
     futimens(copy, &times(stat))
+}
+
+fn owner(stat: &Stat) -> (Option<Uid>, Option<Gid>) {
+    (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))
+}
+
+/// Takes it that only some may give files away: a copy belongs to the worker's user then.
+fn allowed(given: Result<(), Errno>) -> Result<(), Errno> {
+    match given {
+        Err(Errno::PERM) => Ok(()),
+        given => given,
+    }
 }
 
 // The types of these numbers differ between systems.
@@ -287,7 +303,7 @@ const PIECE_BYTES: u64 = 8 << 20;
 mod tests {
     use std::cell::Cell;
     use std::fs;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
@@ -311,6 +327,10 @@ mod tests {
         File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o750)).unwrap();
         fs::set_permissions(yard.inside("tree/sub/deep"), fs::Permissions::from_mode(0o555)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            lchown(&file, Some(7), Some(8)).unwrap();
+            lchown(yard.inside("tree/link"), Some(7), None).unwrap();
+        }
         File::open(yard.inside("tree/sub")).unwrap().set_modified(time).unwrap();
 
         let done = run(args("tree", "new/copy"), &yard.work()).unwrap();
@@ -322,7 +342,8 @@ mod tests {
         for name in ["file", "sub", "sub/deep", "sub/deep/file", "link"] {
             let of = |path: &Path| {
                 let metadata = fs::symlink_metadata(path).unwrap();
-                (metadata.mode(), metadata.mtime(), metadata.mtime_nsec())
+                let owner = (metadata.uid(), metadata.gid());
+                (metadata.mode(), metadata.mtime(), metadata.mtime_nsec(), owner)
             };
             assert_eq!(of(&copy(name)), of(&yard.inside("tree").join(name)), "{name}");
         }
