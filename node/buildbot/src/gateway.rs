@@ -20,6 +20,7 @@ mod pb;
 mod protocol;
 mod report;
 mod session;
+mod spool;
 mod text;
 
 use std::path::Path;

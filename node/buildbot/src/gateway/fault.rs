@@ -1,5 +1,7 @@
 //! Why a command has no return code.
 
+use std::io;
+
 use runnel_client::{ClientError, FollowError};
 
 use crate::jelly::Failure;
@@ -19,6 +21,11 @@ impl Fault {
     /// A fault with a text for the step.
     pub(super) fn failed(text: impl Into<String>) -> Self {
         Self::Failed(Failure::new("twisted.spread.pb.Error", text))
+    }
+
+    /// The gateway's own disk fails.
+    pub(super) fn of_disk(error: io::Error) -> Self {
+        Self::failed(format!("the gateway cannot keep what is on its way: {error}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One command of the master, from its start to its end.
 
 mod download;
+mod fetch;
 mod folders;
 mod headers;
 mod shell;
@@ -95,6 +96,9 @@ fn objects_of(command: &Command) -> Option<RemoteId> {
         _ => None,
     }
 }
+
+/// How often a transfer goes on after its node has forgotten it, with its daemon's process.
+const RESUMES_MAX: usize = 3;
 
 impl Order {
     /// Does one thing on the node.

@@ -1,21 +1,21 @@
 //! Files on their way from the master.
 //!
 //! Blocks are asked for ahead, and what travels over the fleet is windowed: a block of the master's costs no round trip to
-//! the node.
+//! the node. What came of them is kept until the node has all of it: if its daemon is restarted, it is sent again.
 
 use std::collections::VecDeque;
-use std::io;
+use std::pin::pin;
 
-use bytes::Bytes;
 use futures_util::stream;
+use runnel_client::api::Outcome;
 use runnel_client::streamed;
-use serde_json::json;
-use tokio::sync::mpsc;
+use serde_json::{Value, json};
 
-use super::Order;
+use super::{Order, RESUMES_MAX};
 use crate::gateway::fault::Fault;
 use crate::gateway::node::{Body, Work};
 use crate::gateway::report::Report;
+use crate::gateway::spool::{Spool, SpoolReader};
 use crate::worker::{Download, MasterCall, Update, block_of};
 
 /// `downloadFile`.
@@ -26,90 +26,95 @@ pub(super) async fn run(order: &Order, report: &mut Report, download: &Download)
     if let Some(mode) = download.mode {
         args["mode"] = json!(mode);
     }
-    let work = Work::transfer("fs.put/1", args, Body::Follows);
-    let id = order.node.submit(&work).await?;
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    let body = streamed(stream::unfold(receiver, async |mut receiver: mpsc::Receiver<io::Result<Bytes>>| {
-        let piece = receiver.recv().await?;
-        Some((piece, receiver))
-    }));
-    let place = format!("/v1/commands/{id}/body");
-    let (outcome, sent, read) = tokio::join!(
-        order.node.events(id.clone(), &order.halt).outcome(),
-        order.node.client.put(&place, body),
-        read(order, download, sender),
-    );
+    let spool = Spool::new().await.map_err(Fault::of_disk)?;
+    let (outcome, read) = transfer(order, download, spool, args).await;
     let closed = order.master.ask(download.reader, MasterCall::Close).await;
-    let is_whole = match read? {
-        Read::All => true,
-        Read::Cut => {
-            report.push(Update::Stderr(format!("Maximum filesize reached, truncating file '{path}'\n")));
-            false
-        }
-        // The outcome says why nobody took it.
-        Read::NotTaken => true,
-    };
-    let outcome = outcome?;
+    let (outcome, is_cut) = (outcome?, read? == Some(Read::Cut));
     closed?;
     if outcome.kind != "done" {
         let why = outcome.message.unwrap_or(outcome.kind);
         report.push(Update::Stderr(format!("Cannot open file '{path}' for download: {why}\n")));
         return Ok(1);
     }
-    sent?;
-    Ok(i64::from(!is_whole))
+    if is_cut {
+        report.push(Update::Stderr(format!("Maximum filesize reached, truncating file '{path}'\n")));
+    }
+    Ok(i64::from(is_cut))
 }
 
+/// How much came of a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Read {
     /// All that the master has.
     All,
     /// As much as it may be.
     Cut,
-    /// Nobody takes more.
-    NotTaken,
 }
 
-/// Reads from the master until its end. An error breaks the body off, so that no part of a file is taken for the whole.
-async fn read(
+/// Reads from the master and writes to the node at once. Nothing is read any more when the node does not take it.
+async fn transfer(
     order: &Order,
     download: &Download,
-    sender: mpsc::Sender<io::Result<Bytes>>,
-) -> Result<Read, Fault> {
+    spool: Spool,
+    args: Value,
+) -> (Result<Outcome, Fault>, Result<Option<Read>, Fault>) {
+    let mut writing = pin!(write(order, spool.reader(), Work::transfer("fs.put/1", args, Body::Follows)));
+    let mut reading = pin!(read(order, download, spool));
+    tokio::select! {
+        read = &mut reading => (writing.await, read.map(Some)),
+        outcome = &mut writing => (outcome, Ok(None)),
+    }
+}
+
+/// Writes to the node, again if its daemon forgets of it.
+async fn write(order: &Order, content: SpoolReader, work: Work) -> Result<Outcome, Fault> {
+    for _ in 0..RESUMES_MAX {
+        match write_once(order, content.clone(), &work).await {
+            Err(Fault::Unknown(why)) => tracing::info!(node = order.node.name, why, "a download goes on"),
+            outcome => return outcome,
+        }
+    }
+    write_once(order, content, &work).await
+}
+
+async fn write_once(order: &Order, content: SpoolReader, work: &Work) -> Result<Outcome, Fault> {
+    let id = order.node.submit(work).await?;
+    let body = streamed(stream::try_unfold(content, async |mut content: SpoolReader| {
+        Ok(content.next().await?.map(|piece| (piece, content)))
+    }));
+    let place = format!("/v1/commands/{id}/body");
+    let events = order.node.events(id, &order.halt);
+    // Where the content was not taken the outcome says why.
+    let (outcome, _) = tokio::join!(events.outcome(), order.node.client.put(&place, body));
+    outcome
+}
+
+/// Reads from the master until its end. An error breaks the content off, so that no part of a file is taken for the whole.
+async fn read(order: &Order, download: &Download, mut spool: Spool) -> Result<Read, Fault> {
     let block_bytes = download.block_bytes.get();
     let ahead = (AHEAD_BYTES / block_bytes).clamp(1, AHEAD_MAX);
     let mut left = download.bytes_max.unwrap_or(u64::MAX);
     let mut asked = VecDeque::new();
-    let result = async {
-        loop {
-            while asked.len() < ahead {
-                let call = MasterCall::Read { bytes_max: block_bytes };
-                asked.push_back(order.master.turn().await?.call(download.reader, call));
-            }
-            let Some(mut answer) = asked.pop_front() else { continue };
-            let answer = tokio::select! {
-                answer = answer.wait() => answer?,
-                () = sender.closed() => return Ok(Read::NotTaken),
-            };
-            let block = block_of(answer, block_bytes).map_err(|error| Fault::failed(error.to_string()))?;
-            if block.is_empty() {
-                return Ok(Read::All);
-            }
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
-            left -= wanted as u64;
-            if wanted > 0 && sender.send(Ok(block.slice(..wanted))).await.is_err() {
-                return Ok(Read::NotTaken);
-            }
-            if wanted < block.len() {
-                return Ok(Read::Cut);
-            }
+    loop {
+        while asked.len() < ahead {
+            let call = MasterCall::Read { bytes_max: block_bytes };
+            asked.push_back(order.master.turn().await?.call(download.reader, call));
         }
-    };
-    let result: Result<Read, Fault> = result.await;
-    if result.is_err() {
-        sender.send(Err(io::ErrorKind::BrokenPipe.into())).await.ok();
+        let Some(mut answer) = asked.pop_front() else { continue };
+        let block = block_of(answer.wait().await?, block_bytes);
+        let block = block.map_err(|error| Fault::failed(error.to_string()))?;
+        if block.is_empty() {
+            spool.finish();
+            return Ok(Read::All);
+        }
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+        left -= wanted as u64;
+        spool.push(block.slice(..wanted)).await.map_err(Fault::of_disk)?;
+        if wanted < block.len() {
+            spool.finish();
+            return Ok(Read::Cut);
+        }
     }
-    result
 }
 
 /// How much is asked for ahead, in bytes.
@@ -117,6 +122,3 @@ const AHEAD_BYTES: usize = 1 << 20;
 
 /// How many blocks are asked for ahead, however small they are.
 const AHEAD_MAX: usize = 32;
-
-/// Pieces that wait for the connection to the local node.
-const PIECES_MAX: usize = 4;

@@ -4,16 +4,15 @@
 
 use std::num::NonZeroUsize;
 
-use bytes::BytesMut;
-use runnel_client::Content;
-use runnel_client::api::Outcome;
+use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
-use super::Order;
+use super::fetch::{Fetched, Kept, Sink, Taken, fetch};
 use super::folders::status_of;
+use super::{Order, RESUMES_MAX};
 use crate::gateway::fault::Fault;
-use crate::gateway::node::{Body, Work};
 use crate::gateway::report::Report;
+use crate::gateway::spool::{Spool, SpoolReader};
 use crate::ids::RemoteId;
 use crate::worker::{Compression, MasterCall, Update, Upload, UploadFolder};
 
@@ -30,7 +29,7 @@ pub(super) async fn file(order: &Order, report: &mut Report, upload: &Upload) ->
     let sent = send_file(order, upload, &path, &status).await;
     // The master keeps what has come once its object is closed; it has to be, whatever has happened.
     let closed = order.master.ask(upload.writer, MasterCall::Close).await;
-    let code = code_of(report, sent?, &path, "Cannot open file", "for upload");
+    let code = code_of(report, sent?, &path, "Cannot open file");
     closed?;
     if upload.keep_times && code == 0 {
         let (accessed_at, modified_at) = times_of(&status);
@@ -52,29 +51,21 @@ pub(super) async fn folder(order: &Order, report: &mut Report, upload: &UploadFo
         Compression::Gzip => "gzip",
         Compression::Bzip2 => "bzip2",
     };
-    let mut blocks = Blocks::new(order, upload.writer, upload.block_bytes, upload.bytes_max);
-    let sent = send(order, json!({ "path": path, "compress": compress }), &mut blocks).await?;
-    let code = code_of(report, sent, &path, "Cannot read directory", "for upload");
+    let args = json!({ "path": path, "compress": compress });
+    let (archive, fetched) = fetch_archive(order, &args, upload.bytes_max).await?;
+    let code = code_of(report, fetched, &path, "Cannot read directory");
     if code == 0 {
+        pass_on(order, upload, archive.reader()).await?;
         order.master.ask(upload.writer, MasterCall::Unpack).await?;
     }
     Ok(code)
 }
 
-/// What became of a transfer.
-#[derive(Debug)]
-enum Sent {
-    /// All of it, or not, for the reason in the outcome.
-    Ended(Outcome),
-    /// As much as the master wants.
-    Cut,
-}
-
 /// Sends a file, from where it was again if its node's daemon was restarted meanwhile and the file has not changed.
-async fn send_file(order: &Order, upload: &Upload, path: &str, status: &Value) -> Result<Sent, Fault> {
+async fn send_file(order: &Order, upload: &Upload, path: &str, status: &Value) -> Result<Fetched, Fault> {
     let mut blocks = Blocks::new(order, upload.writer, upload.block_bytes, upload.bytes_max);
     for _ in 0..RESUMES_MAX {
-        match send(order, json!({ "path": path }), &mut blocks).await {
+        match fetch(order, json!({ "path": path }), &mut blocks).await {
             Err(Fault::Unknown(why)) => {
                 let now = status_of(order, path, true).await?.ok();
                 let is_same = |name: &str| now.as_ref().is_some_and(|now| now[name] == status[name]);
@@ -84,42 +75,45 @@ async fn send_file(order: &Order, upload: &Upload, path: &str, status: &Value) -
                 tracing::info!(node = order.node.name, path, bytes = blocks.passed, "an upload goes on");
                 blocks.begin_again();
             }
-            sent => return sent,
+            fetched => return fetched,
         }
     }
-    send(order, json!({ "path": path }), &mut blocks).await
+    fetch(order, json!({ "path": path }), &mut blocks).await
 }
 
-/// Brings what `fs.get` finds to the master.
-async fn send(order: &Order, args: Value, blocks: &mut Blocks<'_>) -> Result<Sent, Fault> {
-    let work = Work::transfer("fs.get/1", args, Body::None);
-    let id = order.node.submit(&work).await?;
-    let events = order.node.events(id.clone(), &order.halt);
-    let copying = async {
-        let copied = match order.node.client.content(&format!("/v1/commands/{id}/body")).await {
-            Ok(content) => blocks.copy(content).await,
-            // There is none: the outcome says why.
-            Err(_) => Ok(Copied::BrokenOff),
-        };
-        if !matches!(copied, Ok(Copied::All | Copied::BrokenOff)) {
-            // Nobody takes the rest.
-            order.node.cancel(&id).await.ok();
+/// Brings an archive here. It is another each time, so none of it goes to the master before all has come.
+async fn fetch_archive(
+    order: &Order,
+    args: &Value,
+    bytes_max: Option<u64>,
+) -> Result<(Spool, Fetched), Fault> {
+    for _ in 0..RESUMES_MAX {
+        match fetch_archive_once(order, args, bytes_max).await {
+            Err(Fault::Unknown(why)) => {
+                tracing::info!(node = order.node.name, why, "an upload begins again");
+            }
+            fetched => return fetched,
         }
-        copied
-    };
-    // Both at once: the outcome comes when all has been taken, and what is interrupted breaks off.
-    let (outcome, copied) = tokio::join!(events.outcome(), copying);
-    match copied? {
-        Copied::Cut => Ok(Sent::Cut),
-        Copied::All | Copied::BrokenOff => outcome.map(Sent::Ended),
     }
+    fetch_archive_once(order, args, bytes_max).await
 }
 
-#[derive(Debug)]
-enum Copied {
-    All,
-    Cut,
-    BrokenOff,
+async fn fetch_archive_once(
+    order: &Order,
+    args: &Value,
+    bytes_max: Option<u64>,
+) -> Result<(Spool, Fetched), Fault> {
+    let mut kept = Kept::new(Spool::new().await.map_err(Fault::of_disk)?, bytes_max);
+    let fetched = fetch(order, args.clone(), &mut kept).await?;
+    Ok((kept.spool, fetched))
+}
+
+async fn pass_on(order: &Order, upload: &UploadFolder, mut archive: SpoolReader) -> Result<(), Fault> {
+    let mut blocks = Blocks::new(order, upload.writer, upload.block_bytes, None);
+    while let Some(piece) = archive.next().await.map_err(Fault::of_disk)? {
+        blocks.take(piece).await?;
+    }
+    blocks.finish().await.map(|_| ())
 }
 
 /// A content on its way to an object of the master's, block by block.
@@ -148,25 +142,8 @@ impl<'a> Blocks<'a> {
         self.skipped = self.passed;
     }
 
-    async fn copy(&mut self, mut content: Content) -> Result<Copied, Fault> {
-        loop {
-            let Ok(piece) = content.next().await else { return Ok(Copied::BrokenOff) };
-            let Some(mut piece) = piece else { break };
-            let skipped = usize::try_from(self.skipped).unwrap_or(usize::MAX).min(piece.len());
-            self.skipped -= skipped as u64;
-            self.gathered.extend_from_slice(&piece.split_off(skipped));
-            while self.gathered.len() >= self.block_bytes {
-                if self.pass().await? == Passed::Cut {
-                    return Ok(Copied::Cut);
-                }
-            }
-        }
-        let last = self.pass().await?;
-        Ok(if last == Passed::Cut { Copied::Cut } else { Copied::All })
-    }
-
     /// Brings one block to the master, or as much of it as it wants.
-    async fn pass(&mut self) -> Result<Passed, Fault> {
+    async fn pass(&mut self) -> Result<Taken, Fault> {
         let mut block = self.gathered.split_to(self.gathered.len().min(self.block_bytes));
         let wanted = usize::try_from(self.bytes_max - self.passed).unwrap_or(usize::MAX);
         let is_cut = block.len() > wanted;
@@ -175,25 +152,37 @@ impl<'a> Blocks<'a> {
             self.passed += block.len() as u64;
             self.order.master.ask(self.writer, MasterCall::Write(block.freeze())).await?;
         }
-        Ok(if is_cut { Passed::Cut } else { Passed::Whole })
+        Ok(if is_cut { Taken::Cut } else { Taken::All })
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Passed {
-    Whole,
-    Cut,
+impl Sink for Blocks<'_> {
+    async fn take(&mut self, mut piece: Bytes) -> Result<Taken, Fault> {
+        let skipped = usize::try_from(self.skipped).unwrap_or(usize::MAX).min(piece.len());
+        self.skipped -= skipped as u64;
+        self.gathered.extend_from_slice(&piece.split_off(skipped));
+        while self.gathered.len() >= self.block_bytes {
+            if self.pass().await? == Taken::Cut {
+                return Ok(Taken::Cut);
+            }
+        }
+        Ok(Taken::All)
+    }
+
+    async fn finish(&mut self) -> Result<Taken, Fault> {
+        self.pass().await
+    }
 }
 
-fn code_of(report: &mut Report, sent: Sent, path: &str, cannot: &str, purpose: &str) -> i64 {
-    match sent {
-        Sent::Ended(outcome) if outcome.kind == "done" => 0,
-        Sent::Ended(outcome) => {
+fn code_of(report: &mut Report, fetched: Fetched, path: &str, cannot: &str) -> i64 {
+    match fetched {
+        Fetched::Ended(outcome) if outcome.kind == "done" => 0,
+        Fetched::Ended(outcome) => {
             let why = outcome.message.unwrap_or(outcome.kind);
-            report.push(Update::Stderr(format!("{cannot} '{path}' {purpose}: {why}\n")));
+            report.push(Update::Stderr(format!("{cannot} '{path}' for upload: {why}\n")));
             1
         }
-        Sent::Cut => {
+        Fetched::Cut => {
             report.push(Update::Stderr(format!("Maximum filesize reached, truncating file '{path}'\n")));
             1
         }
@@ -205,6 +194,3 @@ fn times_of(status: &Value) -> (f64, f64) {
     let seconds = |name: &str| status[name].as_f64().unwrap_or_default() / 1000.0;
     (seconds("accessed_ms"), seconds("modified_ms"))
 }
-
-/// How often an upload goes on after its node has forgotten it.
-const RESUMES_MAX: usize = 3;
