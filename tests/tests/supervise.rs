@@ -124,10 +124,10 @@ async fn output_and_exit_code_outlive_any_number_of_killed_nodes() {
 #[tokio::test]
 async fn a_program_that_ended_while_nobody_followed_is_told_of_later() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (_, mut follower) =
-        plan(folder.path(), &with_witness(folder.path(), "read x < go; echo late; exit 3"));
     let go = folder.path().join("go");
     assert!(std::process::Command::new("mkfifo").arg(&go).status().expect("it is installed").success());
+    let (_, mut follower) =
+        plan(folder.path(), &with_witness(folder.path(), "read x < go; echo late; exit 3"));
     follower.read_until(has_line).await;
     let witness = open_witness(folder.path());
     let mut killed = Follower::start(PROGRAM, &folder.path().join("exec"), "a");
@@ -520,7 +520,6 @@ async fn output_log_files_and_the_environment_are_one_row_for_every_node() {
     };
     let supervision = supervision(folder.path());
     let mut supervised = run(&supervision, &spec).await;
-    let mut stdin = supervised.stdin();
     let (mut first, mut log_bytes) = (Vec::new(), 0);
     // Each part is told before the next one begins, and the node is another then.
     for part in 1..=3 {
@@ -535,16 +534,14 @@ async fn output_log_files_and_the_environment_are_one_row_for_every_node() {
                 SupervisedEvent::Exited(reason) => panic!("it waits for input: {reason:?}"),
             }
         }
-        patient("input to be taken", stdin.write(&mut Bytes::from("go\n".repeat(part))))
-            .await
-            .expect("it reads");
         supervised = follow(&supervision).await;
-        stdin = supervised.stdin();
         for expected in &first {
             let event = next(&mut supervised).await.expect("it is kept");
             let SupervisedEvent::Output { number, piece } = event else { panic!("{event:?}") };
             assert_eq!((number, &piece), (expected.0, &expected.1));
         }
+        let input = "go\n".repeat(part);
+        patient("input to be taken", supervised.stdin().write(&mut input.into())).await.expect("it reads");
     }
     first.extend(pieces(&mut supervised).await);
     assert!(first.iter().map(|(number, _)| *number).eq(1..=first.len() as u64));
