@@ -46,7 +46,7 @@ fn removing(paths: &[&str]) -> FsRemoveArgs {
 }
 
 fn copying(from: &str, to: &str) -> FsCopyArgs {
-    FsCopyArgs { from: from.to_owned(), to: to.to_owned(), replace: false, make_parents: false }
+    FsCopyArgs { from: from.to_owned(), to: to.to_owned(), replace: false, merge: false, make_parents: false }
 }
 
 #[tokio::test(start_paused = true)]

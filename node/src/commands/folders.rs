@@ -10,6 +10,7 @@ mod config;
 mod copy;
 mod glob;
 mod list;
+mod merge;
 mod mkdir;
 mod page;
 mod pattern;

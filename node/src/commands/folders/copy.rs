@@ -1,4 +1,5 @@
-//! `fs.copy`: copies a file or a folder on the worker, whole or not at all.
+//! `fs.copy`: copies a file or a folder on the worker, whole or not at all. What it does to a folder that is there already is
+//! in [`merge`](super::merge).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,6 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::merge::merge;
 use super::place::{FOLDER, Place, make_folders};
 use super::remove::{Removal, remove};
 use super::walk::{Bounds, Left, Next, Visitor, walk};
@@ -24,11 +26,12 @@ use crate::handler::HandlerError;
 /// `fs.copy/1`: copies a file, a link or a folder with all that is in it. Not to be run again after a crash: it may have been
 /// done, and then what was to be made exists.
 ///
-/// Links are copied as links; permission bits, the times of reading and changing and, as far as the worker may give files away,
-/// owners are kept. The bits that lend an owner's rights, extended attributes and second names of a file are not; sockets, pipes and devices are left out. The copy
-/// appears under its name once it is complete; until then it lies beside it under a name that begins with a dot. That of a
-/// file is on the disk then, what is in a folder gets there when the system writes it. Told to
-/// stop, or past its deadline, it ends and removes what it has made.
+/// Links are copied as links; permission bits, the times of reading and changing and, as far as the worker may give files
+/// away, owners are kept. The bits that lend an owner's rights, extended attributes and second names of a file are not;
+/// sockets, pipes and devices are left out. The copy appears under its name once it is complete; until then it lies beside it
+/// under a name that begins with a dot. That of a file is on the disk then, what is in a folder gets there when the system
+/// writes it. Told to stop, or past its deadline, it ends and removes what it has made. Merged into a folder that is there, the
+/// complete copy goes there name by name; something that is in the way of another kind ends that in the middle.
 #[derive(Debug)]
 pub enum FsCopy {}
 
@@ -42,6 +45,9 @@ pub struct FsCopyArgs {
     pub to: String,
     /// Whether something of that name is replaced; otherwise it is an error.
     pub replace: bool,
+    /// Whether a folder of that name gets what is copied beside what it has, and so on in the folders in it; files and links are
+    /// replaced.
+    pub merge: bool,
     /// Whether missing folders above it are made.
     pub make_parents: bool,
 }
@@ -56,6 +62,9 @@ impl Command for FsCopy {
 
 pub(super) fn run(args: FsCopyArgs, work: &Work) -> Result<FsDone, HandlerError> {
     let (from, to) = (Path::new(&args.from), Path::new(&args.to));
+    if args.replace && args.merge {
+        return Err(HandlerError::new("either `replace` or `merge`: both at once make no sense"));
+    }
     let source =
         Place::entry(&work.confinement, from).map_err(|error| refused("cannot copy", from, error))?;
     let target = target(&args, work)?;
@@ -72,7 +81,13 @@ pub(super) fn run(args: FsCopyArgs, work: &Work) -> Result<FsDone, HandlerError>
             from.display()
         )));
     }
-    partial.move_to(&target).map_err(|error| failed("cannot make", to, &error))?;
+    if args.merge && target.stat().is_ok() {
+        // What has begun is little work, and half of it is nothing that anybody wants.
+        let bounds = Bounds { stopped: &|| None, ..bounds };
+        merge(&partial.0, &target, &bounds).map_err(|error| error.told("cannot merge into", to, ""))?;
+    } else {
+        partial.move_to(&target).map_err(|error| failed("cannot make", to, &error))?;
+    }
     Ok(FsDone { files: done.files, bytes: done.bytes })
 }
 
@@ -94,7 +109,9 @@ fn target(args: &FsCopyArgs, work: &Work) -> Result<Place, HandlerError> {
         return Err(cannot_make(&"it is the root"));
     }
     match target.stat() {
-        Ok(_) if !args.replace => Err(cannot_make(&"it exists; ask to replace it, or choose another name")),
+        Ok(_) if !(args.replace || args.merge) => {
+            Err(cannot_make(&"it exists; ask to replace it or to merge, or choose another name"))
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_make(&error)),
         _ => Ok(target),
     }
@@ -263,7 +280,7 @@ impl Visitor for Copy<'_> {
 }
 
 /// Gives a copy the owner, permissions and times of its original.
-fn keep(copy: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
+pub(super) fn keep(copy: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
     let (user, group) = owner(stat);
     allowed(fchown(copy, user, group))?;
     fchmod(copy, Mode::from_raw_mode(stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO))?;
@@ -310,7 +327,13 @@ mod tests {
     use crate::commands::folders::testing::{Yard, message};
 
     fn args(from: &str, to: &str) -> FsCopyArgs {
-        FsCopyArgs { from: from.to_owned(), to: to.to_owned(), replace: false, make_parents: true }
+        FsCopyArgs {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            replace: false,
+            merge: false,
+            make_parents: true,
+        }
     }
 
     fn names(path: &Path) -> Vec<OsString> {

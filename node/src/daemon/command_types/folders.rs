@@ -35,6 +35,8 @@ pub(super) struct CopyFields {
     #[serde(default)]
     replace: bool,
     #[serde(default)]
+    merge: bool,
+    #[serde(default)]
     make_parents: bool,
 }
 
@@ -75,8 +77,8 @@ impl From<RemoveFields> for FsRemoveArgs {
 }
 
 impl From<CopyFields> for FsCopyArgs {
-    fn from(CopyFields { from, to, replace, make_parents }: CopyFields) -> Self {
-        Self { from, to, replace, make_parents }
+    fn from(CopyFields { from, to, replace, merge, make_parents }: CopyFields) -> Self {
+        Self { from, to, replace, merge, make_parents }
     }
 }
 
