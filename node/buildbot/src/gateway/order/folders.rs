@@ -28,14 +28,14 @@ pub(super) async fn remove(order: &Order, report: &mut Report, remove: &RemoveFo
     Ok(outcome.map_or(-1, |outcome| code_of(report, "rmdir", &outcome)))
 }
 
-/// `cpdir`. As `cp` does it, a copy goes into a folder that is there.
+/// `cpdir`. As `cp` does it, a copy goes into a folder that is there, and there into one of the same name.
 pub(super) async fn copy(order: &Order, report: &mut Report, copy: &CopyFolder) -> Result<i64, Fault> {
     let (from, mut to) = (order.place.path("", &copy.from), order.place.path("", &copy.to));
     if status_of(order, &to, true).await?.is_ok_and(|status| status["kind"] == "folder") {
         to = join(&to, name(&from));
     }
     report.push(Update::Header(format!("copying {from} to {to}\n")));
-    let args = json!({ "from": from, "to": to, "make_parents": true });
+    let args = json!({ "from": from, "to": to, "merge": true, "make_parents": true });
     let outcome = within(order, report, copy.time_max, &Work::small("fs.copy/1", args)).await?;
     Ok(outcome.map_or(-1, |outcome| code_of(report, "cpdir", &outcome)))
 }
