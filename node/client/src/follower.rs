@@ -121,6 +121,12 @@ impl Follower {
         Self { holds: true, ..self }
     }
 
+    /// Begins behind this update, as one that has all up to it. Nothing changes with 0.
+    #[must_use]
+    pub fn after(self, update: u64) -> Self {
+        Self { update, ..self }
+    }
+
     /// Returns what comes next, or `None` when all that was asked for has come. Nothing comes after the outcome.
     ///
     /// # Errors
@@ -171,8 +177,8 @@ impl Follower {
     fn path(&self) -> String {
         let follow = self.until == Until::Outcome;
         // From the beginning by event, so that a gap there is said; later by update, which outlives a restart.
-        let begin =
-            if self.said.is_empty() { "from=1".to_owned() } else { format!("after_update={}", self.update) };
+        let is_first = self.said.is_empty() && self.update == 0;
+        let begin = if is_first { "from=1".to_owned() } else { format!("after_update={}", self.update) };
         let hold = if self.holds { "&hold=true" } else { "" };
         format!("/v1/commands/{}/events?{begin}&follow={follow}{hold}", self.id)
     }
@@ -326,6 +332,15 @@ mod tests {
         assert!(matches!(seen.next().await.unwrap(), Some(Sign::Away)));
         seen.next().await.unwrap_err();
         assert!(started_at.elapsed() >= Duration::from_secs(60), "one that has stored the command is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_some_updates_asks_for_what_is_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (client, listener) = listen(folder.path());
+        let mut follower = follower(client, Until::Outcome, Presence::Unknown).after(7);
+        let (_, asked) = tokio::join!(event(&mut follower), answer(&listener, STORED));
+        assert!(asked.contains("?after_update=7&follow=true"), "{asked}");
     }
 
     #[tokio::test(start_paused = true)]
