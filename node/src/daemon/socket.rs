@@ -1,17 +1,20 @@
 //! The socket of the API: where it is, whose it is, and how many may use it at once.
 
+mod private;
+
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub(crate) use self::private::{SocketFile, bind_private};
 
 /// Returns where the socket is if nobody says otherwise: the same place for the node and its clients.
 pub(crate) fn default_path() -> anyhow::Result<PathBuf> {
@@ -44,10 +47,6 @@ pub(super) struct ApiSocket {
     file: SocketFile,
 }
 
-/// The file of a socket.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
 /// A connection; it takes one of the places.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -62,25 +61,14 @@ impl ApiSocket {
     ///
     /// Another node listens there, something else is there, or the system refuses.
     pub(super) fn bind(path: &Path, connections_max: usize) -> anyhow::Result<Self> {
-        remove_stale(path)?;
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| {
-                format!("cannot make the folder {} of the API's socket", folder.display())
-            })?;
-        }
-        let listener = bind_private(path).with_context(|| {
-            format!("cannot listen at {}: choose another place with `socket` under [api]", path.display())
-        })?;
-        Ok(Self {
-            listener,
-            places: Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS))),
-            file: SocketFile(path.to_owned()),
-        })
+        let (listener, file) = bind_private(path, "node", "`socket` under [api]")?;
+        let places = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+        Ok(Self { listener, places, file })
     }
 
     /// Returns where it is.
     pub(super) fn path(&self) -> &Path {
-        &self.file.0
+        self.file.path()
     }
 }
 
@@ -124,44 +112,10 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        std::fs::remove_file(&self.0).ok();
-    }
-}
-
-/// Removes the socket of a node that is gone.
-fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() {
-        bail!("{} is there and is no socket: remove it, or choose another place", path.display());
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => bail!(
-            "another node listens at {}: stop it, or give this one a `socket` of its own under [api]",
-            path.display()
-        ),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)
-            .with_context(|| format!("cannot remove the socket {} of a stopped node", path.display())),
-        Err(error) => Err(error).with_context(|| format!("cannot tell who listens at {}", path.display())),
-    }
-}
-
-/// Binds under another name, closes the file to others, and only then gives it its name: at no moment can another user
-/// connect.
-fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    let mut hidden = path.as_os_str().to_owned();
-    hidden.push(format!(".{}", std::process::id()));
-    let hidden = SocketFile(PathBuf::from(hidden));
-    let listener = UnixListener::bind(&hidden.0)?;
-    std::fs::set_permissions(&hidden.0, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&hidden.0, path)?;
-    Ok(listener)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[track_caller]
