@@ -102,7 +102,7 @@ impl Pb {
     fn start(&mut self, called: &Called, start: Start) -> Result<Ask, Refusal> {
         let no_builder = Refusal::Wrong { argument: "builder", expected: "one that is there" };
         let (name, builder) = self.builders.of_object(called.object).ok_or(no_builder)?;
-        let (running, before) = builder.start(start.id.clone());
+        let (running, before) = builder.start(start.id.clone(), start.command.is_brief());
         let (builder, folder) = (name.to_owned(), builder.folder.clone());
         Ok(Ask::Start(Box::new(Job { builder, folder, start, running, before })))
     }

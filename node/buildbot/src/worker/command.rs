@@ -86,6 +86,23 @@ impl Command {
         }
     }
 
+    /// Returns whether it ends by itself in a moment: a question, or a change that moves no content.
+    pub fn is_brief(&self) -> bool {
+        match self {
+            Self::MakeFolders { .. }
+            | Self::Stat { .. }
+            | Self::Glob { .. }
+            | Self::List { .. }
+            | Self::RemoveFile { .. } => true,
+            Self::Shell(_)
+            | Self::Upload(_)
+            | Self::UploadFolder(_)
+            | Self::Download(_)
+            | Self::RemoveFolders(_)
+            | Self::CopyFolder(_) => false,
+        }
+    }
+
     /// Returns the names and versions that a worker tells its master.
     pub(super) fn versions() -> Value {
         Value::Dict(COMMANDS.iter().map(|&(name, version)| (name.into(), version.into())).collect())

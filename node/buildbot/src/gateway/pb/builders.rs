@@ -19,6 +19,8 @@ pub(super) struct Builder {
     /// Absolute.
     pub(super) folder: String,
     running: Option<Running>,
+    /// What runs ends by itself in a moment.
+    is_brief: bool,
 }
 
 impl Builders {
@@ -32,7 +34,7 @@ impl Builders {
         for (name, folder) in named {
             let builder = match old.remove(&name) {
                 Some(builder) => Builder { folder, ..builder },
-                None => Builder { object: new_object()?, folder, running: None },
+                None => Builder { object: new_object()?, folder, running: None, is_brief: false },
             };
             self.builders.insert(name, builder);
         }
@@ -55,12 +57,18 @@ impl Builders {
 }
 
 impl Builder {
-    /// Starts a command in place of the one that runs, which is made to end and has to be waited for: it is returned.
-    pub(super) fn start(&mut self, id: MasterCommandId) -> (Running, Option<Running>) {
-        self.interrupt();
+    /// Starts a command in place of the one that runs, which has to be waited for: it is returned.
+    ///
+    /// The older one is made to end, unless it is brief: masters ask several questions at once, which Buildbot's own worker
+    /// answers before it looks at the next.
+    pub(super) fn start(&mut self, id: MasterCommandId, is_brief: bool) -> (Running, Option<Running>) {
+        if !self.is_brief {
+            self.interrupt();
+        }
         let before = self.running().cloned();
         let running = Running::new(id);
         self.running = Some(running.clone());
+        self.is_brief = is_brief;
         (running, before)
     }
 
@@ -118,9 +126,9 @@ mod tests {
         let mut builders = Builders::default();
         builders.set(named(&["a"]), objects()).unwrap();
         let (_, builder) = builders.of_object(ObjectId::from_wire(1)).unwrap();
-        let (first, none) = builder.start(id("1"));
+        let (first, none) = builder.start(id("1"), false);
         assert!(none.is_none() && !first.interrupted.is_cancelled());
-        let (second, before) = builder.start(id("2"));
+        let (second, before) = builder.start(id("2"), true);
         assert_eq!(before.map(|before| before.id), Some(id("1")));
         assert!(first.interrupted.is_cancelled() && !second.interrupted.is_cancelled());
         builder.interrupt_command(&id("1"));
@@ -128,15 +136,26 @@ mod tests {
         builder.interrupt_command(&id("2"));
         assert!(second.interrupted.is_cancelled());
         second.ended.cancel();
-        let (_, none) = builder.start(id("3"));
+        let (_, none) = builder.start(id("3"), false);
         assert!(none.is_none(), "it has ended");
+    }
+
+    #[test]
+    fn a_brief_command_is_waited_for() {
+        let mut builders = Builders::default();
+        builders.set(named(&["a"]), objects()).unwrap();
+        let (_, builder) = builders.of_object(ObjectId::from_wire(1)).unwrap();
+        let (first, _) = builder.start(id("1"), true);
+        let (second, before) = builder.start(id("2"), false);
+        assert_eq!(before.map(|before| before.id), Some(id("1")));
+        assert!(!first.interrupted.is_cancelled() && !second.interrupted.is_cancelled());
     }
 
     #[test]
     fn a_builder_that_is_taken_away_ends_its_command() {
         let mut builders = Builders::default();
         builders.set(named(&["a"]), objects()).unwrap();
-        let (running, _) = builders.of_object(ObjectId::from_wire(1)).unwrap().1.start(id("1"));
+        let (running, _) = builders.of_object(ObjectId::from_wire(1)).unwrap().1.start(id("1"), false);
         builders.set(named(&[]), objects()).unwrap();
         assert!(running.interrupted.is_cancelled());
     }
