@@ -249,7 +249,6 @@ def bad_archive():
     return [
         run("fill", "mkdir -p tree; ln -sf /etc/passwd tree/link"),
         step(steps.DirectoryUpload, "upload", workersrc="tree", masterdest=target),
-        run("after", "echo after"),
     ]
 
 
