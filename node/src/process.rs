@@ -1,9 +1,10 @@
-//! One child process, run well: a group of its own, its output as events, its end in order.
+//! One child process, run well: a group of its own, pipes or a terminal, its output and the files that it writes as events,
+//! its end in order.
 //!
 //! Knows nothing of commands, links or queues; the built-in `exec` wraps it. It starts no task: everything,
 //! limits of time included, is driven by [`Process::next`], or by [`Process::hold`] while output has to wait. While
-//! nobody calls `next`, the pipes fill and press back on the process, so there is no buffer that could grow. Start
-//! at [`Process`]; [`Confinement`] says what a worker lets others run. Unix only.
+//! nobody calls `next`, the pipes fill and press back on the process and files stay unread, so there is no buffer that
+//! could grow. Start at [`Process`]; [`Confinement`] says what a worker lets others run. Unix only.
 
 mod confine;
 mod environment;

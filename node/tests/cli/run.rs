@@ -49,6 +49,14 @@ fn the_programs_surroundings_are_as_ordered() {
 }
 
 #[test]
+fn a_program_in_a_terminal_has_one_output_and_takes_input() {
+    let house = House::start();
+    let script = "test -t 0 && test -t 1 && test -t 2 && cat; echo err >&2";
+    let ended = house.run_with_input(&["run", "w1", "--terminal", "--", "sh", "-c", script], b"one\ntwo\n");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "one\r\ntwo\r\nerr\r\n"), "{}", ended.stderr);
+}
+
+#[test]
 fn redirected_input_is_passed_on_to_its_end() {
     let house = House::start();
     let input = "0123456789abcdef\n".repeat(20_000);
