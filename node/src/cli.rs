@@ -85,7 +85,7 @@ enum Verb {
     Fleet(fleet::FleetArgs),
     /// Run a node until it is told to stop (SIGTERM or Ctrl-C).
     Node(node::NodeArgs),
-    /// Let other systems drive the fleet: a Buildbot master.
+    /// Let other systems drive the fleet: a Buildbot master, Twisted programs.
     Gateway(gateway::GatewayArgs),
     /// Let a node whose store was restored from an older backup go on, at the price of what it cannot know.
     NewEpoch(new_epoch::NewEpochArgs),

@@ -42,7 +42,7 @@ use self::ending::Ending;
 pub(crate) use self::ending::Tie;
 pub(crate) use self::ready::{announce, say_stopping};
 use self::socket::ApiSocket;
-pub(crate) use self::socket::default_path as default_socket;
+pub(crate) use self::socket::{SocketFile, bind_private, default_path as default_socket};
 use self::spool::BodySpool;
 
 /// The store has failed while the node ran, and nothing can be promised without it.

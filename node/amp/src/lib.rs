@@ -4,8 +4,8 @@
 //! [`Decoder`] reads, and a [`Session`] makes asks and answers of boxes, in both directions. [`value`] has the types of
 //! arguments as Twisted writes them. `AMP.md` describes all of it.
 //!
-//! This part of the crate never does I/O, reads no clock and starts nothing. What it reads from a peer never makes it
-//! panic, and it holds no more of it than [`Limits`] say.
+//! These never do I/O, read no clock and start nothing. What they read from a peer never makes them panic, and they hold
+//! no more of it than [`Limits`] say. [`gateway`] drives sessions and has the local node do what Twisted programs ask.
 //!
 //! ```
 //! use runnel_amp::{AmpBox, Event, Limits, Session};
@@ -20,6 +20,8 @@
 
 mod amp_box;
 mod decode;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod limits;
 mod session;
 pub mod value;
