@@ -86,6 +86,17 @@ fn commands_are_cancelled_held_back_and_outlive_connections() {
     gateway.check(&house, &["cancel", "held_back", "reconnect", "broken_body", "left_body"]);
 }
 
+#[test]
+fn the_module_of_the_examples_runs_a_program_by_itself() {
+    let Some(mut module) = twisted::module() else { return };
+    let house = House::start();
+    let gateway = Gateway::start(&house, "unix:amp.sock");
+    let script = ["w1", "sh", "-c", "echo out; echo err >&2; exit 4"];
+    let ended = module.arg(&gateway.endpoint).args(script).output().expect("the environment's Python runs");
+    let said = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!((ended.status.code(), &*said.0, &*said.1), (Some(4), "out\n", "err\n"));
+}
+
 /// Runs a scenario, in whose middle `between` happens.
 #[track_caller]
 fn check_in_the_midst(gateway: &Gateway, mut house: House, scenario: &str, between: impl FnOnce(&mut House)) {

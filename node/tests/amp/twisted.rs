@@ -8,12 +8,21 @@ use std::sync::OnceLock;
 static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
 /// Returns the program, without its arguments, or says on standard error that the test is skipped, and why.
-#[allow(clippy::print_stderr, reason = "a test that is skipped has to say so")]
 pub(crate) fn program() -> Option<Command> {
+    python("tests/amp/program.py")
+}
+
+/// Returns the module of the examples, in the same way.
+pub(crate) fn module() -> Option<Command> {
+    python("../examples/runnel_amp.py")
+}
+
+#[allow(clippy::print_stderr, reason = "a test that is skipped has to say so")]
+fn python(script: &str) -> Option<Command> {
     match PYTHON.get_or_init(make) {
         Ok(python) => {
             let mut program = Command::new(python);
-            program.arg(package().join("tests/amp/program.py"));
+            program.arg(package().join(script));
             Some(program)
         }
         Err(why) => {

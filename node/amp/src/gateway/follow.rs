@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use super::config::GatewayConfig;
 use super::download::download;
+use super::jobs::Place;
 use super::line::Line;
 use super::outcome::Outcome;
 use super::refusal::Refusal;
@@ -25,6 +26,8 @@ pub(super) struct Followed {
     pub(super) id: String,
     pub(super) after_update: u64,
     pub(super) wanted: Wanted,
+    /// Its place among those that the connection follows.
+    pub(super) place: Place,
 }
 
 /// Why a command is not followed to its end.
@@ -51,19 +54,25 @@ impl From<FollowError> for Stop {
 impl Followed {
     /// Tells the program all that happens, and then how the command ended. Whoever drops it lets the command go on.
     pub(super) async fn run(self) {
-        match self.tell().await {
-            Ok(()) => {}
-            Err(Stop::Program(AskFailure::ConnectionLost)) => {
-                debug!(id = self.id, "followed no more: the program is gone");
-            }
-            Err(Stop::Program(failure)) => {
-                warn!(id = self.id, %failure, "followed no more: the program will not hear of it");
-            }
-            Err(Stop::Node(refusal)) => self.tell_lost(refusal).await,
+        let (command, last) = match self.tell().await {
+            Ok(end) => ("Ended", end),
+            Err(Stop::Node(refusal)) => ("Lost", lost_box(&self.id, refusal)),
+            Err(Stop::Program(failure)) => return report(&self.id, &failure),
+        };
+        let Self { speaker, id, place, .. } = self;
+        // Whoever hears the last of a command may follow it again.
+        drop(place);
+        let told = match speaker.ask(command, last).await {
+            Ok(reply) => reply.answer().await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = told {
+            report(&id, &failure);
         }
     }
 
-    async fn tell(&self) -> Result<(), Stop> {
+    /// Tells everything but the end, which it returns once the program has answered all of it.
+    async fn tell(&self) -> Result<AmpBox, Stop> {
         let (outcome, ()) = tokio::try_join!(self.tell_events(), self.tell_body())?;
         let mut window = self.window();
         let mut end = outcome.to_box(&self.id);
@@ -75,12 +84,11 @@ impl Followed {
             }
             None => {}
         }
-        window.ask("Ended", end, Need::Needed).await?;
         window.drain().await?;
-        Ok(())
+        Ok(end)
     }
 
-    /// Tells everything but the end, which it returns once the program has answered all of it.
+    /// Tells all events up to the outcome.
     async fn tell_events(&self) -> Result<Outcome, Stop> {
         let mut window = self.window();
         // What the program does not answer holds the command back, for as long as it takes.
@@ -119,23 +127,26 @@ impl Followed {
         Ok(())
     }
 
-    async fn tell_lost(&self, refusal: Refusal) {
-        let said = AmpBox::new()
-            .with("id", self.id.clone())
-            .with("code", refusal.code.into_owned())
-            .with("description", refusal.description);
-        // Whoever does not know `Lost` has been told all that can be told.
-        if let Ok(reply) = self.speaker.ask("Lost", said).await {
-            reply.answer().await.ok();
-        }
-    }
-
     fn of_update(&self, update: u64) -> AmpBox {
         AmpBox::new().with("id", self.id.clone()).with("update", integer(update))
     }
 
     fn window(&self) -> Window {
         Window::new(self.speaker.clone(), &self.config)
+    }
+}
+
+fn lost_box(id: &str, refusal: Refusal) -> AmpBox {
+    AmpBox::new()
+        .with("id", id.to_owned())
+        .with("code", refusal.code.into_owned())
+        .with("description", refusal.description)
+}
+
+fn report(id: &str, failure: &AskFailure) {
+    match failure {
+        AskFailure::ConnectionLost => debug!(id, "followed no more: the program is gone"),
+        failure => warn!(id, %failure, "followed no more: the program will not hear of it"),
     }
 }
 

@@ -37,7 +37,7 @@ struct Ids {
 
 /// A place among the followed commands; it is free again when this is dropped.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     all: FollowedIds,
     id: Option<String>,
 }
@@ -83,7 +83,7 @@ impl Worker {
                         self.speaker.answer(request, Ok(id_box(id.clone()))).await;
                         // One that was submitted before, under the same key, may be followed already.
                         if place.take(&id) {
-                            self.followed(id, 0, wanted).run().await;
+                            self.followed(id, 0, wanted, place).run().await;
                         }
                     }
                 }
@@ -102,9 +102,9 @@ impl Worker {
         };
         match place.await {
             Err(refusal) => self.speaker.answer(request, Err(refusal)).await,
-            Ok(_place) => {
+            Ok(place) => {
                 self.speaker.answer(request, Ok(AmpBox::new())).await;
-                self.followed(id, after_update, wanted).run().await;
+                self.followed(id, after_update, wanted, place).run().await;
             }
         }
     }
@@ -132,9 +132,9 @@ impl Worker {
         })
     }
 
-    fn followed(&self, id: String, after_update: u64, wanted: Wanted) -> Followed {
+    fn followed(&self, id: String, after_update: u64, wanted: Wanted, place: Place) -> Followed {
         let Self { client, speaker, config, .. } = self.clone();
-        Followed { client, speaker, config, id, after_update, wanted }
+        Followed { client, speaker, config, id, after_update, wanted, place }
     }
 }
 

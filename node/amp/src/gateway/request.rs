@@ -164,6 +164,9 @@ fn read_wanted(arguments: &mut Arguments) -> Result<Wanted, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::value::{amp_list, boolean, integer, list_of};
 
@@ -243,5 +246,41 @@ mod tests {
         check_refused("Submit", submit, "bad-arguments", "not JSON");
         check_refused("Cancel", AmpBox::new().with("id", "a/../b"), "bad-id", "is no id");
         check_refused("Write", AmpBox::new().with("id", "a.b.1.2"), "bad-arguments", "`data` is missing");
+    }
+
+    const COMMANDS: [&str; 14] = [
+        "Submit", "Exec", "Put", "Get", "Remove", "Copy", "List", "Follow", "Open", "Write", "Close",
+        "Cancel", "Nodes", "Missing",
+    ];
+
+    const KEYS: [&str; 14] = [
+        "node",
+        "command",
+        "args",
+        "args_raw",
+        "program",
+        "env",
+        "log_files",
+        "path",
+        "paths",
+        "limit",
+        "replace",
+        "id",
+        "data",
+        "after_update",
+    ];
+
+    proptest! {
+        #[test]
+        fn arbitrary_arguments_are_read_or_refused(
+            command in 0..COMMANDS.len(),
+            pairs in vec((0..KEYS.len(), vec(any::<u8>(), 0..20)), 0..6),
+        ) {
+            let with = |said: AmpBox, (key, value): (usize, Vec<u8>)| said.with(KEYS[key], value);
+            let arguments = pairs.into_iter().fold(AmpBox::new(), with);
+            if let Err(refusal) = Request::read(COMMANDS[command].as_bytes(), arguments) {
+                prop_assert!(!refusal.code.is_empty() && !refusal.description.is_empty());
+            }
+        }
     }
 }
