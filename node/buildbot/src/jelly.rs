@@ -109,6 +109,12 @@ impl From<String> for Value {
     }
 }
 
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}
+
 impl From<i128> for Value {
     fn from(value: i128) -> Self {
         match i64::try_from(value) {

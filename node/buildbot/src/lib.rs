@@ -2,7 +2,8 @@
 //!
 //! Four layers have what master and worker say to each other, Twisted's Perspective Broker, from the bytes up: [`banana`] makes lists of strings and numbers of bytes, [`jelly`] makes values of
 //! Python of lists, a [`Broker`] carries calls of objects in both directions, and [`worker`] has what a master and a
-//! worker call, as types. `PB.md` describes the subset that is spoken.
+//! worker call, as types. `PB.md` describes the subset that is spoken. The other protocol of Buildbot, [`msgpack`], carries
+//! the same commands in other words.
 //!
 //! These never do I/O, read no clock, draw no random numbers and start nothing. What they read from a peer never makes
 //! them panic, nothing is made of it but what a list of types allows, and they hold no more of it than [`Limits`] say. They
@@ -33,6 +34,7 @@ pub mod gateway;
 mod ids;
 pub mod jelly;
 mod limits;
+pub mod msgpack;
 pub mod worker;
 
 pub use broker::{Broker, CallFailure, Called, CloseReason, Credentials, Event, SendError, TooManyObjects};

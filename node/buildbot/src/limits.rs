@@ -8,11 +8,12 @@
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Longest byte string, in bytes, read or written. Default: 655360 (640 KiB), which is Twisted's own limit. Less
-    /// than 64 KiB counts as that.
+    /// than 64 KiB counts as that. Over msgpack there is no such limit beside that of messages.
     ///
     /// Lower, a master's file blocks or patches end the connection; higher, Twisted ends it when it reads one.
     pub string_bytes_max: usize,
-    /// Longest message, in encoded bytes, read or written. Default: 2 MiB. Less than 128 KiB counts as that.
+    /// Longest message, in encoded bytes, read or written; over msgpack only read. Default: 2 MiB. Less than 128 KiB counts
+    /// as that.
     ///
     /// Too low, a command with a long environment and a patch ends the connection; as much may be held unread.
     pub message_bytes_max: usize,

@@ -59,7 +59,7 @@ impl BuilderCall {
             "startBuild" => Ok(Self::StartBuild),
             "startCommand" => Ok(Self::StartCommand(Box::new(Start::of(called)?))),
             "interruptCommand" => {
-                let command = MasterCommandId::of(called, 0)?;
+                let command = MasterCommandId::of(called.argument(0, "command_id"))?;
                 let why = called.argument(1, "why").and_then(Value::as_text).unwrap_or_default().to_owned();
                 Ok(Self::InterruptCommand { command, why })
             }
@@ -73,7 +73,7 @@ impl Start {
         let Some(Value::Remote(sink)) = called.argument(0, "command_ref") else {
             return Err(Refusal::Wrong { argument: "command_ref", expected: "an object" });
         };
-        let id = MasterCommandId::of(called, 1)?;
+        let id = MasterCommandId::of(called.argument(1, "command_id"))?;
         let name = called.argument(2, "command").and_then(Value::as_text);
         let name = name.ok_or(Refusal::Wrong { argument: "command", expected: "a text" })?;
         let Some(args @ Value::Dict(_)) = called.argument(3, "args") else {
@@ -89,9 +89,14 @@ impl MasterCommandId {
         Self(id.to_owned())
     }
 
-    fn of(called: &Called, position: usize) -> Result<Self, Refusal> {
+    /// Reads a name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing, no text, or longer than 255 bytes.
+    pub fn of(value: Option<&Value>) -> Result<Self, Refusal> {
         let argument = "command_id";
-        let id = called.argument(position, argument).ok_or(Refusal::Missing { argument })?;
+        let id = value.ok_or(Refusal::Missing { argument })?;
         match id.as_text() {
             Some(id) if id.len() <= ID_BYTES_MAX => Ok(Self(id.to_owned())),
             _ => Err(Refusal::Wrong { argument, expected: "a short text" }),

@@ -1,10 +1,12 @@
 //! The commands of a worker, by name.
 
 use super::arguments::Arguments;
+use super::msgpack_names::{msgpack_name, pb_name};
 use super::{CopyFolder, Download, Refusal, RemoveFolders, Shell, Upload, UploadFolder};
+use crate::ids::RemoteId;
 use crate::jelly::Value;
 
-/// A command of a worker, as masters from 3.0 on say it over this protocol.
+/// A command of a worker, as masters from 3.0 on say it.
 ///
 /// Each ends with an update of its return code and then with its end, whatever happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +105,23 @@ impl Command {
         }
     }
 
+    /// Reads a command as the other protocol has it, where all paths are absolute and named alike, and where the master's
+    /// objects go without saying: `object` stands for them.
+    pub(crate) fn of_msgpack(name: &str, args: Value, object: RemoteId) -> Result<Self, Refusal> {
+        let Value::Dict(mut args) = args else {
+            return Err(Refusal::Wrong { argument: "args", expected: "a dictionary" });
+        };
+        for (key, _) in &mut args {
+            if let Some(renamed) = key.as_text().and_then(|key| pb_name(name, key)) {
+                *key = renamed.into();
+            }
+        }
+        let object = ["writer", "reader"].map(|name| (name.into(), Value::Remote(object)));
+        let args = Value::Dict(args.into_iter().chain(object).collect());
+        Self::of(name, Arguments(&args))
+            .map_err(|refusal| refusal.renamed(|argument| msgpack_name(name, argument)))
+    }
+
     /// Returns the names and versions that a worker tells its master.
     pub(super) fn versions() -> Value {
         Value::Dict(COMMANDS.iter().map(|&(name, version)| (name.into(), version.into())).collect())
@@ -133,6 +152,41 @@ mod tests {
         check("listdir", &dict(&[("dir", "a/b")]), Command::List { path: path.clone() });
         check("rmfile", &dict(&[("path", "a/b")]), Command::RemoveFile { path: path.clone() });
         check("mkdir", &dict(&[("dir", "a/b")]), Command::MakeFolders { paths: vec![path] });
+    }
+
+    #[test]
+    fn the_other_protocol_names_paths_alike() {
+        let object = RemoteId::from_wire(5);
+        let read = |name: &str, args: &Value| Command::of_msgpack(name, args.clone(), object);
+        let path = dict(&[("path", "/a")]);
+        let (folder, file) = (String::new(), "/a".to_owned());
+        assert_eq!(read("stat", &path), Ok(Command::Stat { folder, path: file.clone() }));
+        assert_eq!(read("listdir", &path), Ok(Command::List { path: file.clone() }));
+        assert_eq!(read("glob", &path), Ok(Command::Glob { pattern: file.clone() }));
+        assert_eq!(read("rmfile", &path), Ok(Command::RemoveFile { path: file.clone() }));
+        let paths = Value::Dict(vec![("paths".into(), Value::List(vec!["/a".into()]))]);
+        assert_eq!(read("mkdir", &paths), Ok(Command::MakeFolders { paths: vec![file] }));
+        assert!(matches!(read("rmdir", &paths), Ok(Command::RemoveFolders(_))));
+        let copy = dict(&[("from_path", "/a"), ("to_path", "/b")]);
+        assert!(matches!(read("cpdir", &copy), Ok(Command::CopyFolder(_))));
+        let transfer = Value::Dict(vec![("path".into(), "/a".into()), ("blocksize".into(), Value::Int(9))]);
+        for name in ["upload_file", "uploadFile", "upload_directory", "uploadDirectory"] {
+            let Ok(
+                Command::Upload(Upload { writer, .. }) | Command::UploadFolder(UploadFolder { writer, .. }),
+            ) = read(name, &transfer)
+            else {
+                panic!("{name}");
+            };
+            assert_eq!(writer, object);
+        }
+        for name in ["download_file", "downloadFile"] {
+            assert!(
+                matches!(read(name, &transfer), Ok(Command::Download(Download { reader, .. })) if reader == object)
+            );
+        }
+        assert_eq!(read("stat", &dict(&[])), Err(Refusal::Missing { argument: "path" }));
+        assert_eq!(read("cpdir", &dict(&[])), Err(Refusal::Missing { argument: "from_path" }));
+        assert!(matches!(read("mkdir", &Value::None), Err(Refusal::Wrong { argument: "args", .. })));
     }
 
     #[test]

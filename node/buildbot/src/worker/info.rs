@@ -31,7 +31,7 @@ impl WorkerInfo {
             ("numcpus", Value::Int(self.processors.into())),
             ("version", self.version.into()),
             ("worker_commands", Command::versions()),
-            // Folders that no builder has are not removed: the master does not ask over this protocol.
+            // Folders that no builder has are not removed. Over one of the protocols the master would do it.
             ("delete_leftover_dirs", Value::Bool(false)),
         ];
         let is_free = |name: &str| own.iter().all(|(taken, _)| *taken != name);

@@ -35,12 +35,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn no_such_method(method: &str) -> Self {
+    pub(crate) fn no_such_method(method: &str) -> Self {
         Self::NoSuchMethod { method: method.chars().take(NAME_CHARS_MAX).collect() }
     }
 
-    pub(super) fn no_such_command(command: &str) -> Self {
+    pub(crate) fn no_such_command(command: &str) -> Self {
         Self::NoSuchCommand { command: command.chars().take(NAME_CHARS_MAX).collect() }
+    }
+
+    /// Returns the same of an argument that has another name.
+    pub(super) fn renamed(self, name: impl FnOnce(&'static str) -> &'static str) -> Self {
+        match self {
+            Self::Missing { argument } => Self::Missing { argument: name(argument) },
+            Self::Wrong { argument, expected } => Self::Wrong { argument: name(argument), expected },
+            refusal => refusal,
+        }
     }
 }
 

@@ -121,7 +121,8 @@ impl Argument {
         let argument = "command";
         match word {
             Value::Int(number) => Ok(Self { text: number.to_string(), shown: None }),
-            Value::Tuple(parts) => match &parts[..] {
+            // A tuple, which the other protocol cannot say, is a list there.
+            Value::Tuple(parts) | Value::List(parts) => match &parts[..] {
                 [kind, real, shown] if kind.as_text() == Some("obfuscated") => {
                     Ok(Self { text: text_of(real, argument)?, shown: Some(text_of(shown, argument)?) })
                 }

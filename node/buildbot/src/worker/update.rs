@@ -72,7 +72,13 @@ impl Update {
     /// Returns the update as an item of what `update` is called with: a dictionary of one key, and a number that old
     /// masters look at.
     pub(super) fn into_value(self) -> Value {
-        let (key, value) = match self {
+        let (key, value) = self.into_pair();
+        Value::List(vec![Value::Dict(vec![(key.into(), value)]), Value::Int(0)])
+    }
+
+    /// Returns the update's key and what a master finds under it.
+    pub(crate) fn into_pair(self) -> (&'static str, Value) {
+        match self {
             Self::Stdout(text) => ("stdout", Value::Text(text)),
             Self::Stderr(text) => ("stderr", Value::Text(text)),
             Self::Header(text) => ("header", Value::Text(text)),
@@ -82,8 +88,7 @@ impl Update {
             Self::Failure(reason) => ("failure_reason", reason.word().into()),
             Self::Files(files) => ("files", Value::List(files.into_iter().map(Value::Text).collect())),
             Self::Status(status) => ("stat", status.into_value()),
-        };
-        Value::List(vec![Value::Dict(vec![(key.into(), value)]), Value::Int(0)])
+        }
     }
 }
 
