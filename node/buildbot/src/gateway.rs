@@ -13,6 +13,7 @@ mod fault;
 mod fleet;
 mod machine;
 mod master;
+mod msgpack;
 mod node;
 mod order;
 mod paths;
@@ -35,7 +36,7 @@ use self::fleet::Fleet;
 use self::node::Node;
 use crate::broker::Credentials;
 
-pub use self::config::{Config, ConfigError, WorkerConfig};
+pub use self::config::{Config, ConfigError, MasterProtocol, WorkerConfig};
 
 /// Serves the master until `stop` is cancelled. Passwords are read from files that count from `folder`.
 ///

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Config, WorkerConfig};
+use super::config::{Config, MasterProtocol, WorkerConfig};
 use super::fault::Fault;
 use super::fleet::Reach;
 use super::machine::Machine;
-use super::node::{Halt, Node};
+use super::msgpack::Msgpack;
+use super::node::{Halt, Node, Work};
 use super::pb::Pb;
-use super::protocol::Closing;
+use super::protocol::{Closing, OpenError};
 use super::session::{Attachment, Session, SessionEnd};
 use crate::broker::Credentials;
 
@@ -71,10 +73,29 @@ impl Worker {
             machine,
             reach: self.reach.clone(),
         };
-        let limits = self.config.limits.clone();
+        let (address, limits) = (&self.config.master, self.config.limits.clone());
         let (node, folder) = (self.node.name.clone(), self.worker.folder.clone());
-        let master = Pb::open(&self.config.master, limits, self.credentials.clone(), node, folder).await?;
-        Ok(Session::new(attachment, master).run(stop).await)
+        match self.config.protocol {
+            MasterProtocol::Pb => {
+                let master = Pb::open(address, limits, self.credentials.clone(), node, folder).await?;
+                Ok(Session::new(attachment, master).run(stop).await)
+            }
+            MasterProtocol::Msgpack => {
+                self.make_folder(&halt).await?;
+                let master = Msgpack::open(address, limits, &self.credentials, node, folder).await?;
+                Ok(Session::new(attachment, master).run(stop).await)
+            }
+        }
+    }
+
+    /// Makes the worker's folder, which a master lists before it has any made in it.
+    async fn make_folder(&self, halt: &Halt) -> Result<(), Fault> {
+        let args = json!({ "paths": [self.worker.folder] });
+        let outcome = self.node.call(&Work::small("fs.mkdir/1", args), halt).await?;
+        match outcome.kind.as_str() {
+            "done" => Ok(()),
+            _ => Err(Fault::failed(outcome.message.unwrap_or(outcome.kind))),
+        }
     }
 
     /// Says why it has ended, and what comes of it.
@@ -102,7 +123,7 @@ impl Worker {
                 tracing::warn!(node, worker, why, "detached: its builds begin again");
                 return Again::AtOnce;
             }
-            Ok(SessionEnd::Closed(Closing::Refused)) => tracing::error!(
+            Ok(SessionEnd::Closed(Closing::Refused)) | Err(AttachError::Refused) => tracing::error!(
                 node,
                 worker,
                 "the master does not know this worker or its password; see c['workers'] in its master.cfg"
@@ -127,8 +148,10 @@ enum Again {
 /// Why a worker could not be attached.
 #[derive(Debug, thiserror::Error)]
 enum AttachError {
+    #[error("the master refuses this worker")]
+    Refused,
     #[error("the master cannot be reached: {0}")]
-    Master(#[from] std::io::Error),
+    Master(std::io::Error),
     #[error("the node cannot be prepared: {0:?}")]
     Node(Fault),
 }
@@ -136,6 +159,15 @@ enum AttachError {
 impl From<Fault> for AttachError {
     fn from(fault: Fault) -> Self {
         Self::Node(fault)
+    }
+}
+
+impl From<OpenError> for AttachError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Refused => Self::Refused,
+            OpenError::Master(error) => Self::Master(error),
+        }
     }
 }
 

@@ -13,9 +13,14 @@ use crate::limits::Limits;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where the master listens for workers of the protocol `pb`: a host and a port. The connection is not encrypted, so
+    /// Where the master listens for workers of the protocol below: a host and a port. The connection is not encrypted, so
     /// the gateway belongs on the master's machine.
     pub master: String,
+    /// What the master speaks there, `pb` or `msgpack`. Default: `pb`.
+    ///
+    /// Over `msgpack` a Buildbot 4.3 master cannot send files to workers, so steps that download fail.
+    #[serde(default)]
+    pub protocol: MasterProtocol,
     /// The socket of the local node's API. Default: where the command line looks.
     #[serde(default)]
     pub socket: Option<PathBuf>,
@@ -52,6 +57,17 @@ pub struct Config {
     pub workers: BTreeMap<String, WorkerConfig>,
 }
 
+/// A protocol between Buildbot's masters and workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MasterProtocol {
+    /// Perspective Broker, which every master speaks: `pb` in its `c['protocols']`.
+    #[default]
+    Pb,
+    /// MessagePack over WebSocket: `msgpack_experimental_v7` in its `c['protocols']`.
+    Msgpack,
+}
+
 /// A node that is a worker.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +95,12 @@ pub enum ConfigError {
     /// There are no workers.
     #[error("there is no [workers.NODE]: a gateway needs at least one node")]
     NoWorkers,
+    /// The protocol has no place for the worker's name.
+    #[error("the worker's name {name:?} has a colon in it, which cannot be said over msgpack")]
+    Colon {
+        /// What is given.
+        name: String,
+    },
     /// A folder is relative.
     #[error("the folder of {node} has to be an absolute path, not {folder:?}")]
     RelativeFolder {
@@ -144,6 +166,10 @@ impl Config {
             return Err(ConfigError::NoWorkers);
         }
         for (node, worker) in &self.workers {
+            let name = worker.name.as_ref().unwrap_or(node);
+            if self.protocol == MasterProtocol::Msgpack && name.contains(':') {
+                return Err(ConfigError::Colon { name: name.clone() });
+            }
             if !worker.folder.starts_with('/') {
                 let (node, folder) = (node.clone(), worker.folder.clone());
                 return Err(ConfigError::RelativeFolder { node, folder });
@@ -237,6 +263,16 @@ mod tests {
         assert!(matches!(named, ConfigError::Name { .. }));
         let nobody = config("master = \"127.0.0.1:9989\"\nworkers = {}\n").check().unwrap_err();
         assert!(matches!(nobody, ConfigError::NoWorkers));
+    }
+
+    #[test]
+    fn the_protocol_is_pb_unless_another_is_said() {
+        assert_eq!(config(WORKER).protocol, MasterProtocol::Pb);
+        let named = format!("protocol = \"msgpack\"\n{WORKER}name = \"a:b\"\n");
+        assert_eq!(config(&named).protocol, MasterProtocol::Msgpack);
+        assert!(matches!(config(&named).check(), Err(ConfigError::Colon { .. })));
+        config(&named.replace("msgpack", "pb")).check().unwrap();
+        assert!(toml::from_str::<Config>(&named.replace("msgpack", "ssh")).is_err());
     }
 
     #[test]

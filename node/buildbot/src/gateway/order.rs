@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::master::Master;
 use super::node::{Halt, Node, Work};
 use super::paths::Place;
+use super::protocol::Abilities;
 use super::report::Report;
 use crate::ids::RemoteId;
 use crate::worker::{Command, MasterCall, Update};
@@ -32,6 +33,8 @@ pub(super) struct Order {
     /// The master's object that takes updates and the end.
     pub(super) sink: RemoteId,
     pub(super) halt: Halt,
+    /// What the master can do.
+    pub(super) abilities: Abilities,
     pub(super) output_bytes_max: usize,
 }
 

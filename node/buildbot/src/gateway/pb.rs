@@ -3,12 +3,10 @@
 mod builders;
 mod connection;
 
-use std::io;
-
 use self::builders::Builders;
 use self::connection::Connection;
 use super::paths::join;
-use super::protocol::{Ask, Closing, Event, Job, NotSent, Protocol};
+use super::protocol::{Abilities, Ask, Closing, Event, Job, NotSent, OpenError, Protocol};
 use crate::broker::{self, Called, CloseReason, Credentials};
 use crate::ids::{CallId, RemoteId, RequestId};
 use crate::jelly::{Failure, Value};
@@ -34,7 +32,7 @@ impl Pb {
         credentials: Credentials,
         node: String,
         folder: String,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, OpenError> {
         let connection = Connection::open(address, limits, credentials).await?;
         Ok(Self { node, folder, connection, builders: Builders::default() })
     }
@@ -134,10 +132,10 @@ impl Protocol for Pb {
         self.connection.broker.check_room().is_ok()
     }
 
-    fn call(&mut self, target: RemoteId, call: MasterCall) -> Result<CallId, NotSent> {
+    fn call(&mut self, target: RemoteId, call: MasterCall) -> Result<Option<CallId>, NotSent> {
         let (what, args) = call.into_method();
         let called = self.connection.broker.call(target, what, args, Vec::new());
-        called.map_err(|error| NotSent { what, why: error.to_string() })
+        called.map(Some).map_err(|error| NotSent { what, why: error.to_string() })
     }
 
     fn release(&mut self, remote: RemoteId) {
@@ -156,5 +154,13 @@ impl Protocol for Pb {
         if let Err(error) = answered {
             tracing::warn!(node = self.node, %error, "the master gets no answer");
         }
+    }
+
+    async fn close(self) {
+        self.connection.close().await;
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { reads_files: true, sets_times: true }
     }
 }

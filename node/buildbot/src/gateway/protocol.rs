@@ -1,5 +1,7 @@
 //! What a session needs of the protocol that its master speaks, and what both say to each other whichever it is.
 
+use std::io;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::CallFailure;
@@ -17,14 +19,30 @@ pub(super) trait Protocol {
     /// Returns whether there is room for another call.
     fn has_room(&self) -> bool;
 
-    /// Calls an object of the master's. What comes of it is an event, unless nothing was sent.
-    fn call(&mut self, target: RemoteId, call: MasterCall) -> Result<CallId, NotSent>;
+    /// Calls an object of the master's. What comes of it is an event. Without a number nothing has to be said yet, and that
+    /// is as good as an answer.
+    fn call(&mut self, target: RemoteId, call: MasterCall) -> Result<Option<CallId>, NotSent>;
 
     /// Lets go of an object of the master's.
     fn release(&mut self, remote: RemoteId);
 
     /// Answers what the master has asked.
     fn answer(&mut self, request: RequestId, result: Result<Value, Failure>);
+
+    /// Writes what waits, as far as that can be done, and ends the connection.
+    fn close(self) -> impl Future<Output = ()> + Send;
+
+    /// Returns what masters can do over this protocol.
+    fn abilities(&self) -> Abilities;
+}
+
+/// What a master can do over a protocol beside what any can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// Its files can be read.
+    pub(super) reads_files: bool,
+    /// It sets the times of files that it has got.
+    pub(super) sets_times: bool,
 }
 
 /// Something that a session has to know.
@@ -95,6 +113,17 @@ pub(super) enum Closing {
     Refused,
     /// For another reason.
     Ended { why: String },
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// The master does not know the worker or its password.
+    #[error("the master refuses this worker")]
+    Refused,
+    /// The master cannot be reached, or does not speak this protocol.
+    #[error("the master cannot be reached: {0}")]
+    Master(#[from] io::Error),
 }
 
 impl Running {

@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
@@ -128,7 +128,9 @@ impl<P: Protocol> Session<P> {
         };
         self.lost.cancel();
         // Each of them cancels its command and waits for nothing of the master's.
-        drop((self.requests, self.waiting, self.protocol));
+        drop((self.requests, self.waiting));
+        // Nothing depends on it; that the worker ends is what a master may want to hear.
+        timeout(CLOSE_TIMEOUT, self.protocol.close()).await.ok();
         while self.orders.join_next().await.is_some() {}
         end
     }
@@ -173,8 +175,12 @@ impl<P: Protocol> Session<P> {
     /// Calls the master. What cannot be sent has no answer.
     fn call(&mut self, target: RemoteId, call: MasterCall, answer: AnswerSender) {
         match self.protocol.call(target, call) {
-            Ok(call) => {
+            Ok(Some(call)) => {
                 self.waiting.insert(call, answer);
+            }
+            Ok(None) => {
+                // Its command no longer waits.
+                answer.send(Ok(Value::None)).ok();
             }
             Err(error) => tracing::warn!(node = self.node.name, %error),
         }
@@ -244,6 +250,7 @@ impl<P: Protocol> Session<P> {
             master: self.master.clone(),
             place: Place::new(folder, self.machine.home()),
             sink: start.sink,
+            abilities: self.protocol.abilities(),
             halt: Halt { interrupted: running.interrupted, lost: self.lost.clone() },
             output_bytes_max: self.config.output_bytes_max,
         };
@@ -268,3 +275,6 @@ async fn until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// How long writing what is left, and ending a connection in order, may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

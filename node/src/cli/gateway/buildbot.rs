@@ -77,7 +77,8 @@ Examples:
   runnel gateway buildbot --config gateway.toml
 
 gateway.toml names the master and the nodes that are its workers:
-  master = \"127.0.0.1:9989\"
+  master = \"127.0.0.1:9989\"         # where it listens for the protocol pb
+  # protocol = \"msgpack\"            # if it listens there for msgpack_experimental_v7
   [workers.w1]                        # a node of the fleet, and the worker's name in master.cfg
   password_file = \"w1.password\"     # mode 0600; or password_env = \"W1_PASSWORD\"
   folder = \"/var/lib/runnel/builds\" # on the node: holds the builders' folders

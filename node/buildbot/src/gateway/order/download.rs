@@ -21,6 +21,9 @@ use crate::worker::{Download, MasterCall, Update, block_of};
 /// `downloadFile`.
 pub(super) async fn run(order: &Order, report: &mut Report, download: &Download) -> Result<i64, Fault> {
     let path = order.place.path(&download.folder, &download.path);
+    if !order.abilities.reads_files {
+        return refuse(order, report, download, &path).await;
+    }
     report.push(Update::Header(format!("downloading to {path}\n")));
     let mut args = json!({ "path": path, "kind": "file", "replace": true, "make_parents": true });
     if let Some(mode) = download.mode {
@@ -40,6 +43,16 @@ pub(super) async fn run(order: &Order, report: &mut Report, download: &Download)
         report.push(Update::Stderr(format!("Maximum filesize reached, truncating file '{path}'\n")));
     }
     Ok(i64::from(is_cut))
+}
+
+/// Ends a download that cannot be: an empty file would look like the master's.
+async fn refuse(order: &Order, report: &mut Report, download: &Download, path: &str) -> Result<i64, Fault> {
+    report.push(Update::Stderr(format!(
+        "Cannot download to '{path}': the master sends no files to workers over this protocol; \
+         have the gateway speak pb (protocol = \"pb\" in its configuration). Nothing was written.\n"
+    )));
+    order.master.ask(download.reader, MasterCall::Close).await?;
+    Ok(1)
 }
 
 /// How much came of a file.

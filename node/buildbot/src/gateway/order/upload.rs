@@ -32,10 +32,24 @@ pub(super) async fn file(order: &Order, report: &mut Report, upload: &Upload) ->
     let code = code_of(report, sent?, &path, "Cannot open file");
     closed?;
     if upload.keep_times && code == 0 {
-        let (accessed_at, modified_at) = times_of(&status);
-        order.master.ask(upload.writer, MasterCall::SetTimes { accessed_at, modified_at }).await?;
+        set_times(order, report, upload, &status).await?;
     }
     Ok(code)
+}
+
+/// Has the master set the times of a file that it has got.
+async fn set_times(order: &Order, report: &mut Report, upload: &Upload, status: &Value) -> Result<(), Fault> {
+    let (accessed_at, modified_at) = times_of(status);
+    match order.master.ask(upload.writer, MasterCall::SetTimes { accessed_at, modified_at }).await {
+        // The file is whole. That this master never does it is no fault of the build.
+        Err(Fault::Failed(failure)) if !order.abilities.sets_times => {
+            report.push(Update::Header(format!(
+                "the file is whole, but the master cannot set its times over this protocol: {failure}\n"
+            )));
+            Ok(())
+        }
+        set => set.map(|_| ()),
+    }
 }
 
 /// `uploadDirectory`: the folder as one archive, which the master unpacks.

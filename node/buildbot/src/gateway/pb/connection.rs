@@ -59,6 +59,15 @@ impl Connection {
             self.chunk.reserve(CHUNK_BYTES);
         }
     }
+
+    /// Writes what waits.
+    pub(super) async fn close(mut self) {
+        while self.writer.write_all_buf(&mut self.unwritten).await.is_ok()
+            && let Some(unwritten) = self.broker.poll_transmit()
+        {
+            self.unwritten = unwritten;
+        }
+    }
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
