@@ -8,6 +8,11 @@ use crate::process::ProcessSpec;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecConfig {
+    /// What the variables of one command may take together once they are expanded, in bytes; a command with more fails.
+    /// Default: 2 MiB, as much as Linux lets a program have of arguments and variables.
+    ///
+    /// Too low, commands are refused; too high, a few bytes that stand for many take the worker's memory.
+    pub expanded_env_bytes_max: usize,
     /// Log files of one program that may be followed; a command with more fails. Default: 32.
     ///
     /// Too low, commands are refused; too high, one command has the worker look at as many files again and again.
@@ -28,6 +33,7 @@ pub struct ExecConfig {
 impl Default for ExecConfig {
     fn default() -> Self {
         Self {
+            expanded_env_bytes_max: 2 << 20,
             log_files_max: 32,
             log_poll_interval: ProcessSpec::DEFAULT_LOG_POLL_INTERVAL,
             kill_timeout: ProcessSpec::DEFAULT_KILL_TIMEOUT,

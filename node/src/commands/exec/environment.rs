@@ -37,35 +37,46 @@ impl EnvValue {
         }
     }
 
-    /// Replaces `${NAME}` by what `own` says of it. A part of a list of which that leaves nothing goes: an empty part of
-    /// `PATH` would stand for the current folder.
-    pub(super) fn expand(self, own: impl Fn(&str) -> Option<String>) -> Self {
+    /// Replaces `${NAME}` by what `own` says of it, and takes what that makes from `room`, in bytes; `None` if there is not
+    /// as much. A part of a list of which that leaves nothing goes: an empty part of `PATH` would stand for the current
+    /// folder.
+    pub(super) fn expand(self, own: impl Fn(&str) -> Option<String>, room: &mut usize) -> Option<Self> {
         match self {
-            Self::Text(text) => Self::Text(expand(&text, &own)),
+            Self::Text(text) => expand(&text, &own, room).map(Self::Text),
             Self::List(parts) => {
-                let expanded = parts.into_iter().map(|part| (part.is_empty(), expand(&part, &own)));
-                let kept = expanded.filter(|(was_empty, part)| *was_empty || !part.is_empty());
-                Self::List(kept.map(|(_, part)| part).collect())
+                let mut kept = Vec::new();
+                for part in parts {
+                    let expanded = expand(&part, &own, room)?;
+                    if part.is_empty() || !expanded.is_empty() {
+                        kept.push(expanded);
+                    }
+                }
+                Some(Self::List(kept))
             }
-            Self::Removed => Self::Removed,
+            Self::Removed => Some(Self::Removed),
         }
     }
 }
 
-fn expand(text: &str, own: impl Fn(&str) -> Option<String>) -> String {
+fn expand(text: &str, own: impl Fn(&str) -> Option<String>, room: &mut usize) -> Option<String> {
     let (mut expanded, mut rest) = (String::new(), text);
+    let mut push = |text: &str| {
+        *room = room.checked_sub(text.len())?;
+        expanded.push_str(text);
+        Some(())
+    };
     while let Some((before, behind)) = rest.split_once("${") {
-        expanded.push_str(before);
+        push(before)?;
         let Some((name, after)) = behind.split_once('}').filter(|(name, _)| is_name(name)) else {
-            expanded.push_str("${");
+            push("${")?;
             rest = behind;
             continue;
         };
-        expanded.push_str(&own(name).unwrap_or_default());
+        push(&own(name).unwrap_or_default())?;
         rest = after;
     }
-    expanded.push_str(rest);
-    expanded
+    push(rest)?;
+    Some(expanded)
 }
 
 fn is_name(text: &str) -> bool {
@@ -86,7 +97,8 @@ mod tests {
 
     #[track_caller]
     fn check(value: EnvValue, expected: Option<&str>) {
-        assert_eq!(value.expand(own).into_value().as_deref(), expected);
+        let expanded = value.expand(own, &mut 1000).expect("there is room");
+        assert_eq!(expanded.into_value().as_deref(), expected);
     }
 
     fn list(parts: &[&str]) -> EnvValue {
@@ -116,5 +128,15 @@ mod tests {
         check(list(&["a", "", "b"]), Some("a::b"));
         check(list(&["${MISSING}"]), None);
         check(list(&[]), None);
+    }
+
+    #[test]
+    fn no_more_is_made_of_values_than_there_is_room_for() {
+        let mut room = "/bin:/usr/bin".len() + 2;
+        assert_eq!(EnvValue::from("1${PATH}2").expand(own, &mut room), Some("1/bin:/usr/bin2".into()));
+        assert_eq!(room, 0);
+        assert_eq!(EnvValue::Removed.expand(own, &mut room), Some(EnvValue::Removed));
+        assert_eq!(list(&["", "1"]).expand(own, &mut room), None);
+        assert_eq!(list(&["${PATH}", "${PATH}"]).expand(own, &mut 20), None);
     }
 }

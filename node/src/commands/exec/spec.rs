@@ -14,6 +14,9 @@ pub(super) enum ArgsError {
     /// A signal is not known on this worker.
     #[error(transparent)]
     UnknownSignal(#[from] UnknownSignal),
+    /// A few names can stand for very much.
+    #[error("the variables, expanded, take more than {max} bytes")]
+    EnvironmentTooLong { max: usize },
     /// More log files than the worker follows.
     #[error("{count} log files are more than the {max} that this worker follows")]
     TooManyLogFiles { count: usize, max: usize },
@@ -27,8 +30,11 @@ pub(super) fn spec_of(id: &CommandId, args: ExecArgs, config: &ExecConfig) -> Re
     check(&args.log_files, config.log_files_max)?;
     let mut spec = ProcessSpec::new(args.program);
     spec.args = args.args;
+    let max = config.expanded_env_bytes_max;
+    let mut room = max;
     for (name, value) in args.env {
-        let value = if args.expand_env { value.expand(own_variable) } else { value };
+        let expanded = if args.expand_env { value.expand(own_variable, &mut room) } else { Some(value) };
+        let value = expanded.ok_or(ArgsError::EnvironmentTooLong { max })?;
         spec.env.push((name, value.into_value()));
     }
     spec.env.push(("RUNNEL_ID".to_owned(), Some(id.to_string())));
@@ -93,6 +99,13 @@ mod tests {
             assert_eq!(spec.env[0], ("A".to_owned(), Some(expected.to_owned())));
             assert_eq!(spec.env[1].0, "RUNNEL_ID");
         }
+    }
+
+    #[test]
+    fn a_few_bytes_that_stand_for_too_many_are_refused() {
+        let env = vec![("A".to_owned(), "${PATH}".repeat(2 << 20).into())];
+        let refusal = spec(ExecArgs { env, expand_env: true, ..ExecArgs::default() }).unwrap_err();
+        assert_eq!(refusal.to_string(), "the variables, expanded, take more than 2097152 bytes");
     }
 
     #[test]
