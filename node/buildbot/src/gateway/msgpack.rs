@@ -42,6 +42,7 @@ impl Msgpack {
         node: String,
         folder: String,
     ) -> Result<Self, OpenError> {
+        let limits = limits.for_connection();
         let socket = Socket::open(address, &limits, credentials).await?;
         Ok(Self {
             node,
@@ -58,17 +59,24 @@ impl Msgpack {
     /// Writes and reads until something may have happened.
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let exchange = &mut self.exchange;
-        self.socket.poll_send(cx, || exchange.poll_transmit());
-        if !exchange.wants_bytes() {
+        let sent = self.socket.poll_send(cx, || exchange.poll_transmit());
+        if sent.is_ok() && !exchange.wants_bytes() {
             return Poll::Pending;
         }
-        self.socket.poll_read(cx).map(|heard| match heard {
+        let heard = match (self.socket.poll_read(cx), sent) {
+            // Why it has ended is said better to who reads.
+            (Poll::Pending, Err(error)) => Heard::End(error.to_string()),
+            (Poll::Pending, Ok(())) => return Poll::Pending,
+            (Poll::Ready(heard), _) => heard,
+        };
+        match heard {
             Heard::Message(message) => exchange.handle_message(&message),
             Heard::End(why) => {
                 exchange.handle_end();
                 self.end = Some(why);
             }
-        })
+        }
+        Poll::Ready(())
     }
 
     /// Reads a request. One that makes no sense is answered here.
@@ -183,8 +191,8 @@ impl Protocol for Msgpack {
 
     async fn close(mut self) {
         poll_fn(|cx| {
-            self.socket.poll_send(cx, || self.exchange.poll_transmit());
-            Poll::Ready(())
+            // Who does not hear it sees the connection end.
+            Poll::Ready(self.socket.poll_send(cx, || self.exchange.poll_transmit()).ok())
         })
         .await;
         self.socket.close().await;

@@ -68,15 +68,20 @@ impl Socket {
         }
     }
 
-    /// Writes what `next` has, as far as the connection takes it. An error shows when it is read.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, mut next: impl FnMut() -> Option<Bytes>) {
-        while let Poll::Ready(Ok(())) = self.stream.poll_ready_unpin(cx) {
+    /// Writes what `next` has, as far as the connection takes it. After an error nothing is written.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut next: impl FnMut() -> Option<Bytes>,
+    ) -> Result<(), Error> {
+        while self.stream.poll_ready_unpin(cx)?.is_ready() {
             let Some(message) = next() else { break };
-            if self.stream.start_send_unpin(Message::Binary(message)).is_err() {
-                return;
-            }
+            self.stream.start_send_unpin(Message::Binary(message))?;
         }
-        let _ = self.stream.poll_flush_unpin(cx);
+        match self.stream.poll_flush_unpin(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
     }
 
     /// Reads the next message. Pings are answered with what is written next.
