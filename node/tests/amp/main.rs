@@ -6,6 +6,7 @@
 #[path = "../cli/house.rs"]
 #[allow(dead_code, reason = "the tests of the command line use the rest of it")]
 mod house;
+mod repeat;
 #[path = "../shared/supervisors.rs"]
 mod supervisors;
 mod twisted;
@@ -84,6 +85,17 @@ fn commands_are_cancelled_held_back_and_outlive_connections() {
     let house = House::start_durable();
     let gateway = Gateway::start(&house, "unix:amp.sock");
     gateway.check(&house, &["cancel", "held_back", "reconnect", "broken_body", "left_body"]);
+}
+
+#[test]
+fn a_command_that_a_worker_has_registered_can_be_called() {
+    let house = House::start();
+    house.ok(&["fleet", "issue", "gone", "--role", "worker"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let worker = runtime.block_on(repeat::start_worker(&house.path("gone"), house.address()));
+    let gateway = Gateway::start(&house, "unix:amp.sock");
+    gateway.check(&house, &["registered"]);
+    drop(worker);
 }
 
 #[test]

@@ -245,6 +245,16 @@ class Scenarios:
         equal(json.loads(running.events[0])["event"], "stored")
 
     @defer.inlineCallbacks
+    def registered(self):
+        """A command of a worker's own: a word and how often, as bincode writes them."""
+        word = b"\x02on"
+        running, ended = yield self.run(
+            r.Submit, node="gone", command="test.repeat/1", args_raw=word + b"\x03", follow=True
+        )
+        equal((ended["kind"], ended["result"]), ("done", b"\x03" + word))
+        equal((running.updates, running.last_update), ([word] * 3, 3))
+
+    @defer.inlineCallbacks
     def nodes(self):
         answer = yield self.runnel.callRemote(r.Nodes)
         equal([(node["node"], node["state"]) for node in answer["nodes"]], [("gone", "down"), ("w1", "up")])

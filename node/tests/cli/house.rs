@@ -15,6 +15,8 @@ use crate::supervisors::{SUPERVISION, end_supervisors};
 pub(crate) struct House {
     folder: TempDir,
     nodes: Vec<Child>,
+    /// Where the controller listens.
+    address: String,
     /// The controller's configuration, with the address that it listens on.
     controller: String,
     worker: String,
@@ -53,6 +55,7 @@ impl House {
         let mut house = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
             nodes: Vec::new(),
+            address: String::new(),
             controller: String::new(),
             worker: String::new(),
         };
@@ -63,6 +66,7 @@ impl House {
         let ready = house.start_node("ctl", &controller("127.0.0.1:0"));
         let address = ready["listening"][0].as_str().expect("it listens").to_owned();
         house.controller = controller(&address);
+        house.address.clone_from(&address);
         fs::create_dir(house.path("work")).expect("it is new");
         house.worker = format!(
             "{top}[peers]\nctl = [{address:?}]\n[api]\nenabled = false\n[confinement]\nroot = {:?}\n{more_of_w1}",
@@ -136,6 +140,12 @@ impl House {
         self.nodes.push(node);
         BufReader::new(stdout).read_line(&mut line).expect("it can be read");
         serde_json::from_str(&line).expect("the node says that it is ready")
+    }
+
+    /// Returns where the controller listens.
+    #[allow(dead_code, reason = "tests with a worker of their own use it")]
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Returns a file or folder of the house.
