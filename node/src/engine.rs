@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -112,6 +112,8 @@ pub(crate) enum Request {
     Token { from: NodeId, key: CommandKey, token: Bytes, reply: oneshot::Sender<()> },
     /// A handler that was recovered says how much of its updates was acknowledged before.
     Resumed { from: NodeId, key: CommandKey, updates: u64, bytes: u64 },
+    /// A handler may take so long to stop.
+    StopGrace { from: NodeId, key: CommandKey, grace: Duration },
     /// A handler has ended.
     Finished { from: NodeId, key: CommandKey, outcome: Outcome },
     /// Somebody knows that the network has changed.
@@ -392,6 +394,9 @@ impl Engine {
             Request::Token { from, key, token, reply } => self.handle_token(from, key, token, reply),
             Request::Resumed { from, key, updates, bytes } => {
                 self.receive.handle_resumed(&from, key, updates, bytes);
+            }
+            Request::StopGrace { from, key, grace } => {
+                self.receive.handle_stop_grace(now, &from, key, grace);
             }
             Request::Finished { from, key, outcome } => self.handle_finished(&from, key, outcome),
             Request::Ask(question) => self.answer(now, question),

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use runnel_codec::{Class, Command, CommandId, CommandName, FailureKind, Outcome, Rejection, RejectionKind};
@@ -201,6 +201,16 @@ impl<C: Command> Context<C> {
     pub async fn update(&mut self, update: &C::Update) -> Result<(), UpdateError> {
         let content = C::encode_update(update).map_err(|_| UpdateError::TooLarge)?;
         self.call.updates.send(content).await
+    }
+
+    /// Says that this handler may take so long to end once it is told to stop: beyond the node's `stop_grace` its outcome
+    /// is a failure whatever it still does. `stop_grace_max` bounds it; less than `stop_grace` changes nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may have been said or not if the future is dropped.
+    pub async fn want_stop_grace(&self, grace: Duration) {
+        self.call.updates.want_stop_grace(grace).await;
     }
 
     /// Returns the reader of its body, once, if it has one.

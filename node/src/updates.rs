@@ -6,6 +6,7 @@ mod spill_file;
 mod spill_log;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use runnel_codec::{CommandKey, NodeId};
@@ -75,6 +76,15 @@ impl UpdateSink {
             Some(spill) => spill.send(content, &self.engaged).await,
             None => self.engaged.send(content).await,
         }
+    }
+}
+
+impl UpdateSink {
+    /// Asks for time to stop once the handler is told to.
+    pub(crate) async fn want_stop_grace(&self, grace: Duration) {
+        let Engaged { from, key, inbox, .. } = &self.engaged;
+        // If the engine is gone, nobody waits for the handler.
+        inbox.send(Request::StopGrace { from: from.clone(), key: *key, grace }).await.ok();
     }
 }
 

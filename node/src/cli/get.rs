@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::exit::{Exit, Failure};
 use super::outcome::ExitFrom;
 use super::patience::Patience;
-use super::run::{OrderArgs, OrderBody};
+use super::run::{OrderArgs, OrderBody, Reader};
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
 use super::transfer::{PieceReader, PieceSender, RemotePath, file_name, pieces, progress};
@@ -56,7 +56,8 @@ impl GetArgs {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let target = Target::choose(&self.target, &self.source.path, self.replace)?;
         let args = json!({ "path": self.source.path });
-        let stored = self.order.submit(session, &self.source.node, "fs.get/1", args, OrderBody::None);
+        let stored =
+            self.order.submit(session, &self.source.node, "fs.get/1", args, OrderBody::None, Reader::Comes);
         let id = signals.unless_caught(stored).await?;
         let (sender, found) = watch::channel(None);
         let watch = Watch {

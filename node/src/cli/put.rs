@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::exit::{Exit, Failure};
 use super::outcome::ExitFrom;
 use super::patience::Patience;
-use super::run::{OrderArgs, OrderBody};
+use super::run::{OrderArgs, OrderBody, Reader};
 use super::session::{Session, SessionArgs};
 use super::signals::Signals;
 use super::transfer::{
@@ -66,7 +66,8 @@ impl PutArgs {
         } else {
             OrderBody::Follows
         };
-        let stored = self.order.submit(session, &self.target.node, "fs.put/1", arguments, body);
+        let stored =
+            self.order.submit(session, &self.target.node, "fs.put/1", arguments, body, Reader::Comes);
         let id = signals.unless_caught(stored).await?;
         let watch = Watch {
             session,

@@ -99,6 +99,15 @@ pub(super) enum OrderBody {
     Left(String),
 }
 
+/// Who follows a command from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Nobody, or somebody later.
+    None,
+    /// Whoever submits it.
+    Comes,
+}
+
 impl RunArgs {
     pub(super) fn session(&self) -> SessionArgs {
         self.session.clone()
@@ -108,7 +117,8 @@ impl RunArgs {
         let mut signals = Signals::catch().map_err(anyhow::Error::from)?;
         let takes_stdin = !self.detach && !self.no_stdin && (self.interactive || stdin::is_redirected());
         let body = if takes_stdin { OrderBody::Follows } else { OrderBody::None };
-        let stored = self.order.submit(session, &self.node, "exec/1", self.arguments(), body);
+        let reader = if self.detach { Reader::None } else { Reader::Comes };
+        let stored = self.order.submit(session, &self.node, "exec/1", self.arguments(), body, reader);
         let id = signals.unless_caught(stored).await?;
         if session.json {
             print(&format!("{}\n", json!({ "id": id })))?;
@@ -167,6 +177,7 @@ impl OrderArgs {
         command: &str,
         args: Value,
         body: OrderBody,
+        reader: Reader,
     ) -> Result<String, Failure> {
         if self.no_wait {
             self.check_link(session, node).await?;
@@ -181,6 +192,7 @@ impl OrderArgs {
             OrderBody::Follows => insert(&mut fields, "has_body", Some(true)),
             OrderBody::Left(body) => insert(&mut fields, "body", Some(body)),
         }
+        insert(&mut fields, "hold", (reader == Reader::Comes).then_some(true));
         insert(&mut fields, "deadline_ms", self.deadline.map(millis));
         insert(&mut fields, "key", self.key.as_ref());
         insert(&mut fields, "delivery", self.memory.then_some("memory"));

@@ -185,6 +185,8 @@ async fn run(mut context: Context<Exec>, args: ExecArgs, rules: Rules) -> Result
     let input = Input::of(&mut context);
     let spec = rules.spec(&context, args, &input)?;
     let stop_time = spec.stop_time();
+    // Before the start: its end may be wanted as soon as it runs.
+    context.want_stop_grace(stop_time.saturating_add(LEAVE_DELAY)).await;
     let mut process = Process::spawn(&spec)?;
     let mut feeding = pin!(feed(input, process.take_stdin()).fuse());
     let mut stop = context.stop_signal();

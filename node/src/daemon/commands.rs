@@ -70,6 +70,8 @@ pub(super) struct Submit {
     pub(super) key: Option<(RequestKey, [u8; 32])>,
     /// What people see of it. Default: its arguments.
     pub(super) summary: Option<String>,
+    /// Somebody will read its log, and is waited for.
+    pub(super) hold: bool,
 }
 
 /// What came of a submit.
@@ -369,6 +371,11 @@ impl Commands {
         {
             let mut state = self.lock();
             state.registry.insert(now(), submitted);
+            if submit.hold {
+                state.registry.expect_reader(&id);
+                // By it those who log updates know that somebody is waited for.
+                state.bells.entry(id.clone()).or_default();
+            }
             if let Some(writer) = writer {
                 state.bodies.insert(id.clone(), Some(writer));
             }
@@ -433,6 +440,7 @@ impl Commands {
                 spool.delete(body);
             }
             self.note(&id, |registry| registry.handle_outcome(now(), &id, outcome));
+            self.forget_idle_bell(&id);
         }
     }
 
@@ -460,6 +468,14 @@ impl Commands {
                 }
                 () = self.stop.cancelled() => {}
             }
+        }
+    }
+
+    /// Nobody is expected any more: without readers there is nobody to wake.
+    fn forget_idle_bell(&self, id: &CommandId) {
+        let mut state = self.lock();
+        if state.bells.get(id).is_some_and(|bell| Arc::strong_count(bell) == 1) {
+            state.bells.remove(id);
         }
     }
 

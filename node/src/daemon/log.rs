@@ -27,6 +27,11 @@ pub(super) struct CommandLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ReaderId(pub(super) u64);
 
+impl ReaderId {
+    /// One that will come: whoever is the first takes its place.
+    const EXPECTED: Self = Self(u64::MAX);
+}
+
 #[derive(Debug)]
 struct Reader {
     /// Number of the event that it gets next.
@@ -110,6 +115,16 @@ impl CommandLog {
         Some(Lost { bytes: event.bytes(), update })
     }
 
+    /// Keeps everything for a reader that will come, until one does or has been waited for long enough.
+    pub(super) fn expect_reader(&mut self) {
+        self.attach(ReaderId::EXPECTED, ReadFrom::Event(1), Patience::Bounded);
+    }
+
+    /// Expects nobody any more.
+    pub(super) fn forget_expected(&mut self) {
+        self.readers.remove(&ReaderId::EXPECTED);
+    }
+
     /// Begins to read.
     pub(super) fn attach(&mut self, reader: ReaderId, from: ReadFrom, patience: Patience) {
         let (next, updates, goes_by_updates) = match from {
@@ -118,6 +133,7 @@ impl CommandLog {
             ReadFrom::AfterUpdate(update) => (1, Some(update), true),
         };
         let reading = Reader { next, updates, goes_by_updates, patience, is_given_up: false };
+        self.forget_expected();
         self.readers.insert(reader, reading);
     }
 
@@ -368,6 +384,23 @@ mod tests {
         log.detach(READER);
         assert!(log.has_room(9000, 2000));
         assert_eq!(log.held_bytes(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_is_expected_is_waited_for_until_one_comes() {
+        let mut log = log([output(1000), output(1000)]);
+        log.expect_reader();
+        assert!(log.is_read());
+        assert!(!log.has_room(1000, 2000), "who will come is to get all of it");
+        log.attach(READER, ReadFrom::Event(1), Patience::Bounded);
+        log.read(READER, 1 << 20);
+        assert!(log.has_room(1000, 2000), "who has come has it");
+        log.expect_reader();
+        log.give_up_on_slow_readers();
+        assert!(log.has_room(1000, 2000), "nobody came");
+        log.forget_expected();
+        log.detach(READER);
+        assert!(!log.is_read());
     }
 
     #[test]

@@ -176,6 +176,7 @@ impl Registry {
         entry.step = Step::Ended;
         entry.ended_at = Some(now.at);
         entry.outcome = Some(outcome.clone());
+        entry.log.forget_expected();
         self.ended.push_back(id.clone());
         self.push(now, id, Event::Outcome(outcome), None);
     }
@@ -202,6 +203,13 @@ impl Registry {
     ) -> Result<(), UnknownCommand> {
         self.commands.get_mut(id).ok_or(UnknownCommand)?.log.attach(reader, from, patience);
         Ok(())
+    }
+
+    /// Keeps all of a command's log for a reader that will come.
+    pub(super) fn expect_reader(&mut self, id: &CommandId) {
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.log.expect_reader();
+        }
     }
 
     /// Ends reading.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::client::Fleet;
+use crate::client::{Fleet, shell};
 
 /// A pipe with a name: a script waits at it until the test writes.
 fn make_fifo(path: &Path) {
@@ -119,3 +119,17 @@ async fn a_client_that_is_waited_for_without_end_misses_nothing_and_holds_until_
 
 /// Some 109 KB of output.
 const MUCH: &str = "seq 20000";
+
+#[tokio::test]
+async fn who_submits_a_command_may_come_later_and_misses_nothing() {
+    let fleet = Fleet::new();
+    let (ctl, _worker) = fleet.start_pair("[api]\nlog_bytes_max = 20000", "").await;
+    let mut request = shell("w1", "seq 1000000");
+    request["hold"] = true.into();
+    let id = ctl.api.submit(request).await;
+    // Without a reader the log is full by then, and the handler waits.
+    while ctl.api.get(&format!("/v1/commands/{id}/why")).await["reason"] != "output-held" {}
+    let events = ctl.api.events(&id, "?follow=true").await.rest().await;
+    let expected: String = (1..=1_000_000).map(|number| format!("{number}\n")).collect();
+    assert!(text(&events) == expected, "{} bytes instead of {}", text(&events).len(), expected.len());
+}

@@ -61,6 +61,8 @@ pub(super) struct Known {
     pub(super) is_in_ring: bool,
     /// It was told to stop, for this reason, and has until then to do so; `None`: for ever.
     pub(super) stop: Option<(StopReason, Option<Instant>)>,
+    /// Milliseconds that its handler wants to have for that, if it wants more than others; 0 if not.
+    pub(super) stop_grace_ms: u32,
     /// Bytes that are kept with it since it has ended.
     pub(super) kept_bytes: u64,
     /// What of its words is in the store since it has ended.
@@ -129,6 +131,7 @@ impl Known {
             result_body: None,
             is_in_ring: false,
             stop: None,
+            stop_grace_ms: 0,
             kept_bytes: 0,
             stored_output: StoredOutput::default(),
         }

@@ -92,6 +92,11 @@ pub struct ReceiveQueueConfig {
     /// Too low, handlers are given up before they could clean up; too high, a caller waits for one that is stuck.
     #[serde(with = "humantime_serde")]
     pub stop_grace: Duration,
+    /// How long a handler that asks for more time to stop may take at most. Default: 10 min.
+    ///
+    /// Too low, what a program may take to end is cut short; too high, a caller waits as long for a handler that is stuck.
+    #[serde(with = "humantime_serde")]
+    pub stop_grace_max: Duration,
     /// How often an idempotent command is run when this node's processes end while it runs. Default: 3.
     ///
     /// Too low, it is unknown after a harmless restart; too high, one that takes this node down does so as often.
@@ -128,6 +133,7 @@ impl Default for ReceiveQueueConfig {
             scheduler: SchedulerConfig::default(),
             busy_retry_after: Duration::from_millis(500),
             stop_grace: Duration::from_secs(10),
+            stop_grace_max: Duration::from_secs(600),
             idempotent_runs_max: NonZeroU32::new(3).expect("3 is not 0"),
             free_places: NonZeroUsize::new(256).expect("256 is not 0"),
             free_places_at_first: NonZeroUsize::new(96).expect("96 is not 0"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runnel_codec::{FailureKind, Outcome};
+use runnel_codec::{CommandKey, FailureKind, NodeId, Outcome};
 
 use super::ReceiveQueue;
 use super::command::State;
@@ -51,10 +51,25 @@ impl ReceiveQueue {
         }
     }
 
+    /// A handler may take as long as this to stop once it is told to, if that is longer than others may; `stop_grace_max`
+    /// bounds it. Said of a command that is stopping, it counts from now.
+    pub fn handle_stop_grace(&mut self, now: Instant, from: &NodeId, key: CommandKey, grace: Duration) {
+        let grace = grace.min(self.config.stop_grace_max);
+        let Some(id) = self.local(from, key) else { return };
+        let Some(known) = self.known_mut(id).filter(|known| known.state == State::Running) else { return };
+        known.stop_grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        if let Some((_, until)) = &mut known.stop {
+            *until = (*until).max(now.checked_add(grace));
+            let until = *until;
+            self.alarms.extend(until.map(|until| (until, id)));
+        }
+    }
+
     /// Tells a running command to stop; it has a time to do so.
     pub(super) fn stop(&mut self, now: Instant, id: LocalId, reason: StopReason) {
-        let until = now.checked_add(self.config.stop_grace);
+        let shortest = self.config.stop_grace;
         let Some(known) = self.known_mut(id).filter(|known| known.stop.is_none()) else { return };
+        let until = now.checked_add(shortest.max(Duration::from_millis(known.stop_grace_ms.into())));
         known.stop = Some((reason, until));
         self.alarms.extend(until.map(|until| (until, id)));
         self.stops.push_back(Stop { from: self.senders.name(id.peer).clone(), key: id.key, reason });

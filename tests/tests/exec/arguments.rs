@@ -1,5 +1,10 @@
 //! What a program is asked for must not depend on how its worker runs it.
 
+use std::time::Duration;
+
+use runnel::Config;
+use runnel_tests::sim::{Pair, PathConfig};
+
 use super::*;
 
 fn log_file(name: &str, path: &str) -> LogFile {
@@ -187,4 +192,37 @@ async fn log_files_and_a_terminal_outlive_crashes_of_their_worker_and_no_byte_is
     worker.crash();
     let worker = world.worker().start().await.expect("the worker starts");
     world.end(worker).await;
+}
+
+/// However short the time is that other handlers have.
+#[tokio::test]
+async fn a_cancelled_program_has_the_time_to_end_that_it_was_promised() {
+    let mut handlers = Handlers::new();
+    register_built_ins(&mut handlers, Confinement::default());
+    let mut config = Config::default();
+    config.receive_queue.stop_grace = Duration::from_millis(1);
+    let pair = Pair::start_configured(
+        1,
+        PathConfig::lossy(Duration::from_millis(5), Duration::from_millis(1), 0.02),
+        handlers,
+        &config,
+    )
+    .await;
+    let script = "trap 'sleep 0.3; echo cleaned; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+    let args = ExecArgs {
+        program: "/bin/sh".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        kill_grace_ms: Some(60_000),
+        ..ExecArgs::default()
+    };
+    let mut program = pair.submit::<Exec>(args, SubmitOptions::default()).await;
+    let mut output = read_line(&mut program).await;
+    pair.controller.cancel(program.id()).await.expect("it runs");
+    read(&mut program, &mut output, usize::MAX).await;
+    assert!(output.ends_with(b"cleaned\n"), "{:?}", String::from_utf8_lossy(&output));
+    match program.outcome().await {
+        Err(NotDone::Failed(failure)) => assert_eq!(failure.message, "the program was stopped"),
+        other => panic!("{other:?}"),
+    }
+    pair.stop().await;
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runnel_client::api::{NodeList, Stored};
 use runnel_client::{Client, ClientError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::config::GatewayConfig;
 use super::follow::{Followed, wait_for_outcome};
@@ -46,7 +46,7 @@ impl Worker {
     /// Does what is asked, and answers. If something is to be followed, it goes on to its end.
     pub(super) async fn run(self, request: RequestId, asked: Request) {
         match asked {
-            Request::Submit { content, then } => self.submit(request, &content, then).await,
+            Request::Submit { content, then } => self.submit(request, content, then).await,
             Request::Follow { id, after_update, wanted } => {
                 self.follow(request, id, after_update, wanted).await
             }
@@ -57,7 +57,10 @@ impl Worker {
         }
     }
 
-    async fn submit(self, request: RequestId, content: &Value, then: Then) {
+    async fn submit(self, request: RequestId, mut content: Value, then: Then) {
+        // What is followed from its beginning misses nothing until then.
+        content["hold"] = json!(then != Then::Answer);
+        let content = &content;
         let submit = async || self.client.post::<Stored>("/v1/commands", content).await;
         match then {
             Then::Answer => {

@@ -39,7 +39,8 @@ pub struct Config {
     /// Lower, a worker comes and goes with each outage; higher, builds are given to a node that is not there.
     #[serde(default = "default_idle_patience", with = "humantime_serde")]
     pub idle_patience: Duration,
-    /// How long a command that was interrupted may take to end before the master is told that it has. Default: 30 s. It
+    /// How long a command that was interrupted may take to end, beside its `sigtermTime`, before the master is told that it
+    /// has. Default: 30 s. It
     /// is ended all the same, once its node can be reached.
     #[serde(default = "default_interrupt_patience", with = "humantime_serde")]
     pub interrupt_patience: Duration,

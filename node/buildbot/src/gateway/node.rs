@@ -75,6 +75,8 @@ pub(super) struct Events<'a> {
     id: String,
     halt: &'a Halt,
     follower: Follower,
+    /// How long it may take to end once it was interrupted.
+    patience: Duration,
     /// It was interrupted, and has until then to end.
     interrupted_until: Option<Instant>,
 }
@@ -118,7 +120,7 @@ impl Node {
     pub(super) async fn submit(&self, work: &Work) -> Result<String, Fault> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let mut request = json!({
-            "to": self.name, "command": work.command, "args": work.args, "class": work.class.word(),
+            "to": self.name, "command": work.command, "args": work.args, "class": work.class.word(), "hold": true,
             "key": format!("{}{:x}.{number}", self.key_prefix, self.boot),
         });
         if let Some(summary) = &work.summary {
@@ -143,7 +145,8 @@ impl Node {
     pub(super) fn events<'a>(&'a self, id: String, halt: &'a Halt) -> Events<'a> {
         let follower =
             Follower::new(self.client.clone(), id.clone(), Until::Outcome, self.patience, Presence::Seen);
-        Events { node: self, id, halt, follower: follower.holding(), interrupted_until: None }
+        let patience = self.interrupt_patience;
+        Events { node: self, id, halt, follower: follower.holding(), patience, interrupted_until: None }
     }
 
     /// Asks for a command to be cancelled. One that has ended is left alone.
@@ -201,6 +204,12 @@ impl Node {
 }
 
 impl Events<'_> {
+    /// Lets the command take so much longer to end once it was interrupted.
+    pub(super) fn ending_within(mut self, time: Duration) -> Self {
+        self.patience = self.patience.saturating_add(time);
+        self
+    }
+
     /// Returns what comes next. After the outcome nothing does.
     ///
     /// Cancel-safe: an event is returned or comes again.
@@ -210,7 +219,7 @@ impl Events<'_> {
                 biased;
                 () = self.halt.lost.cancelled() => return Err(Fault::Lost),
                 () = self.halt.interrupted.cancelled(), if self.interrupted_until.is_none() => {
-                    self.interrupted_until = Some(Instant::now() + self.node.interrupt_patience);
+                    self.interrupted_until = Some(Instant::now() + self.patience);
                     return Ok(Next::Interrupted);
                 }
                 sign = next_sign(&mut self.follower, self.interrupted_until) => match sign? {

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use runnel_codec::CommandId;
 use tokio::task::spawn_blocking;
 
-use super::{Exec, ExecArgs, ExecResult, Input, Patience, Rules, conclude, update_of};
+use super::{Exec, ExecArgs, ExecResult, Input, LEAVE_DELAY, Patience, Rules, conclude, update_of};
 use crate::handler::{Context, HandlerError, Recoverable, Run};
 use crate::process::ProcessSpec;
 use crate::supervise::{SuperviseError, Supervised, SupervisedEvent, SupervisedStdin, Supervision, Trimmed};
@@ -103,6 +103,7 @@ async fn follow(
     mut supervised: Supervised,
     input: Input,
 ) -> Result<ExecResult, HandlerError> {
+    context.want_stop_grace(supervised.stop_time().saturating_add(LEAVE_DELAY)).await;
     let mut feeding = pin!(feed(input, supervised.stdin()).fuse());
     let mut stop = context.stop_signal();
     let mut acknowledgements = run.acknowledgements();

@@ -33,6 +33,8 @@ struct SubmitFields {
     key: Option<String>,
     summary: Option<String>,
     #[serde(default)]
+    hold: bool,
+    #[serde(default)]
     updates: Updates,
     #[serde(default)]
     has_body: bool,
@@ -212,6 +214,7 @@ impl SubmitFields {
             delivery: self.delivery.map(Delivery::from),
             key,
             summary: self.summary,
+            hold: self.hold,
         })
     }
 

@@ -73,6 +73,30 @@ fn a_handler_that_does_not_stop_has_failed_after_a_grace() {
 }
 
 #[test]
+fn a_handler_that_asks_for_it_has_more_time_to_stop() {
+    let mut rig = Rig::running(config(), 3);
+    let want = |rig: &mut Rig, number, seconds| {
+        rig.queue.handle_stop_grace(rig.now, &ctl(), key(number), Duration::from_secs(seconds));
+    };
+    want(&mut rig, 1, 30);
+    want(&mut rig, 2, 3);
+    for number in 1..=3 {
+        rig.cancel(number);
+    }
+    rig.turn();
+    rig.pass(Duration::from_secs(5));
+    want(&mut rig, 3, 20);
+    rig.pass(Duration::from_secs(5));
+    let outcome =
+        StreamFrame::Outcome(Outcome::failed(FailureKind::Cancelled, "the handler did not stop in time"));
+    rig.turn().assert_last(2, &outcome);
+    rig.pass(Duration::from_secs(15));
+    rig.turn().assert_last(3, &outcome);
+    rig.pass(Duration::from_secs(5));
+    rig.turn().assert_last(1, &outcome);
+}
+
+#[test]
 fn the_timer_is_armed_for_the_next_deadline_or_end_of_grace() {
     let mut rig = Rig::new(config());
     rig.head(1, due_in(1, Duration::from_secs(7)));

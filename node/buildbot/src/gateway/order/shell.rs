@@ -31,7 +31,9 @@ pub(super) async fn run(order: &Order, report: &mut Report, shell: &Shell) -> Re
         summary: Some(headers::shown(&shell.program)),
     };
     let id = order.node.submit(&work).await?;
-    let mut running = Running::new(shell, &order.halt, order.node.events(id.clone(), &order.halt));
+    let events = order.node.events(id.clone(), &order.halt);
+    let events = events.ending_within(shell.terminate_grace.unwrap_or_default());
+    let mut running = Running::new(shell, &order.halt, events);
     let input = async {
         if sends_input {
             let place = format!("/v1/commands/{id}/body");
