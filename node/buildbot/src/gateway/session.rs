@@ -21,6 +21,7 @@ use super::node::{Halt, Node, Work};
 use super::order::{Order, carry_out};
 use super::paths::Place;
 use super::protocol::{Ask, Closing, Event, Job, Protocol};
+use crate::broker::CallFailure;
 use crate::ids::{CallId, RemoteId, RequestId};
 use crate::jelly::{Failure, Value};
 use crate::worker::{MasterCall, WorkerInfo};
@@ -172,7 +173,7 @@ impl<P: Protocol> Session<P> {
         None
     }
 
-    /// Calls the master. What cannot be sent has no answer.
+    /// Calls the master. What cannot be sent has failed: its command ends with that.
     fn call(&mut self, target: RemoteId, call: MasterCall, answer: AnswerSender) {
         match self.protocol.call(target, call) {
             Ok(Some(call)) => {
@@ -182,7 +183,11 @@ impl<P: Protocol> Session<P> {
                 // Its command no longer waits.
                 answer.send(Ok(Value::None)).ok();
             }
-            Err(error) => tracing::warn!(node = self.node.name, %error),
+            Err(error) => {
+                tracing::warn!(node = self.node.name, %error);
+                let failure = Failure::new("twisted.spread.pb.Error", error.to_string());
+                answer.send(Err(CallFailure::Raised(failure))).ok();
+            }
         }
     }
 
