@@ -123,7 +123,8 @@ fn uploads() -> Vec<Expected> {
         good("fill"),
         good("file")
             .at_master("uploaded/file", data())
-            .at_master("uploaded/file", File::WasModifiedAt(1_700_000_000)),
+            .at_master("uploaded/file", File::WasModifiedAt(1_700_000_000))
+            .over_msgpack(good("file").at_master("uploaded/file", data()).says("hthe file is whole")),
         good("small blocks")
             .at_master("uploaded/small blocks", data())
             .at_master("uploaded/small blocks", File::HasMode(0o600)),
@@ -142,19 +143,24 @@ fn uploads() -> Vec<Expected> {
 
 fn downloads() -> Vec<Expected> {
     let all = source(1_500_000);
+    // What a master does not send is no empty file.
+    let none = |step, path| bad(step).says("eCannot download to ").at_worker(path, File::IsMissing);
+    let downloaded = |step, path, file| good(step).at_worker(path, file).over_msgpack(none(step, path));
+    let string = File::Holds("häß\n".repeat(20_000).into());
+    let properties = File::HasField("/properties/buildername", json!("downloads"));
     vec![
-        good("file").at_worker("build/made/source", File::Holds(all.clone())),
-        good("long blocks").at_worker("build/blocks", File::Holds(all.clone())),
+        downloaded("file", "build/made/source", File::Holds(all.clone())),
+        downloaded("long blocks", "build/blocks", File::Holds(all.clone())),
         bad("too long")
             .says("eMaximum filesize reached, truncating file ")
-            .at_worker("build/short", File::Holds(all[..100_000].into())),
+            .at_worker("build/short", File::Holds(all[..100_000].into()))
+            .over_msgpack(none("too long", "build/short")),
         good("make"),
-        bad("no file").says("eCannot open file "),
-        good("string").at_worker("build/string", File::Holds("häß\n".repeat(20_000).into())),
-        good("json").at_worker("build/json", File::HasField("/ä", json!([1, Value::Null]))),
-        good("properties")
-            .at_worker("build/properties", File::HasField("/properties/buildername", json!("downloads"))),
-        good("modes").output("750\n640\n"),
+        bad("no file").says("eCannot open file ").over_msgpack(bad("no file").says("eCannot download to ")),
+        downloaded("string", "build/string", string),
+        downloaded("json", "build/json", File::HasField("/ä", json!([1, Value::Null]))),
+        downloaded("properties", "build/properties", properties),
+        good("modes").output("750\n640\n").over_msgpack(bad("modes")),
     ]
 }
 

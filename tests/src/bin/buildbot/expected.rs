@@ -23,6 +23,8 @@ pub(crate) struct Expected {
     pub(crate) checks: Vec<Check>,
     /// What is known to be wrong with the reference worker there.
     pub(crate) known: Option<&'static str>,
+    /// What has to come of it instead where the master speaks msgpack.
+    pub(crate) over_msgpack: Option<Box<Expected>>,
 }
 
 /// What is looked at.
@@ -80,11 +82,16 @@ impl Builder {
 
 impl Expected {
     pub(crate) fn new(step: &'static str, results: &[i64]) -> Self {
-        Self { step, results: results.to_vec(), checks: Vec::new(), known: None }
+        Self { step, results: results.to_vec(), checks: Vec::new(), known: None, over_msgpack: None }
     }
 
     pub(crate) fn known(self, known: &'static str) -> Self {
         Self { known: Some(known), ..self }
+    }
+
+    /// Says what a master that speaks msgpack cannot do.
+    pub(crate) fn over_msgpack(self, instead: Self) -> Self {
+        Self { over_msgpack: Some(Box::new(instead)), ..self }
     }
 
     pub(crate) fn says(self, text: impl Into<String>) -> Self {

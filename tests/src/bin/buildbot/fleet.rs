@@ -27,7 +27,13 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Starts everything, for a master at this address. Builds go into a folder beside those of the daemons.
-    pub(crate) async fn start(runnel: &Path, ways: &mut Ways, folder: &Path, master: SocketAddr) -> Self {
+    pub(crate) async fn start(
+        runnel: &Path,
+        ways: &mut Ways,
+        folder: &Path,
+        master: SocketAddr,
+        protocol: &str,
+    ) -> Self {
         let fleet = TestFleet::today();
         for (name, role) in [("ctl", Role::Controller), ("w1", Role::Worker)] {
             fleet.identity(name, role).save(&folder.join(name)).expect("a folder to write to");
@@ -37,7 +43,7 @@ impl Fleet {
         let listening = said["listening"][0].as_str().expect("it listens").parse().expect("an address");
         write_worker(folder, ways.route_to(listening));
         let (worker, _) = start(runnel, ways, Place::Worker, folder, "w1").await;
-        write_gateway(folder, master);
+        write_gateway(folder, master, protocol);
         let gateway = start_gateway(runnel, ways, folder);
         let (runnel, folder) = (runnel.to_owned(), folder.to_owned());
         Self { runnel, folder, controller, worker: Some(worker), gateway: Some(gateway) }
@@ -98,9 +104,9 @@ fn write_worker(folder: &Path, controller: SocketAddr) {
     fs::write(folder.join("w1/node.toml"), config).expect("the folder can be written");
 }
 
-fn write_gateway(folder: &Path, master: SocketAddr) {
+fn write_gateway(folder: &Path, master: SocketAddr, protocol: &str) {
     let config = format!(
-        "master = \"{master}\"\nsocket = {:?}\n\
+        "master = \"{master}\"\nprotocol = \"{protocol}\"\nsocket = {:?}\n\
          [workers.w1]\nname = \"worker1\"\npassword_file = \"password\"\nfolder = {:?}\n",
         folder.join("ctl/api.sock"),
         folder.join("builds")

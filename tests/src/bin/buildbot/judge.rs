@@ -39,6 +39,10 @@ pub(crate) fn judge(builder: &Builder, kind: Kind, build: &Build, scene: &Scene)
 }
 
 fn judge_step(builder: &Builder, expected: &Expected, kind: Kind, build: &Build, scene: &Scene) -> Verdict {
+    let expected = match &expected.over_msgpack {
+        Some(instead) if kind == Kind::Msgpack => instead,
+        _ => expected,
+    };
     let Some(step) = build.step(expected.step) else {
         return Verdict::Wrong { result: "none".to_owned(), why: "the step is missing".to_owned() };
     };

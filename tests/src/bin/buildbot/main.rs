@@ -1,5 +1,5 @@
 //! Unmodified Buildbot: its master runs builds with ordinary steps on a node of Runnel's and on its own worker, on direct
-//! and on bad networks.
+//! and on bad networks, and directly over its other protocol.
 //!
 //! Usage: `buildbot [--quick | --measure] [--only TEXT] [--list] [--json] [--keep]`
 //!

@@ -37,10 +37,12 @@ impl Master {
         ways: &Ways,
         folder: &Path,
         repository: &str,
+        protocol: &str,
     ) -> Self {
         let mut command = Command::new(&environment.python);
         command.arg(shared("master.py")).arg(folder).arg(peer_folder());
         command.env("LISTEN", ways.master_address().to_string()).env("REPOSITORY", repository);
+        command.env("PROTOCOL", protocol);
         let (program, stdout) = Program::start(ways, Place::Master, &mut command, &folder.join("master.err"));
         let (port, listening) = tokio::sync::oneshot::channel();
         // Unbounded: what a master tells in a run is bounded by its builders.
@@ -138,7 +140,7 @@ async fn read(
             events.send((Instant::now(), told)).ok();
         } else if line.contains("configuration update complete") {
             events.send((Instant::now(), Told::Configured)).ok();
-        } else if let Some((_, rest)) = line.split_once("PBServerFactory starting on ") {
+        } else if let Some((_, rest)) = line.split_once("ServerFactory starting on ") {
             let listening = rest.parse().expect("a port");
             port.take().and_then(|port| port.send(listening).ok());
         }

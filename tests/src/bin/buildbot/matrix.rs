@@ -31,12 +31,14 @@ impl Column {
     pub(crate) fn all(is_quick: bool) -> Vec<Self> {
         let column = |kind, network_name, network| Self { kind, network_name, network };
         let direct = column(Kind::Runnel, "direct", Network::Direct);
+        let msgpack = column(Kind::Msgpack, "direct", Network::Direct);
         if is_quick {
-            return vec![direct];
+            return vec![direct, msgpack];
         }
         vec![
             column(Kind::Reference, "direct", Network::Direct),
             direct,
+            msgpack,
             column(Kind::Reference, "bad", Network::bad_for_tcp()),
             column(Kind::Runnel, "bad", Network::bad()),
         ]

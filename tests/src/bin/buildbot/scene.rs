@@ -30,6 +30,18 @@ pub(crate) enum Kind {
     Reference,
     /// A node of a fleet behind the gateway.
     Runnel,
+    /// The same, and the master speaks its other protocol.
+    Msgpack,
+}
+
+impl Kind {
+    /// What the master speaks with it, as the gateway's configuration names it.
+    pub(crate) fn protocol(self) -> &'static str {
+        match self {
+            Self::Reference | Self::Runnel => "pb",
+            Self::Msgpack => "msgpack",
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -37,6 +49,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Reference => "reference",
             Self::Runnel => "runnel",
+            Self::Msgpack => "msgpack",
         })
     }
 }
@@ -74,13 +87,14 @@ impl Scene {
         std::fs::write(home.join("measured"), source(20_000_000)).expect("a file can be written");
         let repository = stage.repository.as_ref().map(|path| format!("file://{}", path.display()));
         let repository = repository.unwrap_or_default();
-        let mut master = Master::start(&stage.environment, &ways, &home, &repository).await;
+        let protocol = kind.protocol();
+        let mut master = Master::start(&stage.environment, &ways, &home, &repository, protocol).await;
         let worker = match kind {
             Kind::Reference => {
                 Worker::Reference(Box::new(start_reference(stage, &ways, folder.path(), &master)))
             }
-            Kind::Runnel => {
-                let started = Fleet::start(&stage.runnel, &mut ways, folder.path(), master.address);
+            Kind::Runnel | Kind::Msgpack => {
+                let started = Fleet::start(&stage.runnel, &mut ways, folder.path(), master.address, protocol);
                 Worker::Runnel(Box::new(started.await))
             }
         };
