@@ -125,3 +125,48 @@ fn authorization(credentials: &Credentials) -> HeaderValue {
 
 /// How long connecting and the handshake may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Opens a socket to a master that answers in one way, and returns what it was told beside what came of it.
+    async fn opened(answer: &str) -> (Vec<String>, Result<Socket, OpenError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let credentials = Credentials { username: "w1".to_owned(), password: "sec:ret".to_owned() };
+        let limits = Limits::default();
+        let serve = async {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let mut told = Vec::new();
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).await.unwrap();
+                match line.trim_end() {
+                    "" => break,
+                    line => told.push(line.to_owned()),
+                }
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            told
+        };
+        tokio::join!(serve, Socket::open(&address, &limits, &credentials))
+    }
+
+    #[tokio::test]
+    async fn a_refused_worker_is_told_from_a_master_that_speaks_something_else() {
+        let (told, refused) = opened("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(matches!(refused, Err(OpenError::Refused)), "{refused:?}");
+        let basic = format!("Basic {}", BASE64_STANDARD.encode("w1:sec:ret"));
+        let is_header = |line: &&String| line.to_ascii_lowercase().starts_with("authorization: ");
+        assert!(told.iter().find(is_header).is_some_and(|line| line.ends_with(&basic)), "{told:?}");
+
+        let (_, other) = opened("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(matches!(other, Err(OpenError::Master(_))), "{other:?}");
+        let (_, pb) = opened("\x02\u{80}\x02\u{82}pb\x04\u{82}none").await;
+        assert!(matches!(pb, Err(OpenError::Master(_))), "{pb:?}");
+    }
+}
