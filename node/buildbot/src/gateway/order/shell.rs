@@ -69,6 +69,8 @@ struct Running<'a> {
     stdout: TextPieces,
     stderr: TextPieces,
     logs: HashMap<String, TextPieces>,
+    /// Bytes of output that were left out.
+    left_out: usize,
 }
 
 impl<'a> Running<'a> {
@@ -80,10 +82,12 @@ impl<'a> Running<'a> {
             stdout: TextPieces::default(),
             stderr: TextPieces::default(),
             logs: HashMap::new(),
+            left_out: 0,
         }
     }
 
-    /// Reports what it says until it has ended. What the master does not take holds the program back.
+    /// Reports what it says until it has ended. What the master does not take holds the program back, until it is
+    /// interrupted: its end must not wait for all that was said before and is still on its way.
     async fn follow(&mut self, report: &mut Report) -> Result<End, Fault> {
         loop {
             let is_interrupted = self.events.is_interrupted();
@@ -92,7 +96,7 @@ impl<'a> Running<'a> {
                     progress?;
                     continue;
                 }
-                next = self.events.next(), if report.has_room() => next?,
+                next = self.events.next(), if report.has_room() || is_interrupted => next?,
                 // An interrupt must not wait for the master to take what was said before.
                 () = self.halt.wait(), if !is_interrupted => self.events.next().await?,
             };
@@ -109,6 +113,12 @@ impl<'a> Running<'a> {
     }
 
     fn report(&mut self, report: &mut Report, happening: Happening) {
+        if !report.has_room()
+            && let Happening::Output(_) | Happening::Log(_) = happening
+        {
+            self.left_out += octets_of(happening).len();
+            return;
+        }
         match happening {
             Happening::Output(output) => self.report_output(report, output),
             Happening::Log(log) => {
@@ -150,7 +160,22 @@ impl<'a> Running<'a> {
         for (name, mut pieces) in std::mem::take(&mut self.logs) {
             say(report, pieces.finish(), |text| Update::Log { name, text });
         }
+        if self.left_out > 0 {
+            let text =
+                format!("\n{} bytes of output that waited for the master are left out\n", self.left_out);
+            report.push(Update::Header(text));
+        }
     }
+}
+
+/// Returns what a program has written, to an output or a file.
+fn octets_of(happening: Happening) -> Vec<u8> {
+    let octets = match happening {
+        Happening::Output(output) => output.into_octets(),
+        Happening::Log(log) => log.into_octets(),
+        _ => None,
+    };
+    octets.unwrap_or_default()
 }
 
 fn say(report: &mut Report, text: String, update: impl FnOnce(String) -> Update) {
