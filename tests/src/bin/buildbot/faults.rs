@@ -58,7 +58,7 @@ impl Fault {
     }
 
     async fn run(self, stage: &Stage, arguments: &Arguments) -> Endured {
-        let mut scene = match Scene::start(stage, Kind::Runnel, &Network::relayed(0.0)).await {
+        let mut scene = match Scene::start(stage, Kind::Runnel, &Network::relayed(LOSS)).await {
             Ok(scene) => scene,
             Err(error) => return self.endured(Err(error.to_string())),
         };
@@ -209,6 +209,9 @@ impl fmt::Display for Fault {
 
 pub(crate) const SHORT: Lines = Lines { name: "lines-20", lines: 200 };
 pub(crate) const LONG: Lines = Lines { name: "lines-80", lines: 800 };
+
+/// Packets that the network loses beside, from 0 to 1.
+const LOSS: f64 = 0.02;
 
 /// Longer than a build and whatever happens to it.
 const WITHIN: Duration = Duration::from_secs(200);

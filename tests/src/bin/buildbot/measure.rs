@@ -1,5 +1,5 @@
 //! How long things take at 60 ms and 100 Mbit/s, without loss and with 1 %: Buildbot's own worker beside ours, on one
-//! emulated link each.
+//! emulated link each. The reference worker speaks TCP, with CUBIC, or Reno where the system allows nothing else.
 
 use std::fmt;
 use std::fs;
