@@ -10,6 +10,9 @@ use crate::network::Network;
 use crate::scene::{Kind, Scene, SceneError, Stage};
 use crate::show::progress;
 
+/// Builders with what differs over msgpack.
+const MSGPACK_QUICK: [&str; 4] = ["shell", "uploads", "downloads", "interrupt"];
+
 /// One worker on one network.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
@@ -51,7 +54,7 @@ impl Column {
     /// Runs what is asked for. Says where the files are of which something is wrong.
     pub(crate) async fn run(&self, stage: &Stage, arguments: &Arguments) -> Vec<Cell> {
         let wanted = |builder: &Builder| {
-            (builder.is_quick || !arguments.is_quick)
+            (self.is_quick(builder) || !arguments.is_quick)
                 && arguments.wants(&format!("{}/{}", self.name(), builder.name))
         };
         let builders: Vec<_> = builders().into_iter().filter(wanted).collect();
@@ -71,6 +74,11 @@ impl Column {
             end(scene, arguments.keeps || is_wrong).await;
         }
         cells
+    }
+
+    /// Whether a builder belongs to a short run. What both protocols share is seen over the first.
+    fn is_quick(&self, builder: &Builder) -> bool {
+        builder.is_quick && (self.kind != Kind::Msgpack || MSGPACK_QUICK.contains(&builder.name))
     }
 
     /// Runs a builder in a scene, which is started if there is none, and given up if it hangs.
