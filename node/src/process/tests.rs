@@ -294,8 +294,10 @@ async fn output_that_nobody_reads_is_not_silence() {
 
 #[tokio::test]
 async fn stop_is_a_request_first() {
-    let mut process =
-        Process::spawn(&sh("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done")).unwrap();
+    let mut process = Process::spawn(&sh(
+        "trap 'echo bye; exit 3' TERM; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait",
+    ))
+    .unwrap();
     wait_for(&mut process, "ready").await;
     process.stop();
     let told = read_to_exit(&mut process).await;
@@ -456,8 +458,7 @@ async fn as_many_lines_as_allowed_are_no_reason_and_one_more_is_one_even_at_the_
 
 #[tokio::test]
 async fn a_stop_without_grace_sends_the_signal_that_ends_and_no_request() {
-    let script =
-        "trap 'echo asked' TERM; trap 'echo ended; exit 3' INT; echo ready; while :; do sleep 0.1; done";
+    let script = "trap 'echo asked' TERM; trap 'echo ended; exit 3' INT; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait";
     let kill_signal = "INT".parse().unwrap();
     let mut process =
         Process::spawn(&ProcessSpec { kill_grace: Duration::ZERO, kill_signal, ..sh(script) }).unwrap();
@@ -470,7 +471,7 @@ async fn a_stop_without_grace_sends_the_signal_that_ends_and_no_request() {
 
 #[tokio::test]
 async fn the_request_is_the_signal_that_was_named() {
-    let script = "trap 'echo asked; exit 4' USR1; echo ready; while :; do sleep 0.1; done";
+    let script = "trap 'echo asked; exit 4' USR1; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait";
     let mut process =
         Process::spawn(&ProcessSpec { stop_signal: "USR1".parse().unwrap(), ..sh(script) }).unwrap();
     wait_for(&mut process, "ready").await;

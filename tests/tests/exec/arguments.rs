@@ -133,8 +133,7 @@ async fn a_cancelled_program_is_ended_by_the_signal_that_was_named() {
         let worker = world.start(kind).await;
         let args =
             ExecArgs { kill_grace_ms: Some(0), kill_signal: Some("USR1".to_owned()), ..ExecArgs::default() };
-        let script =
-            "trap 'echo ended; exit 4' USR1; trap 'echo asked' TERM; echo ready; while :; do sleep 0.1; done";
+        let script = "trap 'echo ended; exit 4' USR1; trap 'echo asked' TERM; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait";
         let mut program = world.send(script, args, SubmitOptions::default()).await;
         let mut output = read_line(&mut program).await;
         world.0.controller.handle().cancel(program.id()).await.expect("it is known");
@@ -208,7 +207,8 @@ async fn a_cancelled_program_has_the_time_to_end_that_it_was_promised() {
         &config,
     )
     .await;
-    let script = "trap 'sleep 0.3; echo cleaned; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+    let script =
+        "trap 'sleep 0.3; echo cleaned; exit 4' TERM; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait";
     let args = ExecArgs {
         program: "/bin/sh".to_owned(),
         args: vec!["-c".to_owned(), script.to_owned()],

@@ -138,10 +138,10 @@ impl<P: Protocol> Session<P> {
 
     fn look_at_node(&mut self) {
         match *self.reach.borrow_and_update() {
-            Reach::Down => {
+            Reach::Suspect | Reach::Down => {
                 self.away_since.get_or_insert_with(Instant::now);
             }
-            Reach::Up | Reach::Suspect => self.away_since = None,
+            Reach::Up => self.away_since = None,
         }
     }
 
