@@ -68,6 +68,8 @@ pub(super) struct Submit {
     pub(super) delivery: Option<Delivery>,
     /// Its idempotency key, and a hash of all that makes the command.
     pub(super) key: Option<(RequestKey, [u8; 32])>,
+    /// How long the key is remembered, if less than others.
+    pub(super) key_age: Option<Duration>,
     /// What people see of it. Default: its arguments.
     pub(super) summary: Option<String>,
     /// Somebody will read its log, and is waited for.
@@ -249,6 +251,7 @@ impl Commands {
         let Some((key, hash)) = submit.key.clone() else {
             return self.store(submit).await;
         };
+        let key_age = submit.key_age;
         // The lock is let go of before the submit.
         let reservation = self.lock().registry.keys.reserve(&key, hash)?;
         if let Reservation::Known(id) = reservation {
@@ -257,7 +260,7 @@ impl Commands {
         let stored = self.store(submit).await;
         let keys = &mut self.lock().registry.keys;
         match &stored {
-            Ok(Stored::New(id) | Stored::Known(id)) => keys.bind(now().at, key, id.clone()),
+            Ok(Stored::New(id) | Stored::Known(id)) => keys.bind(now().at, key, id.clone(), key_age),
             Err(_) => keys.release(&key),
         }
         stored

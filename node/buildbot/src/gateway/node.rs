@@ -121,7 +121,7 @@ impl Node {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let mut request = json!({
             "to": self.name, "command": work.command, "args": work.args, "class": work.class.word(), "hold": true,
-            "key": format!("{}{:x}.{number}", self.key_prefix, self.boot),
+            "key": format!("{}{:x}.{number}", self.key_prefix, self.boot), "key_age_ms": KEY_AGE_MS,
         });
         if let Some(summary) = &work.summary {
             request["summary"] = json!(summary);
@@ -299,6 +299,10 @@ async fn next_sign(follower: &mut Follower, until: Option<Instant>) -> Result<Op
 fn passes(error: &ClientError) -> bool {
     error.is_lost() || matches!(error.code(), Some("queue-full" | "store-full" | "stopping" | "key-pending"))
 }
+
+/// How long the key of a command is of use, in milliseconds: a submit is repeated as long as the local node is away, and
+/// long builds have more commands a day than a node remembers keys.
+const KEY_AGE_MS: u64 = 600_000;
 
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
 

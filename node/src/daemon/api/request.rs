@@ -31,6 +31,7 @@ struct SubmitFields {
     class: Option<String>,
     deadline_ms: Option<u64>,
     key: Option<String>,
+    key_age_ms: Option<u64>,
     summary: Option<String>,
     #[serde(default)]
     hold: bool,
@@ -213,6 +214,7 @@ impl SubmitFields {
             body,
             delivery: self.delivery.map(Delivery::from),
             key,
+            key_age: self.key_age_ms.map(Duration::from_millis),
             summary: self.summary,
             hold: self.hold,
         })

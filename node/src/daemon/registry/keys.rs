@@ -2,7 +2,7 @@
 //!
 //! A key is reserved before its command is submitted, so that two requests at the same time do not store two commands.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use runnel::codec::{CommandId, NodeId};
@@ -13,8 +13,8 @@ pub(in crate::daemon) struct Keys {
     keys_max: usize,
     age: Duration,
     keys: BTreeMap<RequestKey, Key>,
-    /// Those that have a command, oldest first.
-    bound: VecDeque<(Instant, RequestKey)>,
+    /// Those that have a command, by when they are forgotten.
+    bound: BTreeSet<(Instant, RequestKey)>,
 }
 
 /// A key as its caller gave it, for one target.
@@ -54,7 +54,7 @@ pub(in crate::daemon) enum KeyError {
 
 impl Keys {
     pub(super) fn new(keys_max: usize, age: Duration) -> Self {
-        Self { keys_max, age, keys: BTreeMap::new(), bound: VecDeque::new() }
+        Self { keys_max, age, keys: BTreeMap::new(), bound: BTreeSet::new() }
     }
 
     /// Looks a key up, and reserves it if it is new.
@@ -75,11 +75,18 @@ impl Keys {
         }
     }
 
-    /// The command of a reserved key is stored.
-    pub(in crate::daemon) fn bind(&mut self, now: Instant, key: RequestKey, id: CommandId) {
+    /// The command of a reserved key is stored. The key is forgotten at the age of all, or earlier if that is wanted.
+    pub(in crate::daemon) fn bind(
+        &mut self,
+        now: Instant,
+        key: RequestKey,
+        id: CommandId,
+        age: Option<Duration>,
+    ) {
+        let age = age.map_or(self.age, |age| age.min(self.age));
         if let Some(known) = self.keys.get_mut(&key) {
             known.id = Some(id);
-            self.bound.push_back((now, key));
+            self.bound.insert((now + age, key));
         }
     }
 
@@ -90,8 +97,10 @@ impl Keys {
 
     /// Forgets keys that are old.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some((_, key)) = self.bound.pop_front_if(|(at, _)| now.duration_since(*at) > self.age) {
-            self.keys.remove(&key);
+        while self.bound.first().is_some_and(|(at, _)| *at < now) {
+            if let Some((_, key)) = self.bound.pop_first() {
+                self.keys.remove(&key);
+            }
         }
     }
 }
@@ -115,7 +124,7 @@ mod tests {
         let mut keys = Keys::new(10, HOUR);
         assert_eq!(keys.reserve(&key("a"), [1; 32]), Ok(Reservation::New));
         assert_eq!(keys.reserve(&key("a"), [1; 32]), Err(KeyError::Pending));
-        keys.bind(Instant::now(), key("a"), id(1));
+        keys.bind(Instant::now(), key("a"), id(1), None);
         assert_eq!(keys.reserve(&key("a"), [1; 32]), Ok(Reservation::Known(id(1))));
         assert_eq!(keys.reserve(&key("a"), [2; 32]), Err(KeyError::Conflict));
         assert_eq!(keys.reserve(&key("b"), [1; 32]), Ok(Reservation::New));
@@ -136,10 +145,22 @@ mod tests {
         let (mut keys, now) = (Keys::new(1, HOUR), Instant::now());
         assert_eq!(keys.reserve(&key("a"), [1; 32]), Ok(Reservation::New));
         assert_eq!(keys.reserve(&key("b"), [1; 32]), Err(KeyError::Full));
-        keys.bind(now, key("a"), id(1));
+        keys.bind(now, key("a"), id(1), None);
         keys.expire(now + HOUR);
         assert_eq!(keys.reserve(&key("b"), [1; 32]), Err(KeyError::Full));
         keys.expire(now + HOUR + Duration::from_secs(1));
+        assert_eq!(keys.reserve(&key("b"), [1; 32]), Ok(Reservation::New));
+    }
+
+    #[test]
+    fn a_key_that_is_wanted_for_less_makes_room_earlier() {
+        let (mut keys, now) = (Keys::new(2, HOUR), Instant::now());
+        for (name, age) in [("a", None), ("b", Some(HOUR / 60))] {
+            assert_eq!(keys.reserve(&key(name), [1; 32]), Ok(Reservation::New));
+            keys.bind(now, key(name), id(1), age);
+        }
+        keys.expire(now + HOUR / 30);
+        assert_eq!(keys.reserve(&key("a"), [1; 32]), Ok(Reservation::Known(id(1))));
         assert_eq!(keys.reserve(&key("b"), [1; 32]), Ok(Reservation::New));
     }
 }
