@@ -1,7 +1,8 @@
 //! A gateway: nodes of a fleet as workers of a Buildbot master.
 //!
-//! It knows the fleet through the HTTP API of the local node alone, and the master through a connection for each worker. Start with [`run`]; the life of a build's command goes through `session` (the master's call), `order` and
-//! what is below it (what is done for it), `node` (the commands that do it) and `report` (what the master is told).
+//! It knows the fleet through the HTTP API of the local node alone, and the master through a connection for each worker.
+//! Start with [`run`]; the life of a build's command goes through `session` (the master's call), `order` and what is below
+//! it (what is done for it), `node` (the commands that do it) and `report` (what the master is told).
 //!
 //! A command of the master's is one of Runnel's or a few, each kept by the local node. So it lives through lost links,
 //! other addresses and restarts of its node's daemon without the master's knowing. What a session leaves behind is
