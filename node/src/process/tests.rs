@@ -458,8 +458,8 @@ async fn as_many_lines_as_allowed_are_no_reason_and_one_more_is_one_even_at_the_
 
 #[tokio::test]
 async fn a_stop_without_grace_sends_the_signal_that_ends_and_no_request() {
-    let script = "trap 'echo asked' TERM; trap 'echo ended; exit 3' INT; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait";
-    let kill_signal = "INT".parse().unwrap();
+    let script = "trap 'echo asked' TERM; trap 'echo ended; exit 3' USR2; sleep 600 >/dev/null 2>&1 & echo ready; wait; wait";
+    let kill_signal = "USR2".parse().unwrap();
     let mut process =
         Process::spawn(&ProcessSpec { kill_grace: Duration::ZERO, kill_signal, ..sh(script) }).unwrap();
     wait_for(&mut process, "ready").await;

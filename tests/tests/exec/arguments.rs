@@ -109,10 +109,10 @@ async fn too_many_lines_and_named_signals_end_a_program() {
         let args = ExecArgs {
             lines_max: Some(10),
             kill_grace_ms: Some(0),
-            kill_signal: Some("INT".to_owned()),
+            kill_signal: Some("USR2".to_owned()),
             ..ExecArgs::default()
         };
-        let told = world.run("trap 'echo ended >&2; exit 4' INT; trap 'echo asked >&2' TERM; seq 1 5 >&2; while :; do echo 1; done", args).await;
+        let told = world.run("trap 'echo ended >&2; exit 4' USR2; trap 'echo asked >&2' TERM; seq 1 5 >&2; while :; do echo 1; done", args).await;
         let ExecResult { status, cause: ExecCause::TooManyLines { lines } } = told.result() else {
             panic!("{:?}", told.result())
         };
