@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use runnel_queue::{BlobName, Blobs, FileBackend, RedbStore, Store, StoreConfig};
 
@@ -70,17 +72,25 @@ pub fn open_existing_store(folder: &Path, config: &StoreConfig) -> Result<Box<dy
     open_store(folder, config)
 }
 
-/// Makes the folder and takes its lock, which the returned file holds.
+/// Makes the folder and takes its lock, which the returned file holds. It is waited for a moment: a process that is just
+/// being started has inherited the locks of whoever starts it, until its own program runs.
 fn lock(folder: &Path) -> Result<File, OpenStoreError> {
     let failed = |source| OpenStoreError::Io { folder: folder.to_owned(), source };
     make_folder(folder).map_err(failed)?;
     let file = open_private(&folder.join(LOCK_FILE)).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenStoreError::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
+    Err(OpenStoreError::InUse { folder: folder.to_owned() })
 }
+
+const LOCK_ATTEMPTS: u32 = 20;
+
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// Side files, each a file under its name. They hold the store's lock, for they live as long as it does.
 #[derive(Debug)]
