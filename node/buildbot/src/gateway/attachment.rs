@@ -129,7 +129,8 @@ impl Worker {
                 "the master does not know this worker or its password; see c['workers'] in its master.cfg"
             ),
             Ok(SessionEnd::Closed(Closing::Ended { why })) => {
-                tracing::warn!(node, worker, reason = why, "detached from the master")
+                tracing::warn!(node, worker, reason = why, "detached from the master");
+                return Again::AtOnce;
             }
             Err(error) => tracing::warn!(node, worker, %error, "cannot be attached"),
         }
@@ -152,7 +153,7 @@ enum AttachError {
     Refused,
     #[error("the master cannot be reached: {0}")]
     Master(std::io::Error),
-    #[error("the node cannot be prepared: {0:?}")]
+    #[error("the node cannot be prepared: {0}")]
     Node(Fault),
 }
 

@@ -7,13 +7,16 @@ use runnel_client::{ClientError, FollowError};
 use crate::jelly::Failure;
 
 /// What keeps a command from ending in order.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// The session is over. Nobody waits for the end.
+    #[error("the session is over")]
     Lost,
     /// It cannot be carried out, or the master's part in it went wrong: the step ends with this exception.
+    #[error("{}", .0.value)]
     Failed(Failure),
     /// Nobody can say what has become of it: the build has to be tried again.
+    #[error("{0}")]
     Unknown(String),
 }
 

@@ -241,7 +241,7 @@ impl<P: Protocol> Session<P> {
                     let why = outcome.message.unwrap_or(outcome.kind);
                     Err(Failure::new("builtins.OSError", format!("cannot make the builders' folders: {why}")))
                 }
-                Err(fault) => Err(Failure::new("twisted.spread.pb.Error", format!("{fault:?}"))),
+                Err(fault) => Err(Failure::new("twisted.spread.pb.Error", fault.to_string())),
             }
         }))
     }
