@@ -112,7 +112,7 @@ pub use hello::{
     FEATURE_BATCHES, GoAway, GoAwayReason, HELLO_COMMANDS_MAX, HELLO_SETTLED_MAX, Hello, HelloAnswer, Settled,
 };
 pub use id::{CommandId, CommandKey, Epoch, FleetId, LinkNumber, NAME_BYTES_MAX, NodeId, Seq};
-pub use limits::{BATCH_BYTES_MAX, Limits};
+pub use limits::{BATCH_BYTES_MAX, CREDIT_STEP_BYTES_MAX, Limits};
 pub use lineage::{LINEAGE_MAX, Lineage, REACHES_MAX, Reach, StoreProcess};
 pub use names::KnownNames;
 pub use outcome::{

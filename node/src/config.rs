@@ -55,10 +55,16 @@ pub struct NodeConfig {
     ///
     /// Too low, handlers wait for each other's callers; too high, the disk fills up.
     pub updates_spilled_total_bytes_max: u64,
-    /// Bytes of one body that were produced here and not taken by its reader, at least 64 KiB. Default: 1 MiB.
+    /// Bytes of one body that were produced here and not taken by its reader, at least 256 KiB. Default: 4 MiB, as much as
+    /// its reader's window.
     ///
-    /// Too low, long paths are not filled; too high, each body that is under way may hold as much.
+    /// Too low, long paths are not filled, the less so if they lose packets; too high, few bodies share what they may hold.
     pub body_held_bytes_max: NonZeroUsize,
+    /// The same for all bodies together; each gets at most half of what the others leave, and 256 KiB however many there
+    /// are. Default: 64 MiB.
+    ///
+    /// Too low, many bodies at once go slowly; too high, they may fill the memory.
+    pub bodies_held_bytes_max: NonZeroUsize,
     /// Changes of links that wait for a slow listener before it misses the oldest. Default: 256.
     ///
     /// Too low, a burst of changes is missed; too high, a forgotten listener holds more memory.
@@ -97,11 +103,6 @@ impl NodeConfig {
             .inspect_err(|error| warn!(%error, "updates are not spilled to the disk: their handlers wait"))
             .ok()
     }
-
-    /// Returns how much of a body is held: at least the longest piece, or none could ever go.
-    pub(crate) fn body_held_bytes(&self) -> usize {
-        self.body_held_bytes_max.get().max(64 << 10)
-    }
 }
 
 impl Default for NodeConfig {
@@ -111,7 +112,8 @@ impl Default for NodeConfig {
             updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
             updates_spilled_bytes_max: 16 << 20,
             updates_spilled_total_bytes_max: 256 << 20,
-            body_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            body_held_bytes_max: NonZeroUsize::new(4 << 20).expect("4 MiB is not 0"),
+            bodies_held_bytes_max: NonZeroUsize::new(64 << 20).expect("64 MiB is not 0"),
             link_changes_kept: NonZeroUsize::new(256).expect("256 is not 0"),
             drain_timeout: Duration::from_secs(3),
             retry_after: Duration::ZERO,

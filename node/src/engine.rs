@@ -63,7 +63,7 @@ pub(crate) use self::questions::Question;
 use self::status::StatusTimes;
 use self::storing::{Epochs, Storing};
 use self::tokens::Tokens;
-use crate::body::Whose;
+use crate::body::{BodyRooms, Whose};
 use crate::config::Config;
 use crate::env::Env;
 use crate::link_changes::{LinkChangeListeners, LinkChangeTeller};
@@ -192,6 +192,7 @@ pub(crate) struct Engine {
     store_failure: Option<StoreError>,
     callers: Callers,
     dispatch: Dispatch,
+    body_rooms: BodyRooms,
     tokens: Tokens,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
@@ -261,6 +262,7 @@ impl Engine {
             }
             None => (None, Lineage::default()),
         };
+        let body_rooms = BodyRooms::new(&config.node);
         let spill = spill_folder.and_then(|folder| config.node.spill(folder));
         let wakes = Wakes::default();
         env.spawn_handler(Box::pin(wakes.clone().deliver()));
@@ -270,7 +272,8 @@ impl Engine {
             receive,
             storing,
             store_failure: None,
-            dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node, spill),
+            dispatch: Dispatch::new(env.clone(), handlers, &inbox, &config.node, body_rooms.clone(), spill),
+            body_rooms,
             tokens: Tokens::default(),
             timer: Box::pin(sleep_until(now.into())),
             lateness: Lateness::default(),

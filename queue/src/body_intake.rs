@@ -3,7 +3,7 @@
 //! The credit is always what was taken and a window that stays the same as long as the body lasts. So its writer can
 //! tell what was taken, and let go of it.
 
-use runnel_codec::BodyEnd;
+use runnel_codec::{BodyEnd, CREDIT_STEP_BYTES_MAX};
 
 /// How far a body that comes in has come.
 #[derive(Debug, Default)]
@@ -91,7 +91,8 @@ impl BodyIntake {
         }
         self.taken = self.taken.saturating_add(bytes).min(self.received);
         let credit = self.taken + self.window;
-        if self.is_over || !self.is_open() || credit < self.granted + self.window.div_ceil(4) {
+        let step = self.window.div_ceil(4).min(CREDIT_STEP_BYTES_MAX);
+        if self.is_over || !self.is_open() || credit < self.granted + step {
             return None;
         }
         self.granted = credit;
@@ -155,6 +156,15 @@ mod tests {
         assert_eq!(intake.discard(), Some(200));
         assert_eq!(intake.receive(50), Ok(false), "nobody reads it");
         assert_eq!(intake.discard(), Some(250));
+    }
+
+    #[test]
+    fn a_writer_that_holds_less_than_a_window_hears_what_was_taken() {
+        let mut intake = BodyIntake::default();
+        intake.open(CREDIT_STEP_BYTES_MAX * 100);
+        intake.receive(usize::try_from(CREDIT_STEP_BYTES_MAX).unwrap()).unwrap();
+        assert_eq!(intake.take(CREDIT_STEP_BYTES_MAX - 1), None);
+        assert_eq!(intake.take(1), Some(CREDIT_STEP_BYTES_MAX * 101));
     }
 
     #[test]

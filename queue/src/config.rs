@@ -67,7 +67,7 @@ pub struct SendQueueConfig {
     ///
     /// [`UpdatePolicy::Store`]: runnel_codec::UpdatePolicy::Store
     pub updates_kept_bytes_max: u64,
-    /// How far a receiver may write a result body ahead of its caller, in bytes. Default: 1 MiB.
+    /// How far a receiver may write a result body ahead of its caller, in bytes. Default: 4 MiB.
     ///
     /// Too low, long paths are not filled; too high, a caller who does not read holds as much for each command.
     pub result_body_window_bytes: u64,
@@ -131,7 +131,7 @@ impl Default for SendQueueConfig {
             updates_window_bytes_first: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             updates_window_bytes_min: NonZeroU64::new(64).expect("64 is not 0"),
             updates_kept_bytes_max: 1 << 20,
-            result_body_window_bytes: 1 << 20,
+            result_body_window_bytes: 4 << 20,
             result_body_window_bytes_min: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             credits_bytes_max: 12 << 20,
             resend_pause: Duration::from_millis(100),

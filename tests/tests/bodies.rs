@@ -1,5 +1,6 @@
 //! Bodies between two whole nodes: whole and once, however bad the path, and never in anybody's way.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use runnel::codec::{Command, FailureKind, Never};
 use runnel::commands::Ping;
 use runnel::{
-    Body, BodyError, BodyReader, Context, HandlerError, Handlers, NotDone, Progress, Submission,
+    Body, BodyError, BodyReader, Config, Context, HandlerError, Handlers, NotDone, Progress, Submission,
     SubmitOptions,
 };
 use runnel_tests::sim::{Pair, PathConfig, WORKER_HOST};
@@ -145,6 +146,21 @@ async fn bodies_go_both_ways_whole_over_a_path_that_loses_packets_and_goes_dark(
         assert_eq!(mirror.outcome().await, Ok(content.len() as u64), "seed {seed}");
         pair.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_less_of_a_body_than_its_reader_has_room_for_gets_on() {
+    let mut config = Config::default();
+    config.node.body_held_bytes_max = NonZeroUsize::MIN;
+    let window = config.receive_queue.body_window_bytes.min(config.send_queue.result_body_window_bytes);
+    let content = noise(1, usize::try_from(3 * window).expect("it fits into memory"));
+    let pair = Pair::start_configured(1, CLEAN, handlers(), &config).await;
+    let options = SubmitOptions { result_body: true, ..with(Body::bytes(content.clone())) };
+    let mut mirror = pair.submit::<Mirror>((), options).await;
+    let mut result = mirror.result_body().expect("it was asked for");
+    assert!(read(&mut result).await.expect("it comes whole") == content, "it is the same");
+    assert_eq!(mirror.outcome().await, Ok(content.len() as u64));
+    pair.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,10 +82,11 @@ async fn handlers_and_callers_that_never_read_hold_what_the_windows_allow() {
     }
     sleep(REST).await;
     // What is on its way: bodies to handlers, updates to callers. And what waits for its way: of each body and each handler's
-    // updates so much, and a body's file is read by pieces.
+    // updates so much, and a body's file is read by pieces, of which the file has a copy.
     let config = small_bounds();
     let windows = config.receive_queue.body_windows_bytes_max + config.send_queue.credits_bytes_max;
-    let held = config.node.body_held_bytes_max.get() + READ_BYTES + config.node.updates_held_bytes_max.get();
+    let held =
+        config.node.body_held_bytes_max.get() + 2 * READ_BYTES + config.node.updates_held_bytes_max.get();
     house.judge("stuck readers", before, windows + (STUCK * held) as u64 + OVERHEAD_BYTES);
 
     house.gate.open();
@@ -199,7 +200,7 @@ fn small_bounds() -> Config {
     config.send_queue.bytes_max = 16 << 20;
     config.send_queue.peer_bytes_max = 4 << 20;
     config.send_queue.credits_bytes_max = 1 << 20;
-    config.node.body_held_bytes_max = NonZeroUsize::new(64 << 10).expect("64 KiB is not 0");
+    config.node.body_held_bytes_max = NonZeroUsize::new(256 << 10).expect("256 KiB is not 0");
     config.node.updates_held_bytes_max = NonZeroUsize::new(64 << 10).expect("64 KiB is not 0");
     config.node.updates_spilled_bytes_max = 0;
     config.receive_queue.body_windows_bytes_max = 2 << 20;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use runnel_codec::{BodyEnd, FailureKind};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{BodyError, PIECE_BYTES_MAX, Whose};
+use super::{BodyError, BodyRoom, PIECE_BYTES_MAX, Whose};
 use crate::engine::{Release, Releases, Request};
 
 /// Writes a body. Dropping it before [`finish`](Self::finish) gives the body up.
@@ -19,12 +19,10 @@ pub struct BodyWriter {
 }
 
 /// Where the pieces of a body go.
-///
-/// Each takes as many permits as it has bytes; they come back when the reader has taken them.
 #[derive(Debug)]
 pub(crate) struct BodySink {
     pub(crate) whose: Whose,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Arc<BodyRoom>,
     /// Bytes at the beginning that the reader has already: they count and are not sent.
     pub(crate) skip: u64,
     pub(crate) inbox: mpsc::Sender<Request>,
@@ -137,7 +135,7 @@ impl BodySink {
             return Ok(());
         }
         let permits = u32::try_from(content.len()).map_err(|_| BodyError::Ended)?;
-        let permits = self.room.acquire_many(permits).await.map_err(|_| BodyError::Ended)?;
+        let permits = self.room.acquire(permits).await.map_err(|_| BodyError::Ended)?;
         let place = self.inbox.reserve().await.map_err(|_| BodyError::Ended)?;
         place.send(Request::Body { whose: self.whose.clone(), offset, content });
         permits.forget();

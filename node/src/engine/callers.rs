@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use runnel_codec::{CommandId, CommandKey, NodeId};
 use runnel_queue::{CommandMap, DeliveryPart, Stage};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-use crate::body::Source;
+use crate::body::{BodyRoom, BodyRooms, Source};
 use crate::caller_events::{Step, Teller, caller_events};
 use crate::wakes::WakeNotes;
 
@@ -30,7 +30,7 @@ pub(crate) struct Caller {
     /// store has it.
     pub(super) body: Option<Box<Source>>,
     /// How much more of its body may be held, once that is under way.
-    pub(super) body_room: Option<Arc<Semaphore>>,
+    pub(super) body_room: Option<Arc<BodyRoom>>,
     /// Where the parts of its result's body go, if it reads one.
     pub(super) result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
 }
@@ -112,9 +112,11 @@ impl Caller {
     }
 
     /// Has room for a body that is produced from now on. An older production of it ends.
-    pub(super) fn open_body(&mut self, bytes: usize) -> Arc<Semaphore> {
+    pub(super) fn open_body(&mut self, rooms: &BodyRooms) -> Arc<BodyRoom> {
         self.close_body();
-        self.body_room.insert(Arc::new(Semaphore::new(bytes))).clone()
+        // What an older one held is free before.
+        self.body_room = None;
+        self.body_room.insert(rooms.open()).clone()
     }
 
     /// Its body goes nowhere any more.

@@ -12,7 +12,7 @@ use runnel_queue::{DeliveryPart, Freed, Start, StopReason};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{Inbox, Releases, Request};
-use crate::body::{BodyReader, BodySink, BodyWriter, Whose};
+use crate::body::{BodyReader, BodyRoom, BodyRooms, BodySink, BodyWriter, Whose};
 use crate::config::NodeConfig;
 use crate::env::Env;
 use crate::handler::{Call, Called, Handlers, Run};
@@ -25,6 +25,7 @@ pub(super) struct Dispatch {
     inbox: mpsc::Sender<Request>,
     releases: Releases,
     config: NodeConfig,
+    body_rooms: BodyRooms,
     /// Where updates go that memory cannot hold.
     spill: Option<SpillFolder>,
     running: BTreeMap<(NodeId, CommandKey), Running>,
@@ -33,7 +34,8 @@ pub(super) struct Dispatch {
 /// What the engine holds of a running handler.
 struct Running {
     updates_room: Arc<Semaphore>,
-    result_body_room: Arc<Semaphore>,
+    /// None if its caller wants no body.
+    result_body_room: Option<Arc<BodyRoom>>,
     /// Where the parts of its body go.
     body: Option<mpsc::UnboundedSender<DeliveryPart>>,
     stop: watch::Sender<Option<StopReason>>,
@@ -54,10 +56,12 @@ impl Dispatch {
         handlers: Handlers,
         inbox: &Inbox,
         config: &NodeConfig,
+        body_rooms: BodyRooms,
         spill: Option<SpillFolder>,
     ) -> Self {
         Self {
             spill,
+            body_rooms,
             env,
             handlers,
             inbox: inbox.to_self.clone(),
@@ -98,7 +102,6 @@ impl Dispatch {
             return Some(outcome);
         }
         let updates_room = Arc::new(Semaphore::new(self.config.updates_held_bytes()));
-        let result_body_room = Arc::new(Semaphore::new(self.config.body_held_bytes()));
         let (stop, stopped) = watch::channel(None);
         let key = start.key;
         let whose = Whose::Theirs(start.from.clone(), key);
@@ -113,10 +116,11 @@ impl Dispatch {
         } else {
             (None, None)
         };
-        let result_body = start.wants_result_body.then(|| {
+        let result_body_room = start.wants_result_body.then(|| self.body_rooms.open());
+        let result_body = result_body_room.clone().map(|room| {
             BodyWriter::ready(BodySink {
                 whose,
-                room: result_body_room.clone(),
+                room,
                 skip: 0,
                 inbox: self.inbox.clone(),
                 releases: self.releases.clone(),
@@ -267,11 +271,11 @@ impl Dispatch {
     /// Lets a handler have more of its words held.
     pub(super) fn give_room(&mut self, freed: Freed) {
         if let Some(running) = self.running.get(&(freed.from, freed.key)) {
-            let room = match freed.part {
-                Part::ResultBody => &running.result_body_room,
-                Part::Updates | Part::Body => &running.updates_room,
-            };
-            room.add_permits(freed.bytes);
+            match (freed.part, &running.result_body_room) {
+                (Part::ResultBody, Some(room)) => room.free(freed.bytes),
+                (Part::ResultBody, None) => {}
+                (Part::Updates | Part::Body, _) => running.updates_room.add_permits(freed.bytes),
+            }
             if let (Part::Updates, Some(kept)) = (freed.part, &running.kept) {
                 kept.acknowledgements.acknowledge(freed.bytes);
             }
@@ -290,6 +294,8 @@ impl Running {
     /// Nobody takes its words any more.
     fn close(&self) {
         self.updates_room.close();
-        self.result_body_room.close();
+        if let Some(room) = &self.result_body_room {
+            room.close();
+        }
     }
 }

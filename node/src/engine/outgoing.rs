@@ -108,7 +108,7 @@ impl Engine {
             SendEvent::BodyWanted { id, from } => self.begin_body(&id, from),
             SendEvent::BodyTaken { id, bytes } => {
                 if let Some(room) = self.callers.get(&id).and_then(|caller| caller.body_room.as_ref()) {
-                    room.add_permits(bytes);
+                    room.free(bytes);
                 }
             }
             SendEvent::ResultBody { id, content } => self.tell_reader(&id, DeliveryPart::Piece(content)),
@@ -137,7 +137,7 @@ impl Engine {
             None => Source::take(&mut caller.body),
         };
         let Some(source) = source else { return };
-        let room = caller.open_body(self.config.node.body_held_bytes());
+        let room = caller.open_body(&self.body_rooms);
         let sink = BodySink {
             whose: Whose::Ours(id.clone()),
             room,

@@ -67,7 +67,7 @@ pub struct ReceiveQueueConfig {
     ///
     /// A type at its limit holds up only itself. At 0 its commands are accepted and never start.
     pub running_max_by_name: BTreeMap<String, usize>,
-    /// How far a body may be written ahead of its handler, in bytes. Default: 1 MiB.
+    /// How far a body may be written ahead of its handler, in bytes. Default: 4 MiB.
     ///
     /// Too low, long paths are not filled; too high, a handler that does not read holds as much.
     pub body_window_bytes: u64,
@@ -127,7 +127,7 @@ impl Default for ReceiveQueueConfig {
             running_max: 4_096,
             urgent_running_reserve: 32,
             running_max_by_name: BTreeMap::new(),
-            body_window_bytes: 1 << 20,
+            body_window_bytes: 4 << 20,
             body_windows_bytes_max: 14 << 20,
             body_window_bytes_min: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             scheduler: SchedulerConfig::default(),

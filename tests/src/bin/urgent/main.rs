@@ -34,12 +34,17 @@ fn main() -> ExitCode {
     say("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (name, path) in links() {
         for bulk in [Bulk::Up, Bulk::Down] {
-            arguments.show(name, path, bulk, Duration::from_millis(20));
+            arguments.show(name, path, bulk, 4, Duration::from_millis(20));
         }
+    }
+    // One body alone: its windows have to hold what waits behind lost packets.
+    for bulk in [Bulk::Up, Bulk::Down] {
+        let name = "100 Mbit/s, 60 ms, 1 % loss, one body";
+        arguments.show(name, link(60, 100, 0.01), bulk, 1, Duration::from_millis(20));
     }
     // Without bulk so many commands that each lost packet shows in some.
     let name = "20 Mbit/s, 50 ms, 20 % loss, 200 commands/s";
-    arguments.show(name, link(50, 20, 0.2), Bulk::None, Duration::from_millis(5));
+    arguments.show(name, link(50, 20, 0.2), Bulk::None, 0, Duration::from_millis(5));
     ExitCode::SUCCESS
 }
 
@@ -83,11 +88,11 @@ fn row(figures: &Figures) -> String {
 
 impl Arguments {
     /// Measures a link with each congestion controller, as far as that is asked for.
-    fn show(&self, name: &str, path: PathConfig, bulk: Bulk, interval: Duration) {
+    fn show(&self, name: &str, path: PathConfig, bulk: Bulk, bodies: usize, interval: Duration) {
         for control in [CongestionControl::Delay, CongestionControl::Bbr, CongestionControl::Cubic] {
             let text = format!("| {name} | {bulk} | {control:?} |");
             if text.contains(&self.only) {
-                let case = Case { path, bulk, control, interval, seed: self.seed };
+                let case = Case { path, bulk, bodies, control, interval, seed: self.seed };
                 say(&format!("{text} {}", row(&measure(&case, Duration::from_secs(self.seconds)))));
             }
         }

@@ -17,6 +17,8 @@ pub(crate) struct Case {
     pub(crate) path: PathConfig,
     pub(crate) bulk: Bulk,
     pub(crate) control: CongestionControl,
+    /// Bodies of bulk at once.
+    pub(crate) bodies: usize,
     /// Between two urgent commands.
     pub(crate) interval: Duration,
     pub(crate) seed: u64,
@@ -67,7 +69,7 @@ async fn run(case: &Case, time: Duration) -> Figures {
     let pair = Pair::start_configured(case.seed, case.path, handlers(&taken), &config).await;
     let mut bulk = Endless::default();
     if let Some(way) = case.bulk.way() {
-        for _ in 0..BULK {
+        for _ in 0..case.bodies {
             bulk.begin(&pair, way, Class::Bulk, &taken).await;
         }
     }
@@ -151,8 +153,5 @@ impl fmt::Display for Bulk {
         })
     }
 }
-
-/// Bodies at once.
-const BULK: usize = 4;
 
 const WARM_UP: Duration = Duration::from_secs(10);
