@@ -3,8 +3,8 @@
 /// Most bytes of a batch of messages, with all that frames them.
 pub const BATCH_BYTES_MAX: usize = 16 << 10;
 
-/// How much of a body its reader takes at most before it says a new credit, in bytes: its writer, which holds what is not
-/// taken, counts on it.
+/// How much of a body or of updates is taken at most before a new credit is said, in bytes: its writer, which holds what is
+/// not taken, counts on it.
 pub const CREDIT_STEP_BYTES_MAX: u64 = 128 << 10;
 
 /// Bounds that a decoder enforces before it allocates.

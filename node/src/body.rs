@@ -5,7 +5,6 @@
 //! that there is no more. Hashing, files and waiting happen at the caller's and the handler's side, never on the engine.
 
 mod reader;
-mod room;
 mod source;
 mod stored;
 mod writer;
@@ -18,7 +17,6 @@ use runnel_codec::{CommandId, CommandKey, NodeId};
 use tokio::sync::oneshot;
 
 pub use self::reader::BodyReader;
-pub(crate) use self::room::{BodyRoom, BodyRooms};
 pub(crate) use self::source::{Source, feed};
 pub(crate) use self::writer::BodySink;
 pub use self::writer::BodyWriter;

@@ -9,6 +9,7 @@ use runnel_transport::{LivenessConfig, PathConfig, ReconnectConfig, TransportCon
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::room::{HELD_BYTES_MIN, RoomBounds};
 use crate::updates::SpillFolder;
 
 /// All settings of a node.
@@ -41,10 +42,20 @@ pub struct NodeConfig {
     ///
     /// Too low, callers and handlers wait for each other's turn; too high, a burst holds more memory.
     pub inbox_capacity: NonZeroUsize,
-    /// Updates of one running command that wait in memory for the caller's node, in bytes, at least 64 KiB. Default: 1 MiB.
+    /// Updates of one running command that wait in memory for the caller's node, in bytes, however many commands run; at
+    /// least 256 KiB. Default: 1 MiB.
     ///
     /// Too low, a chatty handler waits for every round trip; too high, each running command may hold as much.
+    pub updates_held_bytes_min: NonZeroUsize,
+    /// The same for one whose updates are taken as fast as they come. Default: 3 MiB, as much as its caller's window.
+    ///
+    /// Too low, updates do not fill long paths; too high, few commands share `updates_held_total_bytes_max`.
     pub updates_held_bytes_max: NonZeroUsize,
+    /// What all running commands together may hold beyond `updates_held_bytes_min` each; none gets more than half of what the
+    /// others leave. Default: 64 MiB.
+    ///
+    /// Too low, many chatty handlers wait for round trips; too high, they may fill the memory.
+    pub updates_held_total_bytes_max: usize,
     /// Updates of one running command that wait on the disk once memory is full, in bytes; 0: none. Without a folder for
     /// them, none. Then their handler waits. Default: 16 MiB.
     ///
@@ -55,16 +66,16 @@ pub struct NodeConfig {
     ///
     /// Too low, handlers wait for each other's callers; too high, the disk fills up.
     pub updates_spilled_total_bytes_max: u64,
-    /// Bytes of one body that were produced here and not taken by its reader, at least 256 KiB. Default: 4 MiB, as much as
+    /// Bytes of one body that were produced here and not taken by its reader, at least 256 KiB. Default: 3 MiB, as much as
     /// its reader's window.
     ///
     /// Too low, long paths are not filled, the less so if they lose packets; too high, few bodies share what they may hold.
     pub body_held_bytes_max: NonZeroUsize,
-    /// The same for all bodies together; each gets at most half of what the others leave, and 256 KiB however many there
-    /// are. Default: 64 MiB.
+    /// What all bodies together may hold beyond 256 KiB each; none gets more than half of what the others leave. Default: 64
+    /// MiB.
     ///
     /// Too low, many bodies at once go slowly; too high, they may fill the memory.
-    pub bodies_held_bytes_max: NonZeroUsize,
+    pub body_held_total_bytes_max: usize,
     /// Changes of links that wait for a slow listener before it misses the oldest. Default: 256.
     ///
     /// Too low, a burst of changes is missed; too high, a forgotten listener holds more memory.
@@ -89,9 +100,17 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Returns how much of a command's updates is held in memory: at least the longest one, or it could never go.
-    pub(crate) fn updates_held_bytes(&self) -> usize {
-        self.updates_held_bytes_max.get().max(64 << 10)
+    /// Returns how much of a command's updates is held in memory. Most say little, so it begins small.
+    pub(crate) fn updates_room(&self) -> RoomBounds {
+        let min = self.updates_held_bytes_min.get().max(HELD_BYTES_MIN);
+        let max = self.updates_held_bytes_max.get();
+        RoomBounds { min, first: min, max, shared: self.updates_held_total_bytes_max }
+    }
+
+    /// Returns how much is held of a body.
+    pub(crate) fn body_room(&self) -> RoomBounds {
+        let max = self.body_held_bytes_max.get();
+        RoomBounds { min: HELD_BYTES_MIN, first: max, max, shared: self.body_held_total_bytes_max }
     }
 
     /// Makes the folder for updates that memory cannot hold. A node can do without.
@@ -109,11 +128,13 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             inbox_capacity: NonZeroUsize::new(1024).expect("1024 is not 0"),
-            updates_held_bytes_max: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            updates_held_bytes_min: NonZeroUsize::new(1 << 20).expect("1 MiB is not 0"),
+            updates_held_bytes_max: NonZeroUsize::new(3 << 20).expect("3 MiB is not 0"),
+            updates_held_total_bytes_max: 64 << 20,
             updates_spilled_bytes_max: 16 << 20,
             updates_spilled_total_bytes_max: 256 << 20,
-            body_held_bytes_max: NonZeroUsize::new(4 << 20).expect("4 MiB is not 0"),
-            bodies_held_bytes_max: NonZeroUsize::new(64 << 20).expect("64 MiB is not 0"),
+            body_held_bytes_max: NonZeroUsize::new(3 << 20).expect("3 MiB is not 0"),
+            body_held_total_bytes_max: 64 << 20,
             link_changes_kept: NonZeroUsize::new(256).expect("256 is not 0"),
             drain_timeout: Duration::from_secs(3),
             retry_after: Duration::ZERO,

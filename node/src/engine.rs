@@ -63,13 +63,14 @@ pub(crate) use self::questions::Question;
 use self::status::StatusTimes;
 use self::storing::{Epochs, Storing};
 use self::tokens::Tokens;
-use crate::body::{BodyRooms, Whose};
+use crate::body::Whose;
 use crate::config::Config;
 use crate::env::Env;
 use crate::link_changes::{LinkChangeListeners, LinkChangeTeller};
 use crate::node::{NodeBuilder, NotFound, StartError};
 use crate::policy::Policy;
 use crate::recovered::Recovered;
+use crate::room::Rooms;
 use crate::status::Status;
 use crate::wakes::{WakeNotes, Wakes};
 
@@ -192,7 +193,7 @@ pub(crate) struct Engine {
     store_failure: Option<StoreError>,
     callers: Callers,
     dispatch: Dispatch,
-    body_rooms: BodyRooms,
+    body_rooms: Rooms,
     tokens: Tokens,
     inbox: Inbox,
     status: watch::Sender<Arc<Status>>,
@@ -262,7 +263,7 @@ impl Engine {
             }
             None => (None, Lineage::default()),
         };
-        let body_rooms = BodyRooms::new(&config.node);
+        let body_rooms = Rooms::new(config.node.body_room());
         let spill = spill_folder.and_then(|folder| config.node.spill(folder));
         let wakes = Wakes::default();
         env.spawn_handler(Box::pin(wakes.clone().deliver()));

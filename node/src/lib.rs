@@ -25,6 +25,7 @@ pub mod process;
 mod raw;
 mod recovered;
 pub mod relay;
+mod room;
 mod status;
 mod store;
 mod store_folder;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runnel_codec::{CommandKey, NodeId};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 pub use self::acknowledgements::{Acknowledged, Acknowledgements};
 pub(crate) use self::spill::Feeder;
 use self::spill::Spill;
 pub(crate) use self::spill_file::SpillFolder;
 use crate::engine::Request;
+use crate::room::Room;
 
 /// Where a handler's updates go.
 #[derive(Debug)]
@@ -27,13 +28,11 @@ pub(crate) struct UpdateSink {
 }
 
 /// The way of one command's updates into the engine.
-///
-/// Each record takes as many permits as it has bytes; they come back when the caller's node holds the record.
 #[derive(Clone, Debug)]
 pub(crate) struct Engaged {
     pub(crate) from: NodeId,
     pub(crate) key: CommandKey,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Arc<Room>,
     pub(crate) inbox: mpsc::Sender<Request>,
     /// Who counts what is acknowledged, if anybody does.
     pub(crate) counting: Option<Acknowledgements>,
@@ -91,13 +90,13 @@ impl UpdateSink {
 impl Engaged {
     /// Returns whether so many bytes more may be held in memory now.
     fn has_room(&self, bytes: usize) -> bool {
-        self.room.available_permits() >= bytes
+        self.room.has(bytes)
     }
 
     /// Hands a record over, waiting while too much is held.
     async fn send(&self, content: Bytes) -> Result<(), UpdateError> {
         let permits = u32::try_from(content.len()).map_err(|_| UpdateError::TooLarge)?;
-        let permits = self.room.acquire_many(permits).await.map_err(|_| UpdateError::Ended)?;
+        let permits = self.room.acquire(permits).await.map_err(|_| UpdateError::Ended)?;
         self.send_beyond(content).await?;
         permits.forget();
         Ok(())

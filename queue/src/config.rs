@@ -48,10 +48,14 @@ pub struct SendQueueConfig {
     /// When a caller who was refused may try again. Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub retry_after: Duration,
-    /// How far a receiver may write the updates of a command ahead of its caller, in bytes. Default: 256 KiB.
+    /// How far a receiver may write the updates of a command ahead of its caller, in bytes. Default: 3 MiB.
     ///
     /// Too low, output waits for round trips; too high, a caller who does not read holds as much for each command.
     pub updates_window_bytes: u64,
+    /// The same for a command whose caller takes little of it, in bytes; it grows to twice what is taken. Default: 256 KiB.
+    ///
+    /// Too low, a caller waits when it begins to read; too high, few callers who do not read use `credits_bytes_max` up.
+    pub updates_window_bytes_untaken: u64,
     /// The same for a command that has hardly written; it grows to twice what has come. Default: 16 KiB.
     ///
     /// Too low, the first output waits for round trips; too high, commands that write nothing use `credits_bytes_max` up.
@@ -61,13 +65,13 @@ pub struct SendQueueConfig {
     /// Too high, `credits_bytes_max` is exceeded by that much for each command.
     pub updates_window_bytes_min: NonZeroU64,
     /// How many bytes of updates are kept for each command whose caller comes later ([`UpdatePolicy::Store`]); what is
-    /// beyond waits at its receiver. Default: 1 MiB.
+    /// beyond waits at its receiver. Default: 1 MiB. While a caller takes them it is as with `updates_window_bytes`.
     ///
     /// Too low, handlers wait for a caller who is away; too high, a node holds as much for each such command.
     ///
     /// [`UpdatePolicy::Store`]: runnel_codec::UpdatePolicy::Store
     pub updates_kept_bytes_max: u64,
-    /// How far a receiver may write a result body ahead of its caller, in bytes. Default: 4 MiB.
+    /// How far a receiver may write a result body ahead of its caller, in bytes. Default: 3 MiB.
     ///
     /// Too low, long paths are not filled; too high, a caller who does not read holds as much for each command.
     pub result_body_window_bytes: u64,
@@ -76,7 +80,7 @@ pub struct SendQueueConfig {
     /// Too low, many result bodies at once hardly get on; too high, the bound is exceeded by that much for each of them.
     pub result_body_window_bytes_min: NonZeroU64,
     /// How far one receiver may write updates and result bodies ahead of their callers together, in bytes; each command
-    /// gets at most half of what is left. Default: 12 MiB.
+    /// gets at most a quarter of what is left, and half for `updates_window_bytes_untaken`. Default: 12 MiB.
     ///
     /// Too low, many chatty commands go slowly; too high, callers who do not read hold as much for each receiver. Together
     /// with the smallest windows it belongs 2 MiB below the link's `receive_window`: beyond that, more is granted than may
@@ -127,11 +131,12 @@ impl Default for SendQueueConfig {
             peer_bytes_min: 256 << 10,
             unreachable_percent_max: 50,
             retry_after: Duration::from_secs(1),
-            updates_window_bytes: 256 << 10,
+            updates_window_bytes: 3 << 20,
+            updates_window_bytes_untaken: 256 << 10,
             updates_window_bytes_first: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             updates_window_bytes_min: NonZeroU64::new(64).expect("64 is not 0"),
             updates_kept_bytes_max: 1 << 20,
-            result_body_window_bytes: 4 << 20,
+            result_body_window_bytes: 3 << 20,
             result_body_window_bytes_min: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             credits_bytes_max: 12 << 20,
             resend_pause: Duration::from_millis(100),

@@ -86,7 +86,7 @@ async fn handlers_and_callers_that_never_read_hold_what_the_windows_allow() {
     let config = small_bounds();
     let windows = config.receive_queue.body_windows_bytes_max + config.send_queue.credits_bytes_max;
     let held =
-        config.node.body_held_bytes_max.get() + 2 * READ_BYTES + config.node.updates_held_bytes_max.get();
+        config.node.body_held_bytes_max.get() + 2 * READ_BYTES + config.node.updates_held_bytes_min.get();
     house.judge("stuck readers", before, windows + (STUCK * held) as u64 + OVERHEAD_BYTES);
 
     house.gate.open();
@@ -201,7 +201,7 @@ fn small_bounds() -> Config {
     config.send_queue.peer_bytes_max = 4 << 20;
     config.send_queue.credits_bytes_max = 1 << 20;
     config.node.body_held_bytes_max = NonZeroUsize::new(256 << 10).expect("256 KiB is not 0");
-    config.node.updates_held_bytes_max = NonZeroUsize::new(64 << 10).expect("64 KiB is not 0");
+    config.node.updates_held_bytes_min = NonZeroUsize::new(256 << 10).expect("256 KiB is not 0");
     config.node.updates_spilled_bytes_max = 0;
     config.receive_queue.body_windows_bytes_max = 2 << 20;
     config

@@ -39,7 +39,8 @@ impl Rig {
         let controller = NodeBuilder::new(fleet.identity("c1", Role::Controller)).listen(local());
         let controller = controller.start().await.expect("the controller starts");
         let mut config = Config::default();
-        config.node.updates_held_bytes_max = NonZeroUsize::new(256 << 10).expect("not 0");
+        config.node.updates_held_bytes_min = NonZeroUsize::MIN;
+        config.node.updates_held_bytes_max = NonZeroUsize::MIN;
         config.node.updates_spilled_bytes_max = spilled_bytes_max;
         let (telling, told) = watch::channel(0);
         let mut handlers = Handlers::new();

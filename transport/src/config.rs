@@ -51,7 +51,7 @@ pub struct TransportConfig {
     ///
     /// Too low, fast long paths are not filled; too high, each peer can make this node hold as much.
     pub receive_window: u64,
-    /// Bytes of one stream that may arrive unread. Default: 4.25 MiB, the window of a body and what frames it.
+    /// Bytes of one stream that may arrive unread. Default: 3.25 MiB, the window of a body and what frames it.
     ///
     /// Too low, one transfer does not fill a fast long path; too high, see `receive_window`.
     pub stream_receive_window: u64,
@@ -129,7 +129,7 @@ impl Default for TransportConfig {
             ack_delay: Duration::from_millis(5),
             copies_from_loss_permille: 5,
             receive_window: 16 << 20,
-            stream_receive_window: 4352 << 10,
+            stream_receive_window: 3328 << 10,
             send_window: 10 << 20,
             mtu_max: 1452,
             socket_buffer_bytes: 4 << 20,

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use runnel_codec::{BodyEnd, FailureKind};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{BodyError, BodyRoom, PIECE_BYTES_MAX, Whose};
+use super::{BodyError, PIECE_BYTES_MAX, Whose};
 use crate::engine::{Release, Releases, Request};
+use crate::room::Room;
 
 /// Writes a body. Dropping it before [`finish`](Self::finish) gives the body up.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct BodyWriter {
 #[derive(Debug)]
 pub(crate) struct BodySink {
     pub(crate) whose: Whose,
-    pub(crate) room: Arc<BodyRoom>,
+    pub(crate) room: Arc<Room>,
     /// Bytes at the beginning that the reader has already: they count and are not sent.
     pub(crate) skip: u64,
     pub(crate) inbox: mpsc::Sender<Request>,

@@ -7,8 +7,9 @@ use runnel_codec::{CommandId, CommandKey, NodeId};
 use runnel_queue::{CommandMap, DeliveryPart, Stage};
 use tokio::sync::mpsc;
 
-use crate::body::{BodyRoom, BodyRooms, Source};
+use crate::body::Source;
 use crate::caller_events::{Step, Teller, caller_events};
+use crate::room::{Room, Rooms};
 use crate::wakes::WakeNotes;
 
 /// The callers of a node, by receiver and command.
@@ -30,7 +31,7 @@ pub(crate) struct Caller {
     /// store has it.
     pub(super) body: Option<Box<Source>>,
     /// How much more of its body may be held, once that is under way.
-    pub(super) body_room: Option<Arc<BodyRoom>>,
+    pub(super) body_room: Option<Arc<Room>>,
     /// Where the parts of its result's body go, if it reads one.
     pub(super) result_body: Option<mpsc::UnboundedSender<DeliveryPart>>,
 }
@@ -112,7 +113,7 @@ impl Caller {
     }
 
     /// Has room for a body that is produced from now on. An older production of it ends.
-    pub(super) fn open_body(&mut self, rooms: &BodyRooms) -> Arc<BodyRoom> {
+    pub(super) fn open_body(&mut self, rooms: &Rooms) -> Arc<Room> {
         self.close_body();
         // What an older one held is free before.
         self.body_room = None;

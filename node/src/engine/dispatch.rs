@@ -9,13 +9,14 @@ use runnel_codec::{
     UpdatePolicy,
 };
 use runnel_queue::{DeliveryPart, Freed, Start, StopReason};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Inbox, Releases, Request};
-use crate::body::{BodyReader, BodyRoom, BodyRooms, BodySink, BodyWriter, Whose};
+use crate::body::{BodyReader, BodySink, BodyWriter, Whose};
 use crate::config::NodeConfig;
 use crate::env::Env;
 use crate::handler::{Call, Called, Handlers, Run};
+use crate::room::{Room, Rooms};
 use crate::updates::{Acknowledgements, Engaged, Feeder, SpillFolder, UpdateSink};
 
 /// The handlers of a node and the commands that they are running.
@@ -24,8 +25,8 @@ pub(super) struct Dispatch {
     handlers: Handlers,
     inbox: mpsc::Sender<Request>,
     releases: Releases,
-    config: NodeConfig,
-    body_rooms: BodyRooms,
+    body_rooms: Rooms,
+    updates_rooms: Rooms,
     /// Where updates go that memory cannot hold.
     spill: Option<SpillFolder>,
     running: BTreeMap<(NodeId, CommandKey), Running>,
@@ -33,9 +34,9 @@ pub(super) struct Dispatch {
 
 /// What the engine holds of a running handler.
 struct Running {
-    updates_room: Arc<Semaphore>,
+    updates_room: Arc<Room>,
     /// None if its caller wants no body.
-    result_body_room: Option<Arc<BodyRoom>>,
+    result_body_room: Option<Arc<Room>>,
     /// Where the parts of its body go.
     body: Option<mpsc::UnboundedSender<DeliveryPart>>,
     stop: watch::Sender<Option<StopReason>>,
@@ -56,17 +57,17 @@ impl Dispatch {
         handlers: Handlers,
         inbox: &Inbox,
         config: &NodeConfig,
-        body_rooms: BodyRooms,
+        body_rooms: Rooms,
         spill: Option<SpillFolder>,
     ) -> Self {
         Self {
             spill,
             body_rooms,
+            updates_rooms: Rooms::new(config.updates_room()),
             env,
             handlers,
             inbox: inbox.to_self.clone(),
             releases: inbox.releases.clone(),
-            config: config.clone(),
             running: BTreeMap::new(),
         }
     }
@@ -101,7 +102,7 @@ impl Dispatch {
         {
             return Some(outcome);
         }
-        let updates_room = Arc::new(Semaphore::new(self.config.updates_held_bytes()));
+        let updates_room = self.updates_rooms.open();
         let (stop, stopped) = watch::channel(None);
         let key = start.key;
         let whose = Whose::Theirs(start.from.clone(), key);
@@ -274,7 +275,7 @@ impl Dispatch {
             match (freed.part, &running.result_body_room) {
                 (Part::ResultBody, Some(room)) => room.free(freed.bytes),
                 (Part::ResultBody, None) => {}
-                (Part::Updates | Part::Body, _) => running.updates_room.add_permits(freed.bytes),
+                (Part::Updates | Part::Body, _) => running.updates_room.free(freed.bytes),
             }
             if let (Part::Updates, Some(kept)) = (freed.part, &running.kept) {
                 kept.acknowledgements.acknowledge(freed.bytes);

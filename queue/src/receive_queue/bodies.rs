@@ -101,14 +101,14 @@ impl ReceiveQueue {
         }
     }
 
-    /// The handler of a command is called: its body may come. Its window is at most half of what others leave, but never
+    /// The handler of a command is called: its body may come. Its window is at most a quarter of what others leave, but never
     /// too small to get on: bodies that nobody reads must not keep others out.
     pub(super) fn open_body(&mut self, id: LocalId) {
         let config = &self.config;
         let sender = &mut self.senders[id.peer];
         let Some(body) = sender.known.get_mut(id.key).and_then(|known| known.body.as_mut()) else { return };
         let left = config.body_windows_bytes_max.saturating_sub(sender.body_windows);
-        let window = config.body_window_bytes.min(left / 2).max(config.body_window_bytes_min.get());
+        let window = config.body_window_bytes.min(left / 4).max(config.body_window_bytes_min.get());
         sender.body_windows += window;
         let offset = body.open(window);
         self.credits.push_back((self.senders.name(id.peer).clone(), id.key, offset));

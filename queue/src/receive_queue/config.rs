@@ -67,12 +67,12 @@ pub struct ReceiveQueueConfig {
     ///
     /// A type at its limit holds up only itself. At 0 its commands are accepted and never start.
     pub running_max_by_name: BTreeMap<String, usize>,
-    /// How far a body may be written ahead of its handler, in bytes. Default: 4 MiB.
+    /// How far a body may be written ahead of its handler, in bytes. Default: 3 MiB.
     ///
     /// Too low, long paths are not filled; too high, a handler that does not read holds as much.
     pub body_window_bytes: u64,
-    /// What the bodies of one sender may be written ahead of their handlers together, in bytes; each gets at most half
-    /// of what is left. Default: 14 MiB, the transport's receive window less 2 MiB.
+    /// What the bodies of one sender may be written ahead of their handlers together, in bytes; each gets at most a
+    /// quarter of what is left. Default: 14 MiB, the transport's receive window less 2 MiB.
     ///
     /// Too low, many bodies at once go slowly; too high, a sender can make this node hold as much.
     pub body_windows_bytes_max: u64,
@@ -127,7 +127,7 @@ impl Default for ReceiveQueueConfig {
             running_max: 4_096,
             urgent_running_reserve: 32,
             running_max_by_name: BTreeMap::new(),
-            body_window_bytes: 4 << 20,
+            body_window_bytes: 3 << 20,
             body_windows_bytes_max: 14 << 20,
             body_window_bytes_min: NonZeroU64::new(16 << 10).expect("16 KiB is not 0"),
             scheduler: SchedulerConfig::default(),

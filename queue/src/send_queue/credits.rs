@@ -2,10 +2,10 @@
 //! bound together.
 //!
 //! A credit that was said cannot be taken back. So the window of a command's updates begins small and grows with what
-//! comes, none takes more than half of what the others leave, and what is given back while it is scarce is less than
-//! before. Whoever comes when nothing is left still gets a little: no command waits for the caller of another.
+//! comes, and far only with what is taken; none takes more than half of what the others leave, and the long ones no more
+//! than a quarter; what is given back while it is scarce is less than before. Whoever comes when nothing is left still gets a little: no command waits for the caller of another.
 
-use runnel_codec::UpdatePolicy;
+use runnel_codec::{CREDIT_STEP_BYTES_MAX, UpdatePolicy};
 
 use super::entry::Entry;
 use crate::body_intake::BodyIntake;
@@ -55,11 +55,11 @@ impl Entry {
     }
 
     /// Grants updates as far as its window goes beyond what its caller has taken. Returns the credit to say, if it is time:
-    /// each costs a control frame, so it comes in quarters of the window while the receiver can still write.
+    /// each costs a control frame, so it comes in steps while the receiver can still write.
     pub(super) fn grant_updates(&mut self, config: &SendQueueConfig, left: u64) -> Option<u64> {
         let window = self.updates_window(config, left);
         let offset = self.update_bytes_taken + window;
-        let step = if self.has_used_credit() { 1 } else { window.div_ceil(4) };
+        let step = if self.has_used_credit() { 1 } else { window.div_ceil(4).min(CREDIT_STEP_BYTES_MAX) };
         if !self.was_sent || offset < self.update_bytes_granted + step {
             return None;
         }
@@ -74,20 +74,26 @@ impl Entry {
 
     /// Returns how far its receiver may write updates ahead of what its caller has taken.
     pub(super) fn updates_window(&self, config: &SendQueueConfig, left: u64) -> u64 {
-        let longest = match self.command.updates {
+        let (longest, untaken) = match self.command.updates {
             UpdatePolicy::Discard => return 0,
-            UpdatePolicy::Follow => config.updates_window_bytes,
-            UpdatePolicy::Store => config.updates_kept_bytes_max,
+            UpdatePolicy::Follow => (config.updates_window_bytes, config.updates_window_bytes_untaken),
+            UpdatePolicy::Store => {
+                let kept = config.updates_kept_bytes_max;
+                (config.updates_window_bytes.max(kept), kept)
+            }
         };
-        let grown = config.updates_window_bytes_first.get().max(self.update_bytes_received.saturating_mul(2));
-        let least = config.updates_window_bytes_min.get().min(longest);
         let left = left.saturating_sub(self.promised_of_result_body());
-        longest.min(grown).min(left / 2).max(least)
+        let written =
+            config.updates_window_bytes_first.get().max(self.update_bytes_received.saturating_mul(2));
+        let written = written.min(untaken).min(left / 2);
+        let taken = self.update_bytes_taken.saturating_mul(2).min(left / 4);
+        let least = config.updates_window_bytes_min.get();
+        written.max(taken).max(least).min(longest)
     }
 }
 
 /// Returns how far a receiver may write a result body ahead of its caller, for as long as it lasts.
 pub(super) fn result_body_window(config: &SendQueueConfig, left: u64) -> u64 {
     let longest = config.result_body_window_bytes;
-    longest.min(left / 2).max(config.result_body_window_bytes_min.get().min(longest))
+    longest.min(left / 4).max(config.result_body_window_bytes_min.get().min(longest))
 }

@@ -1,17 +1,18 @@
 //! Both ends of a spill, with an engine that gives room only when told to.
 
 use runnel_codec::{CommandKey, Epoch, Seq};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::engine::Request;
+use crate::room::{Room, RoomBounds, Rooms};
 use crate::updates::UpdateSink;
 
 /// A handler's updates between a sink and an engine that gives room only when told to.
 struct Rig {
     sink: UpdateSink,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     inbox: mpsc::Receiver<Request>,
     end: watch::Sender<bool>,
     stop: watch::Sender<Option<StopReason>>,
@@ -26,7 +27,7 @@ impl Rig {
         let place = tempfile::tempdir().unwrap();
         let folder = SpillFolder::open(place.path().to_owned(), file_bytes, disk_bytes).unwrap();
         let (to_engine, inbox) = mpsc::channel(100);
-        let room = Arc::new(Semaphore::new(10));
+        let room = Rooms::new(RoomBounds { min: 10, first: 10, max: 10, shared: 0 }).open();
         let engaged = Engaged {
             from: "ctl".parse().unwrap(),
             key: CommandKey { epoch: Epoch::from_random(1), seq: Seq::FIRST },
@@ -63,7 +64,7 @@ impl Rig {
     /// Takes what comes next, and gives its room back.
     async fn take(&mut self) -> u8 {
         let Some(Request::Update { content, .. }) = self.inbox.recv().await else { panic!("an update") };
-        self.room.add_permits(content.len());
+        self.room.free(content.len());
         content[0]
     }
 }
@@ -144,7 +145,7 @@ async fn a_file_that_cannot_be_read_fails_the_command() {
     // The third is read, the fourth in the file.
     rig.sink.spill.as_ref().unwrap().shared.file.get().unwrap().clear().unwrap();
     rig.end.send_replace(true);
-    rig.room.add_permits(100);
+    rig.room.free(100);
     let Outcome::Failed(failure) = rig.running.await.unwrap() else { panic!("it lacks updates") };
     assert_eq!(failure.kind, FailureKind::Handler);
 }
@@ -216,5 +217,5 @@ async fn updates_without_content_cost_nothing() {
     for _ in 0..100 {
         rig.sink.send(Bytes::new()).await.unwrap();
     }
-    assert_eq!((rig.inbox.len(), rig.room.available_permits()), (0, 10));
+    assert_eq!((rig.inbox.len(), rig.room.has(10)), (0, true));
 }

@@ -8,6 +8,7 @@ const LEAST: u64 = 4;
 fn config() -> SendQueueConfig {
     SendQueueConfig {
         updates_window_bytes: 300,
+        updates_window_bytes_untaken: 60,
         updates_kept_bytes_max: 500,
         updates_window_bytes_first: 40.try_into().unwrap(),
         updates_window_bytes_min: LEAST.try_into().unwrap(),
@@ -146,7 +147,7 @@ impl Rig {
 }
 
 #[test]
-fn a_window_grows_with_what_is_written() {
+fn a_window_grows_with_what_is_written_and_taken() {
     let mut rig = Rig::new();
     let key = rig.submit(UpdatePolicy::Follow, false);
     let mut windows = vec![rig.seen[&key].open_credit()];
@@ -155,12 +156,13 @@ fn a_window_grows_with_what_is_written() {
         rig.take(key, 10);
         windows.push(rig.seen[&key].open_credit());
     }
-    assert_eq!((windows[0], windows.iter().max()), (40, Some(&300)));
+    // A quarter of what is left of the bound.
+    assert_eq!((windows[0], windows.iter().max()), (40, Some(&250)));
 }
 
 #[test]
-fn what_nobody_takes_fills_the_whole_window_and_no_more() {
-    for (policy, window) in [(UpdatePolicy::Follow, 300), (UpdatePolicy::Store, 500)] {
+fn what_nobody_takes_fills_its_window_and_no_more() {
+    for (policy, window) in [(UpdatePolicy::Follow, 60), (UpdatePolicy::Store, 500)] {
         let mut rig = Rig::new();
         let key = rig.submit(policy, false);
         while rig.write(key, 1) {}
