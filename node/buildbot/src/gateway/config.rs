@@ -51,6 +51,16 @@ pub struct Config {
     /// KiB.
     #[serde(default = "default_output_bytes_max")]
     pub output_bytes_max: usize,
+    /// How often output of a command goes to the master that comes in small pieces. Default: 100 ms. What comes alone goes at
+    /// once, and so does what fills a message.
+    ///
+    /// Lower, the master writes more and smaller pieces into its database, which makes it slow; higher, output is seen later.
+    #[serde(default = "default_output_interval", with = "humantime_serde")]
+    pub output_interval: Duration,
+    /// Longest file that is downloaded, and longest archive of a folder that is uploaded, in bytes: they are kept in a
+    /// temporary file until they have arrived. Default: 16 GiB. Uploads of files need none.
+    #[serde(default = "default_spool_bytes_max")]
+    pub spool_bytes_max: u64,
     /// Bounds on what the master may make the gateway hold.
     #[serde(default)]
     pub limits: Limits,
@@ -232,6 +242,14 @@ fn default_reconnect_max() -> Duration {
 
 fn default_output_bytes_max() -> usize {
     256 << 10
+}
+
+fn default_output_interval() -> Duration {
+    Duration::from_millis(100)
+}
+
+fn default_spool_bytes_max() -> u64 {
+    16 << 30
 }
 
 /// It is the beginning of the keys of commands, of which 128 bytes are allowed.

@@ -17,7 +17,7 @@ use super::master::Master;
 use super::node::{Halt, Node, Work};
 use super::paths::Place;
 use super::protocol::Abilities;
-use super::report::Report;
+use super::report::{OutputLimits, Report};
 use crate::ids::RemoteId;
 use crate::worker::{Command, MasterCall, Update};
 
@@ -35,13 +35,14 @@ pub(super) struct Order {
     pub(super) halt: Halt,
     /// What the master can do.
     pub(super) abilities: Abilities,
-    pub(super) output_bytes_max: usize,
+    pub(super) output_limits: OutputLimits,
+    pub(super) spool_bytes_max: u64,
 }
 
 /// Carries a command out. Whatever happens, the master hears of its end, once, or the session ends.
 pub(super) async fn carry_out(order: Order, command: Command) {
     let started_at = Instant::now();
-    let mut report = Report::new(order.master.clone(), order.sink, order.output_bytes_max);
+    let mut report = Report::new(order.master.clone(), order.sink, order.output_limits);
     let mut done = dispatch(&order, &mut report, &command).await;
     if let Ok(code) = done {
         report.push(Update::ReturnCode(code));

@@ -1,6 +1,9 @@
 //! What a command tells the master, in order: gathered while the master is busy, and held back when it is too much.
 
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 use super::fault::Fault;
 use super::master::{Answer, Master};
@@ -10,45 +13,70 @@ use crate::worker::{MasterCall, Update};
 
 /// The updates of one command on their way to the master's object.
 ///
-/// One call is under way at a time. What is said meanwhile goes with the next: short pieces that come one by one cost the
-/// master little, and a piece that comes alone goes at once.
+/// A master answers a call at once, and then writes each piece into its database: many small ones cost it several times as
+/// much as a few. So what is said soon after a call, or while one is under way, waits until an interval is over or there is
+/// enough for the next one. What comes alone goes at once.
 #[derive(Debug)]
 pub(super) struct Report {
     master: Master,
     sink: RemoteId,
     waiting: VecDeque<Update>,
     waiting_bytes: usize,
-    bytes_max: usize,
+    limits: OutputLimits,
     under_way: Option<Answer>,
+    /// Before that only as much as a call brings goes.
+    not_before: Option<Instant>,
+}
+
+/// What the output of one command is kept to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutputLimits {
+    /// How much waits before the program is held back, in bytes.
+    pub(super) bytes_max: usize,
+    /// Between two calls that bring less than they might.
+    pub(super) interval: Duration,
 }
 
 impl Report {
-    /// Makes one that holds about `bytes_max` bytes.
-    pub(super) fn new(master: Master, sink: RemoteId, bytes_max: usize) -> Self {
+    pub(super) fn new(master: Master, sink: RemoteId, limits: OutputLimits) -> Self {
         let waiting = VecDeque::new();
-        Self { master, sink, waiting, waiting_bytes: 0, bytes_max, under_way: None }
+        Self { master, sink, waiting, waiting_bytes: 0, limits, under_way: None, not_before: None }
     }
 
     /// Takes an update. It is kept, whether there is room or not.
     pub(super) fn push(&mut self, update: Update) {
         self.waiting_bytes += bytes_of(&update);
         for update in pieces_of(update) {
-            let is_joined = self.waiting.back_mut().is_some_and(|last| joins(last, &update));
-            if !is_joined {
-                self.waiting.push_back(update);
-            }
+            let rest = match self.waiting.back_mut() {
+                Some(last) => join(last, update),
+                None => Some(update),
+            };
+            self.waiting.extend(rest);
         }
     }
 
     /// Returns whether more should be pushed.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting_bytes < self.bytes_max
+        self.waiting_bytes < self.limits.bytes_max
     }
 
-    /// Brings the updates on their way. Returns when there is room for more, or nothing left: then it waits for ever.
+    /// Brings the updates on their way, when it is time. Returns when there is room for more, or nothing left: then it waits
+    /// for ever.
     ///
     /// Cancel-safe: it goes on where it was.
     pub(super) async fn progress(&mut self) -> Result<(), Fault> {
+        if self.under_way.is_none()
+            && let Some(not_before) = self.not_before
+            && self.waiting_bytes < BATCH_BYTES_MAX.min(self.limits.bytes_max)
+            && !self.waiting.is_empty()
+        {
+            sleep_until(not_before).await;
+        }
+        self.advance().await
+    }
+
+    /// Brings the updates on their way, one step.
+    async fn advance(&mut self) -> Result<(), Fault> {
         if let Some(answer) = &mut self.under_way {
             let answered = answer.wait().await;
             self.under_way = None;
@@ -60,6 +88,7 @@ impl Report {
         let turn = self.master.turn().await?;
         let call = MasterCall::Update(take_batch(&mut self.waiting));
         self.waiting_bytes = self.waiting.iter().map(bytes_of).sum();
+        self.not_before = Some(Instant::now() + self.limits.interval);
         self.under_way = Some(turn.call(self.sink, call));
         Ok(())
     }
@@ -67,7 +96,7 @@ impl Report {
     /// Waits until the master has taken everything.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         while self.under_way.is_some() || !self.waiting.is_empty() {
-            self.progress().await?;
+            self.advance().await?;
         }
         Ok(())
     }
@@ -86,22 +115,20 @@ fn take_batch(waiting: &mut VecDeque<Update>) -> Vec<Update> {
     batch
 }
 
-/// Appends a text to one of the same kind, if both together are no more than one piece.
-fn joins(last: &mut Update, update: &Update) -> bool {
-    let (last, text) = match (last, update) {
+/// Appends a text to one of the same kind, as far as both together are one piece. Returns what does not go with it.
+fn join(last: &mut Update, mut update: Update) -> Option<Update> {
+    let (last, text) = match (last, &mut update) {
         (Update::Stdout(last), Update::Stdout(text)) | (Update::Stderr(last), Update::Stderr(text)) => {
             (last, text)
         }
         (Update::Log { name: last_name, text: last }, Update::Log { name, text }) if last_name == name => {
             (last, text)
         }
-        _ => return false,
+        _ => return Some(update),
     };
-    let fits = last.len() + text.len() <= PIECE_BYTES_MAX;
-    if fits {
-        last.push_str(text);
-    }
-    fits
+    let fits = text.floor_char_boundary(PIECE_BYTES_MAX.saturating_sub(last.len()));
+    last.extend(text.drain(..fits));
+    (!text.is_empty()).then_some(update)
 }
 
 /// Cuts an update that is too long for one message.
@@ -140,22 +167,33 @@ fn bytes_of(update: &Update) -> usize {
 /// What an update takes without its content.
 const UPDATE_BYTES: usize = 64;
 
-/// Longest piece of text, in bytes: a tenth of what a master takes.
-const PIECE_BYTES_MAX: usize = 64 << 10;
+/// Longest piece of text, in bytes: a fifth of what a master takes.
+const PIECE_BYTES_MAX: usize = 128 << 10;
 
 /// About the most that one call brings, in bytes.
 const BATCH_BYTES_MAX: usize = 128 << 10;
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::gateway::master::Request;
+    use crate::jelly::Value;
 
     fn stdout(len: usize) -> Update {
         Update::Stdout("x".repeat(len))
     }
 
+    const INTERVAL: Duration = Duration::from_millis(100);
+
     fn report() -> Report {
-        Report::new(Master::new().0, RemoteId::from_wire(1), 1000)
+        to(Master::new().0)
+    }
+
+    fn to(master: Master) -> Report {
+        let limits = OutputLimits { bytes_max: 1 << 20, interval: INTERVAL };
+        Report::new(master, RemoteId::from_wire(1), limits)
     }
 
     #[test]
@@ -168,15 +206,53 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_goes_in_pieces_of_which_a_call_has_a_few() {
+    fn a_long_text_goes_in_whole_pieces_cut_at_characters() {
         let mut report = report();
-        report.push(stdout(5 * PIECE_BYTES_MAX / 2));
-        assert!(!report.has_room());
-        let lens = |updates: &[Update]| updates.iter().map(bytes_of).sum::<usize>();
-        let first = take_batch(&mut report.waiting);
-        assert_eq!((first.len(), lens(&first)), (1, PIECE_BYTES_MAX + UPDATE_BYTES));
-        let rest = [take_batch(&mut report.waiting), take_batch(&mut report.waiting)].concat();
-        assert_eq!(lens(&rest), 3 * PIECE_BYTES_MAX / 2 + 2 * UPDATE_BYTES);
+        report.push(stdout(PIECE_BYTES_MAX - 1));
+        report.push(Update::Stdout("ä".repeat(PIECE_BYTES_MAX)));
+        let lens: Vec<_> = report.waiting.iter().map(|update| bytes_of(update) - UPDATE_BYTES).collect();
+        assert_eq!(lens, [PIECE_BYTES_MAX - 1, PIECE_BYTES_MAX, PIECE_BYTES_MAX]);
+        let batches: Vec<_> = std::iter::repeat_with(|| take_batch(&mut report.waiting)).take(3).collect();
+        assert!(batches.iter().all(|batch| batch.len() == 1));
         assert!(report.waiting.is_empty());
+    }
+
+    /// Answers each call, and notes when it came and how much it brought.
+    async fn note(mut requests: mpsc::Receiver<Request>) -> Vec<(Duration, usize)> {
+        let (began_at, mut calls) = (Instant::now(), Vec::new());
+        while let Some(request) = requests.recv().await {
+            let Request::Call { call: MasterCall::Update(updates), answer, .. } = request else {
+                panic!("{request:?}")
+            };
+            answer.send(Ok(Value::None)).unwrap();
+            calls.push((began_at.elapsed(), updates.iter().map(|u| bytes_of(u) - UPDATE_BYTES).sum()));
+        }
+        calls
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_pieces_in_a_row_go_together_and_one_alone_or_enough_at_once() {
+        let (master, requests) = Master::new();
+        let calls = tokio::spawn(note(requests));
+        let mut report = to(master);
+        // Every 10 ms one; then much at once, and the end.
+        for _ in 0..25 {
+            report.push(stdout(10));
+            let moment = tokio::time::sleep(Duration::from_millis(10));
+            let progress = async {
+                loop {
+                    report.progress().await.unwrap();
+                }
+            };
+            tokio::select! { () = progress => {} () = moment => {} }
+        }
+        report.push(stdout(BATCH_BYTES_MAX));
+        report.progress().await.unwrap();
+        report.flush().await.unwrap();
+        drop(report);
+        let calls = calls.await.unwrap();
+        let ms: Vec<_> = calls.iter().map(|(at, _)| at.as_millis() / 10 * 10).collect();
+        assert_eq!(ms, [0, 100, 200, 250, 250], "{calls:?}");
+        assert_eq!(calls.iter().map(|(_, bytes)| bytes).sum::<usize>(), 250 + BATCH_BYTES_MAX);
     }
 }

@@ -21,6 +21,7 @@ use super::node::{Halt, Node, Work};
 use super::order::{Order, carry_out};
 use super::paths::Place;
 use super::protocol::{Ask, Closing, Event, Job, Protocol};
+use super::report::OutputLimits;
 use crate::broker::CallFailure;
 use crate::ids::{CallId, RemoteId, RequestId};
 use crate::jelly::{Failure, Value};
@@ -257,7 +258,11 @@ impl<P: Protocol> Session<P> {
             sink: start.sink,
             abilities: self.protocol.abilities(),
             halt: Halt { interrupted: running.interrupted, lost: self.lost.clone() },
-            output_bytes_max: self.config.output_bytes_max,
+            spool_bytes_max: self.config.spool_bytes_max,
+            output_limits: OutputLimits {
+                bytes_max: self.config.output_bytes_max,
+                interval: self.config.output_interval,
+            },
         };
         self.orders.spawn(async move {
             let _ended = running.ended.drop_guard();

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 #[derive(Debug)]
 pub(super) struct Spool {
     file: Arc<File>,
+    bytes_max: u64,
     state: watch::Sender<State>,
 }
 
@@ -31,14 +32,19 @@ struct State {
 }
 
 impl Spool {
-    pub(super) async fn new() -> io::Result<Self> {
+    /// Makes one for at most so many bytes.
+    pub(super) async fn new(bytes_max: u64) -> io::Result<Self> {
         let file = spawn_blocking(tempfile::tempfile).await??;
-        Ok(Self { file: Arc::new(file), state: watch::Sender::default() })
+        Ok(Self { file: Arc::new(file), bytes_max, state: watch::Sender::default() })
     }
 
     /// Appends a piece.
     pub(super) async fn push(&mut self, piece: Bytes) -> io::Result<()> {
         let (file, offset, len) = (self.file.clone(), self.state.borrow().len, piece.len() as u64);
+        if offset + len > self.bytes_max {
+            let why = format!("it is longer than spool_bytes_max, {} bytes", self.bytes_max);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
         spawn_blocking(move || file.write_all_at(&piece, offset)).await??;
         self.state.send_modify(|state| state.len += len);
         Ok(())
@@ -92,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_reader_gets_all_of_it_while_it_comes() {
-        let mut spool = Spool::new().await.unwrap();
+        let mut spool = Spool::new(1 << 20).await.unwrap();
         let early = tokio::spawn(rest(spool.reader()));
         let content: Vec<u8> = (0..PIECE_BYTES * 5 / 2).map(|at| at.to_le_bytes()[0]).collect();
         for piece in content.chunks(100_000) {
@@ -104,8 +110,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_too_long_is_refused_and_no_whole() {
+        let mut spool = Spool::new(10).await.unwrap();
+        spool.push(Bytes::from_static(b"0123456789")).await.unwrap();
+        let error = spool.push(Bytes::from_static(b"x")).await.unwrap_err();
+        assert_eq!(error.to_string(), "it is longer than spool_bytes_max, 10 bytes");
+        let reader = spool.reader();
+        drop(spool);
+        assert_eq!(rest(reader).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
     async fn what_is_given_up_is_no_whole() {
-        let mut spool = Spool::new().await.unwrap();
+        let mut spool = Spool::new(1 << 20).await.unwrap();
         spool.push(Bytes::from_static(b"part")).await.unwrap();
         let reader = spool.reader();
         drop(spool);

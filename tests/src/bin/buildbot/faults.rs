@@ -25,6 +25,15 @@ pub(crate) enum Fault {
     WorkerKilled,
     /// The gateway is killed and started again.
     GatewayKilled,
+    /// The node is away for longer than the gateway waits, and comes back.
+    TooLongAway,
+}
+
+/// A fault that builds over one protocol have to endure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trial {
+    kind: Kind,
+    fault: Fault,
 }
 
 /// What has come of a fault.
@@ -35,43 +44,67 @@ pub(crate) struct Endured {
     pub(crate) seen: String,
 }
 
-impl Fault {
-    /// The faults of a run.
+impl Trial {
+    /// Those of a run.
     pub(crate) fn all(is_quick: bool) -> Vec<Self> {
+        let short = Fault::Blackout(Duration::from_secs(10));
+        let long = Fault::Blackout(Duration::from_secs(60));
+        let over = |kind: Kind, faults: &[Fault]| {
+            faults.iter().map(|&fault| Self { kind, fault }).collect::<Vec<_>>()
+        };
         if is_quick {
-            return vec![Self::Blackout(Duration::from_secs(10)), Self::WorkerKilled, Self::GatewayKilled];
+            return over(Kind::Runnel, &[short, Fault::WorkerKilled, Fault::GatewayKilled]);
         }
-        let blackout = Self::Blackout(Duration::from_secs(60));
-        vec![blackout, Self::Rebind, Self::WorkerKilled, Self::GatewayKilled]
+        let killed = [Fault::Rebind, Fault::WorkerKilled, Fault::GatewayKilled, Fault::TooLongAway];
+        let pb = over(Kind::Runnel, &[&[long][..], &killed].concat());
+        [pb, over(Kind::Msgpack, &[&[short][..], &killed].concat())].concat()
     }
 
     /// Lets a build endure each that is asked for.
     pub(crate) async fn run_all(stage: &Stage, arguments: &Arguments) -> Vec<Endured> {
-        let wanted = |fault: &Self| arguments.wants(&format!("runnel/faults/{fault}"));
-        let faults: Vec<_> = Self::all(arguments.is_quick).into_iter().filter(wanted).collect();
         let mut endured = Vec::new();
-        for fault in faults {
-            progress(&format!("runnel/faults/{fault}"));
-            endured.push(fault.run(stage, arguments).await);
+        for trial in Self::all(arguments.is_quick) {
+            if arguments.wants(&trial.to_string()) {
+                progress(&trial.to_string());
+                endured.push(trial.run(stage, arguments).await);
+            }
         }
         endured
     }
 
     async fn run(self, stage: &Stage, arguments: &Arguments) -> Endured {
-        let mut scene = match Scene::start(stage, Kind::Runnel, &Network::relayed(LOSS)).await {
+        let patience = if self.fault == Fault::TooLongAway { PATIENCE } else { WITHIN };
+        let network = Network::relayed(LOSS);
+        let mut scene = match Scene::start_patient(stage, self.kind, &network, patience).await {
             Ok(scene) => scene,
             Err(error) => return self.endured(Err(error.to_string())),
         };
-        let seen = match self {
-            Self::GatewayKilled => retried(&mut scene).await,
-            _ => self
-                .strike(&mut scene)
-                .await
-                .map(|silence| format!("{} {:.1} s", self.meaning_of_silence(), silence.as_secs_f64())),
+        let seen = if self.fault.ends_builds() {
+            retried(self.fault, &mut scene).await
+        } else {
+            let silence = self.fault.strike(&mut scene).await;
+            let meaning = self.fault.meaning_of_silence();
+            silence.map(|silence| format!("{meaning} {:.1} s", silence.as_secs_f64()))
         };
         let endured = self.endured(seen);
         end(scene, arguments.keeps || matches!(endured.verdict, Verdict::Wrong { .. })).await;
         endured
+    }
+
+    fn endured(self, seen: Result<String, String>) -> Endured {
+        let wanted = if self.fault.ends_builds() { "RETRY, then SUCCESS" } else { "SUCCESS" };
+        let (verdict, seen) = match seen {
+            Ok(seen) => (Verdict::Right(wanted.to_owned()), seen),
+            Err(why) => (Verdict::Wrong { result: "none".to_owned(), why }, String::new()),
+        };
+        Endured { fault: self.to_string(), verdict, seen }
+    }
+}
+
+impl Fault {
+    /// Whether a build is tried again for it.
+    fn ends_builds(self) -> bool {
+        matches!(self, Self::GatewayKilled | Self::TooLongAway)
     }
 
     /// Lets a build endure it. Returns how long it was silent, as [`Self::meaning_of_silence`] says, or what is wrong.
@@ -125,25 +158,23 @@ impl Fault {
                 let (fleet, ways) = scene.fleet();
                 fleet.restart_gateway(ways).await;
             }
+            Self::TooLongAway => {
+                scene.ways.go_dark().await;
+                let is_detached = |told: &Told| matches!(told, Told::Detached).then_some(());
+                // What has not come is missed by whoever waits for it next.
+                scene.master.wait_for(WITHIN, is_detached).await.ok();
+                scene.ways.lighten().await;
+            }
         }
         Instant::now()
     }
-
-    fn endured(self, seen: Result<String, String>) -> Endured {
-        let wanted = if self == Self::GatewayKilled { "RETRY, then SUCCESS" } else { "SUCCESS" };
-        let (verdict, seen) = match seen {
-            Ok(seen) => (Verdict::Right(wanted.to_owned()), seen),
-            Err(why) => (Verdict::Wrong { result: "none".to_owned(), why }, String::new()),
-        };
-        Endured { fault: self.to_string(), verdict, seen }
-    }
 }
 
-/// Kills the gateway in the middle of a build, which has to be tried again, without its process, and to end well then.
-async fn retried(scene: &mut Scene) -> Result<String, String> {
+/// Lets it happen in the middle of a build, which has to be tried again, without its process, and to end well then.
+async fn retried(fault: Fault, scene: &mut Scene) -> Result<String, String> {
     scene.master.order(SHORT.name).await;
     let pid = pid(&mut scene.master).await.map_err(|InVain| "the build does not begin")?;
-    Fault::GatewayKilled.happen(scene).await;
+    fault.happen(scene).await;
     let first = scene.master.builds(1, WITHIN).await.map_err(|InVain| "the build does not end")?;
     if first[0].result != RETRY {
         return Err(format!("the build is {}", result_name(Some(first[0].result))));
@@ -196,6 +227,12 @@ pub(crate) struct Lines {
     lines: usize,
 }
 
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/faults/{}", self.kind, self.fault)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -203,6 +240,7 @@ impl fmt::Display for Fault {
             Self::Rebind => f.write_str("silent NAT rebind"),
             Self::WorkerKilled => f.write_str("worker's daemon killed and restarted"),
             Self::GatewayKilled => f.write_str("gateway killed and restarted"),
+            Self::TooLongAway => write!(f, "away for longer than {} s", PATIENCE.as_secs()),
         }
     }
 }
@@ -212,6 +250,9 @@ pub(crate) const LONG: Lines = Lines { name: "lines-80", lines: 800 };
 
 /// Packets that the network loses beside, from 0 to 1.
 const LOSS: f64 = 0.02;
+
+/// How long the gateway waits for a node that is away too long.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Longer than a build and whatever happens to it.
 const WITHIN: Duration = Duration::from_secs(200);

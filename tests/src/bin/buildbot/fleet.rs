@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use runnel::certs::Role;
 use runnel_tests::daemon::{daemon, ready};
@@ -25,6 +26,15 @@ pub(crate) struct Fleet {
     gateway: Option<Program>,
 }
 
+/// What the gateway is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GatewaySettings {
+    /// What the master speaks.
+    pub(crate) protocol: &'static str,
+    /// How long a node may be away in mid-build.
+    pub(crate) node_patience: Duration,
+}
+
 impl Fleet {
     /// Starts everything, for a master at this address. Builds go into a folder beside those of the daemons.
     pub(crate) async fn start(
@@ -32,7 +42,7 @@ impl Fleet {
         ways: &mut Ways,
         folder: &Path,
         master: SocketAddr,
-        protocol: &str,
+        gateway: &GatewaySettings,
     ) -> Self {
         let fleet = TestFleet::today();
         for (name, role) in [("ctl", Role::Controller), ("w1", Role::Worker)] {
@@ -43,7 +53,7 @@ impl Fleet {
         let listening = said["listening"][0].as_str().expect("it listens").parse().expect("an address");
         write_worker(folder, ways.route_to(listening));
         let (worker, _) = start(runnel, ways, Place::Worker, folder, "w1").await;
-        write_gateway(folder, master, protocol);
+        write_gateway(folder, master, gateway);
         let gateway = start_gateway(runnel, ways, folder);
         let (runnel, folder) = (runnel.to_owned(), folder.to_owned());
         Self { runnel, folder, controller, worker: Some(worker), gateway: Some(gateway) }
@@ -104,9 +114,10 @@ fn write_worker(folder: &Path, controller: SocketAddr) {
     fs::write(folder.join("w1/node.toml"), config).expect("the folder can be written");
 }
 
-fn write_gateway(folder: &Path, master: SocketAddr, protocol: &str) {
+fn write_gateway(folder: &Path, master: SocketAddr, settings: &GatewaySettings) {
+    let GatewaySettings { protocol, node_patience } = settings;
     let config = format!(
-        "master = \"{master}\"\nprotocol = \"{protocol}\"\nsocket = {:?}\n\
+        "master = \"{master}\"\nprotocol = \"{protocol}\"\nnode_patience = \"{node_patience:?}\"\nsocket = {:?}\n\
          [workers.w1]\nname = \"worker1\"\npassword_file = \"password\"\nfolder = {:?}\n",
         folder.join("ctl/api.sock"),
         folder.join("builds")

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::arguments::{Arguments, USAGE};
 use crate::builders::{REPOSITORY_FILE, builders};
 use crate::environment::Environment;
-use crate::faults::{Endured, Fault};
+use crate::faults::{Endured, Trial};
 use crate::judge::Verdict;
 use crate::matrix::{Cell, Column};
 use crate::measure::measure;
@@ -58,7 +58,7 @@ async fn run(arguments: &Arguments) -> ExitCode {
     for column in &columns {
         cells.extend(column.run(&stage, arguments).await);
     }
-    let endured = Fault::run_all(&stage, arguments).await;
+    let endured = Trial::run_all(&stage, arguments).await;
     if arguments.is_json {
         print_json(&cells, &endured);
     } else {
@@ -81,8 +81,8 @@ fn list(arguments: &Arguments) {
             say(&format!("{}/{}", column.name(), builder.name));
         }
     }
-    for fault in Fault::all(arguments.is_quick) {
-        say(&format!("runnel/faults/{fault}"));
+    for trial in Trial::all(arguments.is_quick) {
+        say(&trial.to_string());
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use runnel_benches::emulated::LinkError;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::environment::{Environment, peer_folder};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, GatewaySettings};
 use crate::master::{InVain, Master};
 use crate::network::{Network, Place, Ways};
 use crate::program::Program;
@@ -79,6 +80,16 @@ pub(crate) enum SceneError {
 impl Scene {
     /// Starts everything and waits until the worker has come to the master.
     pub(crate) async fn start(stage: &Stage, kind: Kind, network: &Network) -> Result<Self, SceneError> {
+        Self::start_patient(stage, kind, network, NODE_PATIENCE).await
+    }
+
+    /// The same, with a gateway that lets a node be away for so long.
+    pub(crate) async fn start_patient(
+        stage: &Stage,
+        kind: Kind,
+        network: &Network,
+        node_patience: Duration,
+    ) -> Result<Self, SceneError> {
         let mut ways = network.start()?;
         let folder = tempfile::Builder::new().prefix("runnel-buildbot-").tempdir().expect("a folder");
         let home = folder.path().join("master");
@@ -94,7 +105,9 @@ impl Scene {
                 Worker::Reference(Box::new(start_reference(stage, &ways, folder.path(), &master)))
             }
             Kind::Runnel | Kind::Msgpack => {
-                let started = Fleet::start(&stage.runnel, &mut ways, folder.path(), master.address, protocol);
+                let settings = GatewaySettings { protocol, node_patience };
+                let started =
+                    Fleet::start(&stage.runnel, &mut ways, folder.path(), master.address, &settings);
                 Worker::Runnel(Box::new(started.await))
             }
         };
@@ -137,6 +150,9 @@ fn start_reference(stage: &Stage, ways: &Ways, folder: &Path, master: &Master) -
     tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut log.await?).await });
     program
 }
+
+/// The gateway's default.
+const NODE_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The content of a file of the master: nothing in it repeats soon.
 pub(crate) fn source(bytes: usize) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub(super) async fn run(order: &Order, report: &mut Report, download: &Download)
     if let Some(mode) = download.mode {
         args["mode"] = json!(mode);
     }
-    let spool = Spool::new().await.map_err(Fault::of_disk)?;
+    let spool = Spool::new(order.spool_bytes_max).await.map_err(Fault::of_disk)?;
     let (outcome, read) = transfer(order, download, spool, args).await;
     let closed = order.master.ask(download.reader, MasterCall::Close).await;
     let (outcome, is_cut) = (outcome?, read? == Some(Read::Cut));

@@ -117,7 +117,8 @@ async fn fetch_archive_once(
     args: &Value,
     bytes_max: Option<u64>,
 ) -> Result<(Spool, Fetched), Fault> {
-    let mut kept = Kept::new(Spool::new().await.map_err(Fault::of_disk)?, bytes_max);
+    let spool = Spool::new(order.spool_bytes_max).await.map_err(Fault::of_disk)?;
+    let mut kept = Kept::new(spool, bytes_max);
     let fetched = fetch(order, args.clone(), &mut kept).await?;
     Ok((kept.spool, fetched))
 }

@@ -264,6 +264,9 @@ def lines():
     }
 
 
+CLOCK = "for i in $(seq 100); do date +%s.%N; sleep 0.03; done; for i in $(seq 100); do date +%s.%N; sleep 0.15; done"
+
+
 def measured():
     """Builders whose steps are timed."""
     fifty = "head -c 50000000 /dev/urandom > data"
@@ -277,6 +280,13 @@ def measured():
         "measured download": [
             step(steps.FileDownload, "download", mastersrc=here("measured"), workerdest="measured"),
         ],
+        "long upload": [
+            run("fill", "head -c 100000000 /dev/urandom > data"),
+            step(steps.FileUpload, "long upload", workersrc="data", masterdest=here("uploaded/long")),
+        ],
+        "waiting": [step(Observed, "wait", observer=TellLines, command="echo pid $$; exec sleep 600")],
+        # Lines alone, and several in a row.
+        "clock": [step(Observed, "clock", observer=TellLines, command=CLOCK)],
         "chatty": [run("chatter", chatter, timeout=None)],
         "tiny": [run("tiny", "true")],
     }
