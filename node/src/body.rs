@@ -89,4 +89,4 @@ impl Body {
 }
 
 /// Longest piece that goes to the engine at once, in bytes: the longest on the wire.
-const PIECE_BYTES_MAX: usize = 64 << 10;
+pub(crate) const PIECE_BYTES_MAX: usize = 64 << 10;

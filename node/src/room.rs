@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use runnel_codec::CREDIT_STEP_BYTES_MAX;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
+use crate::body::PIECE_BYTES_MAX;
+
 /// What all of a kind may hold.
 ///
 /// Each has a little for itself, and they share the rest: none takes more than half of what the others leave. So one alone
@@ -125,10 +127,7 @@ impl Drop for Room {
 /// 3.2 and 3.3), and the next piece or record, however long, must fit beside one.
 pub(crate) const HELD_BYTES_MIN: usize = 256 << 10;
 
-/// The longest piece or record.
-const PIECE_BYTES_MAX: u64 = 64 << 10;
-
-const _: () = assert!(CREDIT_STEP_BYTES_MAX + PIECE_BYTES_MAX <= HELD_BYTES_MIN as u64);
+const _: () = assert!(CREDIT_STEP_BYTES_MAX + PIECE_BYTES_MAX as u64 <= HELD_BYTES_MIN as u64);
 
 #[cfg(test)]
 mod tests {

@@ -215,5 +215,5 @@ pub(crate) fn result_of<C: Command>(outcome: Outcome) -> Result<C::Result, NotDo
     }
 }
 
-/// How many bytes of updates are taken before the engine is told: an eighth of the default window.
+/// How many bytes of updates are taken before the engine is told: a quarter of what the receiver is told at once.
 const TAKEN_STEP_BYTES: u64 = 32 << 10;

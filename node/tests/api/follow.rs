@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::client::{Fleet, shell};
 
@@ -117,6 +119,9 @@ async fn a_client_that_is_waited_for_without_end_misses_nothing_and_holds_until_
     assert_eq!(events.last().map(|event| &event["event"]), Some(&"outcome".into()));
 }
 
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(100);
+
 /// Some 109 KB of output.
 const MUCH: &str = "seq 20000";
 
@@ -128,7 +133,9 @@ async fn who_submits_a_command_may_come_later_and_misses_nothing() {
     request["hold"] = true.into();
     let id = ctl.api.submit(request).await;
     // Without a reader the log is full by then, and the handler waits.
-    while ctl.api.get(&format!("/v1/commands/{id}/why")).await["reason"] != "output-held" {}
+    let is_held =
+        async { while ctl.api.get(&format!("/v1/commands/{id}/why")).await["reason"] != "output-held" {} };
+    timeout(PATIENCE, is_held).await.expect("its output is held");
     let events = ctl.api.events(&id, "?follow=true").await.rest().await;
     let expected: String = (1..=1_000_000).map(|number| format!("{number}\n")).collect();
     assert!(text(&events) == expected, "{} bytes instead of {}", text(&events).len(), expected.len());

@@ -3,7 +3,8 @@
 //!
 //! A credit that was said cannot be taken back. So the window of a command's updates begins small and grows with what
 //! comes, and far only with what is taken; none takes more than half of what the others leave, and the long ones no more
-//! than a quarter; what is given back while it is scarce is less than before. Whoever comes when nothing is left still gets a little: no command waits for the caller of another.
+//! than a quarter; what is given back while it is scarce is less than before. Whoever comes when nothing is left still gets
+//! a little: no command waits for the caller of another.
 
 use runnel_codec::{CREDIT_STEP_BYTES_MAX, UpdatePolicy};
 

@@ -1,4 +1,4 @@
-//! What a command tells the master, in order: gathered while the master is busy, and held back when it is too much.
+//! What a command tells the master, in order: small pieces together, and held back when it is too much.
 
 use std::collections::VecDeque;
 use std::time::Duration;
