@@ -43,6 +43,7 @@ impl Master {
         let mut process = Command::new(python)
             .arg(peer_folder().join("master.py"))
             .arg(folder.path())
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -42,7 +42,8 @@ impl Master {
         let mut command = Command::new(&environment.python);
         command.arg(shared("master.py")).arg(folder).arg(peer_folder());
         command.env("LISTEN", ways.master_address().to_string()).env("REPOSITORY", repository);
-        command.env("PROTOCOL", protocol);
+        // A master leaves the archive of a folder whose upload did not end in its temporary folder.
+        command.env("PROTOCOL", protocol).env("TMPDIR", folder);
         let (program, stdout) = Program::start(ways, Place::Master, &mut command, &folder.join("master.err"));
         let (port, listening) = tokio::sync::oneshot::channel();
         // Unbounded: what a master tells in a run is bounded by its builders.
