@@ -43,6 +43,7 @@ impl Master {
         let mut process = Command::new(python)
             .arg(peer_folder().join("master.py"))
             .arg(folder.path())
+            // It leaves the archive of a folder whose upload did not end in its temporary folder.
             .env("TMPDIR", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
